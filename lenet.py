@@ -91,7 +91,7 @@ class LeNet(
         local_files_only,
         token,
         map_location="cpu",
-        **config,
+        **model_kwargs,
     ):
         # The mixin would read a pickle where there is no safetensors file, and would leave
         # weights whose names do not match at their random start. Here either is an error.
@@ -110,7 +110,7 @@ class LeNet(
         for name, tensor in weights.items():
             if not tensor.isfinite().all():
                 raise ValueError(f"{file}: {name} holds values that are not finite")
-        model = cls(**config).to(map_location)
+        model = cls(**model_kwargs).to(map_location)
         model.load_state_dict(weights, strict=True)
         return model.eval()
 

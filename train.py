@@ -111,9 +111,7 @@ def train(
     validation = images[validation_index], labels[validation_index]
     images, labels = images[train_index], labels[train_index]
 
-    # Channels last is the layout that the convolutions compute in: a third less time a step.
-    model = LeNet(second_sigmoid).to(images.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+    model, optimizer = learner(images.device, lr, second_sigmoid)
 
     history = []
     for epoch in range(1, epochs + 1):
@@ -128,6 +126,13 @@ def train(
             "   validation loss {:.4f}  accuracy {:.4f}".format(*figures)
         )
     return model.eval(), history
+
+
+def learner(device, lr: float, second_sigmoid: bool = True) -> tuple[LeNet, torch.optim.Adam]:
+    """Give a network at its random start, and the optimizer that will train it."""
+    # Channels last is the layout that the CPU's convolutions compute in.
+    model = LeNet(second_sigmoid).to(device, memory_format=torch.channels_last)
+    return model, torch.optim.Adam(model.parameters(), lr=lr, fused=True)
 
 
 def split(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -307,9 +312,16 @@ def check_hub(repo_id: str | None, private: bool) -> str:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    repo_id = repo_id or f"{api.whoami()['name']}/lenet-mnist"
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    api.auth_check(repo_id, write=True)  # create_repo alone is content with a readable repository
+    try:
+        repo_id = repo_id or f"{api.whoami()['name']}/lenet-mnist"
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        api.auth_check(repo_id, write=True)  # create_repo is content with reading
+    except OSError as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise OSError(
+            f"cannot push to {repo_id or 'the Hub'}: {reason}. `hf auth login`, or HF_TOKEN, "
+            "gives a token; it has to be one that may write there."
+        ) from error
     return repo_id
 
 

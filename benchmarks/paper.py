@@ -47,7 +47,9 @@ def row(second_sigmoid: bool, seeds: int) -> str:
 
 
 rows = [row(True, arguments.seeds), row(False, arguments.one_sigmoid_seeds)]
-print(f"\n| after {PAPER['epochs']} epochs |", " | ".join(f.replace("_", " ") for f in FIGURES), "|")
+print(
+    f"\n| after {PAPER['epochs']} epochs |", " | ".join(f.replace("_", " ") for f in FIGURES), "|"
+)
 print("| --- | --- | --- | --- | --- |")
 print("| the report |", " | ".join(f"{REPORT[name]:.4f}" for name in FIGURES), "|")
 print("\n".join(rows))

@@ -1,0 +1,175 @@
+"""The page: draw or upload a digit, and LeNet names it.
+
+python app.py            # serves on this machine
+python app.py --share    # and at a public address for a week (or GRADIO_SHARE=1)
+"""
+
+import argparse
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+import gradio as gr
+import numpy as np
+import torch
+from PIL import Image
+
+from lenet import load_model
+from preprocess import NoDigitError, to_mnist
+
+HERE = Path(__file__).parent
+CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
+BRUSH = 14  # pixels, the radius: a digit that fills the pad gets strokes as broad as MNIST's
+INVITATION = "Draw one digit, 0 to 9, as large as you like."
+
+EXAMPLES = sorted(str(file) for file in (HERE / "examples").glob("*.png"))
+
+# Loaded beside the server's start, so that a slow Hub does not hold up the page.
+loading = ThreadPoolExecutor(1).submit(load_model)
+
+
+def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
+    """Name the digit in a picture.
+
+    Parameters
+    ----------
+    image : whatever `preprocess.to_mnist` takes
+
+    Returns
+    -------
+    probabilities : dict of str to float
+        Of "0" to "9"; they sum to 1.
+
+    Raises
+    ------
+    NoDigitError
+        If there is nothing to read; the message is fit for the page.
+    """
+    model, _ = loading.result()
+    digit = torch.from_numpy(to_mnist(image))
+    with torch.inference_mode():
+        probabilities = model(digit[None, None]).softmax(1)[0]
+    return {str(name): p for name, p in enumerate(probabilities.tolist())}
+
+
+def recognize_sketch(sketch: dict | None) -> tuple[dict, str]:
+    """Answer a drawing on the pad, as gr.ImageEditor gives it: the label, and a line of words."""
+    return answer(flatten(sketch))
+
+
+def recognize_upload(image: Image.Image | None) -> tuple[dict, str]:
+    """Answer an uploaded picture: the label, and a line of words."""
+    return answer(image)
+
+
+def answer(image: Image.Image | None) -> tuple[dict, str]:
+    if image is None:
+        return {}, INVITATION
+    try:
+        return recognize(image), ""
+    except NoDigitError as nothing:
+        return {}, str(nothing)
+
+
+def flatten(sketch: dict | None) -> Image.Image | None:
+    """Make one picture of the pad's layers; None of a pad on which nothing was drawn.
+
+    The layers say where ink is. The composite is opaque white where there is none, and on a
+    pad that was emptied stroke by stroke the layers are there but transparent. A caller of
+    the API may send the composite alone.
+    """
+    if not sketch:
+        return None
+    layers = [layer.convert("RGBA") for layer in sketch.get("layers") or []]
+    if not layers:
+        return sketch.get("composite")
+    paper = Image.new("RGBA", layers[0].size)
+    for layer in layers:
+        paper.paste(layer, mask=layer)
+    return paper if paper.getchannel("A").getbbox() else None
+
+
+def provenance() -> str:
+    """Say which weights answer."""
+    _, source = loading.result()
+    if source == "embedded":
+        metrics = json.loads((HERE / "weights" / "metrics.json").read_text())
+        accuracy = f"{metrics['test_accuracy']:.2%} right on MNIST's 10,000 test pictures"
+        return f"The weights that came with this page answer: {accuracy}."
+    if source == "cache":
+        return "Weights from the local cache answer; the Hub cannot be reached."
+    return f"Weights: {source}, from the Hub."
+
+
+# The pad of Gradio 6.31 starts, after the load and after every clear, with no tool chosen:
+# strokes are lost until somebody finds the brush. Its notice that says so (.empty) is the
+# sign to choose the brush, the first of its tools, for the visitor.
+ARM_PAD = """() => {
+  const pad = document.getElementById("pad");
+  const arm = () => {
+    if (pad.querySelector(".empty")) pad.querySelector(".toolbar-wrap button")?.click();
+  };
+  new MutationObserver(arm).observe(pad, {childList: true, subtree: true});
+  arm();
+}"""
+# Sending the pad None empties it only the first time; its own bin does every time.
+CLEAR_PAD = (
+    """() => document.querySelector("#pad .icon-button-wrapper button:last-of-type").click()"""
+)
+# Undo, redo and the bin are all the tools that a digit needs. The others stay in the page,
+# since ARM_PAD presses one of them.
+STYLE = """
+#pad .toolbar-wrap, #pad .empty {display: none}
+#pad .icon-button-wrapper > :not(.separator ~ button) {display: none}
+"""
+
+with gr.Blocks(title="LeNet reads your digit") as demo:
+    gr.Markdown(
+        "# LeNet reads your digit\n"
+        "A network of 61,706 numbers, after LeCun's of the 1990s, names the digit you write."
+    )
+    with gr.Row():
+        with gr.Column(), gr.Tabs():
+            with gr.Tab("Draw"):
+                pad = gr.Sketchpad(
+                    elem_id="pad",
+                    type="pil",
+                    canvas_size=(CANVAS, CANVAS),
+                    fixed_canvas=True,
+                    height=460,
+                    brush=gr.Brush(default_size=BRUSH, colors=["#000000"], color_mode="fixed"),
+                    layers=False,
+                    transforms=(),
+                    label="Pad to draw a digit on",
+                    show_label=False,
+                )
+                clear = gr.Button("Clear")
+            with gr.Tab("Upload"):
+                upload = gr.Image(
+                    elem_id="upload",
+                    type="pil",
+                    image_mode="RGBA",
+                    sources=["upload", "clipboard", "webcam"],
+                    label="A picture of one digit",
+                    height=460,
+                )
+                gr.Examples(EXAMPLES, upload)
+        with gr.Column():
+            label = gr.Label(elem_id="answer", num_top_classes=3, label="Three best guesses")
+            words = gr.Markdown(INVITATION, elem_id="words")
+    source = gr.Markdown(elem_id="source")
+
+    live = {"show_progress": "hidden", "trigger_mode": "always_last", "concurrency_limit": 4}
+    pad.change(recognize_sketch, pad, [label, words], api_name="sketch", **live)
+    upload.change(recognize_upload, upload, [label, words], api_name="upload", **live)
+    clear.click(None, js=CLEAR_PAD)
+    demo.load(None, js=ARM_PAD)
+    demo.load(provenance, outputs=source, api_visibility="private")
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Serve the page.")
+    parser.add_argument("--share", action="store_true", help="give it a public address, too")
+    demo.launch(css=STYLE, share=parser.parse_args().share or None)

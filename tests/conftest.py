@@ -1,0 +1,128 @@
+"""What the tests share: a Hub on this machine, a small MNIST, the page's server, a browser."""
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loopback_hub import WRITE_TOKEN, Hub
+
+ROOT = Path(__file__).parent.parent
+HUB = Hub()
+
+# The Hub's client reads these when it is imported, so they are set before anything imports it.
+os.environ.update(
+    HF_ENDPOINT=HUB.url,
+    HF_HOME=tempfile.mkdtemp(prefix="hf-home-"),
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_XET="1",  # Xet's storage is not part of the loopback Hub
+)
+for name in ("HF_TOKEN", "LENET_REPO", "LENET_REVISION", "SPACE_AUTHOR_NAME"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """An empty Hub that nothing is wrong with, and a token that may write to it."""
+    monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
+    HUB.commits.clear()
+    HUB.large_files.clear()
+    HUB.requests.clear()
+    yield HUB
+    HUB.fault = lambda request: False
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Write an array of bytes as MNIST's files have it (the MNIST page, "IDX file format")."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.fixture(scope="session")
+def small_mnist(tmp_path_factory) -> Path:
+    """A data folder of 1,797 real digits in MNIST's form: 1,500 to train on, 297 to test on."""
+    from sklearn.datasets import load_digits
+
+    from preprocess import to_mnist
+
+    digits = load_digits()
+    images = np.stack([to_mnist(image / 16) for image in digits.images]) * 255
+    folder = tmp_path_factory.mktemp("small-mnist")
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, part in (("train", slice(0, 1500)), ("t10k", slice(1500, None))):
+        write_idx(raw / f"{name}-images-idx3-ubyte", images[part])
+        write_idx(raw / f"{name}-labels-idx1-ubyte", digits.target[part])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist_test():
+    """MNIST's 10,000 test pictures and labels: from the folder MNIST_DIR or data, else fetched."""
+    from train import load_mnist
+
+    folder = Path(os.environ.get("MNIST_DIR", ROOT / "data"))
+    if not (folder / "MNIST" / "raw").is_dir() and not os.environ.get("CI"):
+        pytest.skip(f"needs MNIST in {folder} (train.py fetches it)")
+    return load_mnist(folder, train=False)
+
+
+@pytest.fixture(scope="session")
+def page_url(tmp_path_factory):
+    """The address of the page, served as a visitor finds it: by `python app.py`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("page") / "log"
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [sys.executable, ROOT / "app.py"],
+            env={**os.environ, "GRADIO_SERVER_PORT": str(port)},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        deadline = time.monotonic() + 60
+        while not answers(url):
+            assert server.poll() is None, f"app.py ended:\n{log.read_text()}"
+            assert time.monotonic() < deadline, f"app.py does not serve:\n{log.read_text()}"
+            time.sleep(0.25)
+        yield url
+        assert server.poll() is None, "the page's server did not survive the tests"
+        assert "Traceback" not in log.read_text()
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium: the system's, else Playwright's own. Where there is none, the tests fail."""
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    arguments = ["--no-sandbox", "--disable-background-networking"]
+    arguments += ["--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
+        yield browser
+        browser.close()

@@ -1,0 +1,229 @@
+"""A Hugging Face Hub on this machine, as far as its real client needs one.
+
+Repositories are lists of commits in memory, newest last; a commit is a dict of file name to
+bytes. Tests read and write them directly and plant faults through `Hub.fault`.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+ROUTE = r"/(?:api/models/)?(?P<repo>[\w.-]+/[\w.-]+?)"
+OWNER = "maintainer"
+WRITE_TOKEN, READ_TOKEN = "hf_write", "hf_read"
+
+
+def commit_id(files: dict[str, bytes], number: int) -> str:
+    digest = hashlib.sha1(str(number).encode())
+    for name, content in sorted(files.items()):
+        digest.update(name.encode() + content)
+    return digest.hexdigest()
+
+
+class Hub:
+    """A server on a free port of the loopback address; `commits` and `fault` are the tests'."""
+
+    def __init__(self):
+        self.commits: dict[str, list[dict[str, bytes]]] = {}
+        self.large_files: dict[str, bytes] = {}  # by sha256, as Git LFS has it
+        self.requests: list[str] = []
+        # Called with the request's handler before it is answered; True says that it has
+        # dealt with the request itself.
+        self.fault = lambda request: False
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        handler = type("Handler", (RequestHandler,), {"hub": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        """From now on connections are refused, until `start`."""
+        self.server.shutdown()
+        self.server.server_close()
+
+    def add(self, repo: str, files: dict[str, bytes]) -> str:
+        """Add a commit of these files; give its id."""
+        history = self.commits.setdefault(repo, [{}])
+        history.append({**history[-1], **files})
+        return self.head(repo)
+
+    def head(self, repo: str) -> str:
+        history = self.commits[repo]
+        return commit_id(history[-1], len(history))
+
+    def files_at(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        """Give a revision's commit id and files, or None if there is no such revision."""
+        ids = [commit_id(files, n) for n, files in enumerate(self.commits[repo], 1)]
+        number = (
+            len(ids) - 1 if revision == "main" else ids.index(revision) if revision in ids else None
+        )
+        return None if number is None else (ids[number], self.commits[repo][number])
+
+
+class RequestHandler(BaseHTTPRequestHandler):
+    hub: Hub
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        self.path = unquote(urlsplit(self.path).path)
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.hub.requests.append(f"{self.command} {self.path}")
+        if not self.hub.fault(self):
+            self.route()
+
+    do_HEAD = do_POST = do_PUT = do_GET
+
+    def route(self):
+        for method, pattern, answer in ROUTES:
+            match = re.fullmatch(pattern, self.path)
+            if match and method in (self.command, "ANY"):
+                return answer(self, **match.groupdict())
+        return self.send(404, {"error": "no such route"})
+
+    def send(self, status: int, body=b"", **headers):
+        """Answer with bytes, or with JSON."""
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def refuse(self, status: int, code: str | None = None, message: str = "refused"):
+        headers = {"X_Error_Code": code} if code else {}
+        self.send(status, {"error": message}, X_Error_Message=message, **headers)
+
+    @property
+    def token(self) -> str:
+        return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+
+    def may_write(self) -> bool:
+        return self.token == WRITE_TOKEN
+
+    # The routes
+
+    def whoami(self):
+        if self.token not in (WRITE_TOKEN, READ_TOKEN):
+            return self.refuse(401, message="Invalid username or password.")
+        role = "write" if self.may_write() else "read"
+        return self.send(
+            200, {"type": "user", "name": OWNER, "auth": {"accessToken": {"role": role}}}
+        )
+
+    def create(self):
+        wanted = json.loads(self.body)
+        repo = f"{wanted.get('organization') or OWNER}/{wanted['name']}"
+        if not self.may_write():
+            return self.refuse(403, message="You don't have the rights to create a model.")
+        url = {"url": f"{self.hub.url}/{repo}"}
+        if repo in self.hub.commits:
+            return self.send(409, {"error": "You already created this model repo", **url})
+        self.hub.commits[repo] = [{}]
+        return self.send(200, url)
+
+    def auth_check(self, repo: str, write: str | None):
+        if repo not in self.hub.commits:
+            return self.refuse(404, "RepoNotFound")
+        if write and not self.may_write():
+            return self.refuse(403, message="This token may only read.")
+        return self.send(200, {})
+
+    def info(self, repo: str, revision: str | None):
+        if repo not in self.hub.commits:
+            return self.refuse(404, "RepoNotFound", "Repository not found")
+        found = self.hub.files_at(repo, revision or "main")
+        if found is None:
+            return self.refuse(404, "RevisionNotFound", "Invalid rev id")
+        commit, files = found
+        siblings = [{"rfilename": name} for name in files]
+        return self.send(200, {"id": repo, "sha": commit, "siblings": siblings})
+
+    def validate_yaml(self):
+        return self.send(200, {"errors": [], "warnings": []})
+
+    def preupload(self, repo: str, revision: str):
+        def plan(file):
+            mode = "lfs" if file["path"].endswith(".safetensors") else "regular"
+            return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
+
+        return self.send(200, {"files": [plan(f) for f in json.loads(self.body)["files"]]})
+
+    def lfs_batch(self, repo: str):
+        def plan(wanted):
+            href = f"{self.hub.url}/lfs/{wanted['oid']}"
+            actions = {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}
+            return {**wanted, "actions": actions}
+
+        objects = [plan(wanted) for wanted in json.loads(self.body)["objects"]]
+        return self.send(200, {"transfer": "basic", "objects": objects})
+
+    def lfs_upload(self, oid: str):
+        if hashlib.sha256(self.body).hexdigest() != oid:
+            return self.refuse(400, message="hash mismatch")
+        self.hub.large_files[oid] = self.body
+        return self.send(200)
+
+    def lfs_verify(self, oid: str):
+        return self.send(200 if oid in self.hub.large_files else 404)
+
+    def commit(self, repo: str, revision: str):
+        if not self.may_write():
+            return self.refuse(403, message="This token may only read.")
+        files = {}
+        for line in self.body.decode().splitlines():
+            entry = json.loads(line)
+            key, value = entry["key"], entry["value"]
+            if key == "header" and value.get("parentCommit") not in (None, self.hub.head(repo)):
+                return self.refuse(412, message="A commit has happened since.")
+            if key == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            if key == "lfsFile":
+                files[value["path"]] = self.hub.large_files[value["oid"]]
+        oid = self.hub.add(repo, files)
+        url = f"{self.hub.url}/{repo}/commit/{oid}"
+        return self.send(200, {"commitUrl": url, "commitOid": oid})
+
+    def resolve(self, repo: str, revision: str, name: str):
+        if repo not in self.hub.commits:
+            return self.refuse(404, "RepoNotFound", "Repository not found")
+        found = self.hub.files_at(repo, revision)
+        if found is None:
+            return self.refuse(404, "RevisionNotFound", "Invalid rev id")
+        commit, files = found
+        if name not in files:
+            return self.send(404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
+        etag = hashlib.sha256(files[name]).hexdigest()
+        return self.send(200, files[name], X_Repo_Commit=commit, ETag=f'"{etag}"')
+
+
+ROUTES = [
+    ("GET", r"/api/whoami-v2", RequestHandler.whoami),
+    ("POST", r"/api/repos/create", RequestHandler.create),
+    ("POST", r"/api/validate-yaml", RequestHandler.validate_yaml),
+    ("GET", ROUTE + r"/auth-check(?P<write>/write)?", RequestHandler.auth_check),
+    ("POST", ROUTE + r"/preupload/(?P<revision>[^/]+)", RequestHandler.preupload),
+    ("POST", ROUTE + r"/commit/(?P<revision>[^/]+)", RequestHandler.commit),
+    ("POST", ROUTE + r"\.git/info/lfs/objects/batch", RequestHandler.lfs_batch),
+    ("PUT", r"/lfs/(?P<oid>\w+)", RequestHandler.lfs_upload),
+    ("POST", r"/lfs/(?P<oid>\w+)/verify", RequestHandler.lfs_verify),
+    ("ANY", ROUTE + r"/resolve/(?P<revision>[^/]+)/(?P<name>.+)", RequestHandler.resolve),
+    ("GET", ROUTE + r"(?:/revision/(?P<revision>[^/]+))?", RequestHandler.info),
+]

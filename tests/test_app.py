@@ -1,0 +1,160 @@
+"""The page's endpoints, called by Gradio's client on the real server, and the Space it is."""
+
+import re
+import tomllib
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from gradio_client import Client, handle_file
+from huggingface_hub import RepoCard
+from PIL import Image, ImageDraw
+
+from app import recognize
+from preprocess import NoDigitError
+
+SEVEN = [(0.25, 0.2), (0.75, 0.2), (0.4, 0.85)]
+
+
+def draw(points=SEVEN, mode="L", paper=255, ink=0, size=280) -> Image.Image:
+    image = Image.new(mode, (size, size), paper)
+    points = [(x * size, y * size) for x, y in points]
+    ImageDraw.Draw(image).line(points, fill=ink, width=size // 12, joint="curve")
+    return image
+
+
+@pytest.fixture(scope="module")
+def client(page_url):
+    return Client(page_url, verbose=False)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Save a picture; give it as the client sends it."""
+
+    def save(image, name="picture.png"):
+        image.save(tmp_path / name)
+        return handle_file(tmp_path / name)
+
+    return save
+
+
+def sketch(layers=(), composite=None):
+    return {"background": None, "layers": list(layers), "composite": composite}
+
+
+def test_recognize_gives_ten_probabilities():
+    probabilities = recognize(draw())
+    assert list(probabilities) == [str(digit) for digit in range(10)]
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert max(probabilities, key=probabilities.get) == "7"
+    assert recognize(np.asarray(draw())) == probabilities
+
+
+def test_recognize_raises_where_there_is_nothing():
+    with pytest.raises(NoDigitError):
+        recognize(Image.new("L", (280, 280), 255))
+
+
+def top(answer) -> str:
+    return answer[0]["label"]
+
+
+def test_upload_answers_with_the_three_best(client, file):
+    label, words = client.predict(file(draw()), api_name="/upload")
+    guesses = [(guess["label"], guess["confidence"]) for guess in label["confidences"]]
+    expected = sorted(recognize(draw()).items(), key=lambda item: -item[1])[:3]
+    assert [name for name, _ in guesses] == [name for name, _ in expected]
+    assert [p for _, p in guesses] == pytest.approx([p for _, p in expected], abs=1e-5)
+    assert label["label"] == "7" and words == ""
+
+
+def test_upload_reads_transparent_pictures(client, file):
+    ink = draw(mode="RGBA", paper=(0, 0, 0, 0), ink=(0, 0, 0, 255))
+    assert top(client.predict(file(ink), api_name="/upload")) == "7"
+
+
+def test_sketch_reads_the_layers(client, file):
+    layer = file(draw(mode="RGBA", paper=(0, 0, 0, 0), ink=(0, 0, 0, 255)), "layer.png")
+    white = file(Image.new("RGBA", (280, 280), "white"), "composite.png")
+    assert top(client.predict(sketch([layer], white), api_name="/sketch")) == "7"
+
+
+def test_sketch_joins_several_layers(client, file):
+    """A 7 whose bar is on one layer and whose stem is on another."""
+    clear = {"mode": "RGBA", "paper": (0, 0, 0, 0), "ink": (0, 0, 0, 255)}
+    layers = [
+        file(draw(part, **clear), f"{n}.png") for n, part in enumerate((SEVEN[:2], SEVEN[1:]))
+    ]
+    assert top(client.predict(sketch(layers), api_name="/sketch")) == "7"
+
+
+def test_sketch_reads_a_composite_alone(client, file):
+    assert top(client.predict(sketch(composite=file(draw())), api_name="/sketch")) == "7"
+
+
+def test_an_emptied_pad_is_answered_with_an_invitation(client, file):
+    nothing = file(Image.new("RGBA", (280, 280)), "layer.png")
+    white = file(Image.new("RGBA", (280, 280), "white"), "composite.png")
+    for blank in (None, sketch(), sketch([nothing], white), sketch(composite=white)):
+        label, words = client.predict(blank, api_name="/sketch")
+        assert not label and re.search("[Dd]raw", words)
+
+
+def test_an_empty_upload_is_answered_with_a_sentence(client, file):
+    for blank in (None, file(Image.new("L", (50, 50), 200))):
+        label, words = client.predict(blank, api_name="/upload")
+        assert not label and re.search("[Dd]raw", words)
+
+
+def test_only_the_two_endpoints_are_public(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/sketch", "/upload"}
+
+
+def test_every_example_is_named_as_it_is_called():
+    """examples/7-crossed.png is a 7."""
+    examples = sorted((ROOT / "examples").glob("*.png"))
+    assert len(examples) >= 4
+    for example in examples:
+        probabilities = recognize(Image.open(example))
+        assert max(probabilities, key=probabilities.get) == example.name[0], example.name
+
+
+# The Space
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_the_front_matter_is_a_spaces():
+    """By the Hub's documentation, "Spaces configuration reference"."""
+    space = RepoCard.load(ROOT / "README.md", repo_type="space").data.to_dict()
+    colors = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {space["colorFrom"], space["colorTo"]} <= colors
+    assert space["title"] and not space["emoji"].isascii()
+    assert space["sdk"] == "gradio" and space["sdk_version"] == pins()["gradio"]
+    assert isinstance(space["python_version"], str)
+    assert (ROOT / space["app_file"]).is_file()
+    assert len(space["short_description"]) <= 60
+    assert space["license"] == "mit" and space["datasets"] == ["ylecun/mnist"]
+    assert space["models"] and space["tags"]
+
+
+def test_everything_is_pinned():
+    assert {"torch", "torchvision", "gradio", "huggingface_hub", "numpy", "pytest"} <= set(pins())
+    for name in ("requirements.txt", "tests/requirements.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            assert re.fullmatch(r"[\w-]+==[\w.]+|#.*|", line), f"{name}: {line}"
+
+
+def test_the_readme_is_what_ci_runs():
+    ci = (ROOT / ".ci" / "run").read_text()
+    readme = (ROOT / "README.md").read_text()
+    commands = [line for line in readme.splitlines() if "-m venv" in line]
+    assert sum("pytest" in line for line in commands) == 1
+    assert sum("app.py" in line for line in commands) == 1
+    assert "README.md" in ci
+    tomllib.loads((ROOT / "pyproject.toml").read_text())

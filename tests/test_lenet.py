@@ -1,0 +1,111 @@
+"""The network, and how its weights are loaded."""
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lenet import LeNet, load_model
+
+
+def test_has_the_parameters_of_the_reports_table():
+    layers = ("conv1", "conv2", "linear1", "linear2", "linear3")
+    count = {n: sum(p.numel() for p in getattr(LeNet(), n).parameters()) for n in layers}
+    expected = dict(zip(layers, (156, 2_416, 48_120, 10_164, 850), strict=True))
+    assert count == expected
+    assert sum(p.numel() for p in LeNet().parameters()) == 61_706
+
+
+def test_is_the_function_that_the_table_describes():
+    """Against the same network written out with functions, from the report's table."""
+    torch.manual_seed(0)
+    model, x = LeNet(), torch.rand(3, 1, 28, 28)
+    w = dict(model.named_parameters())
+
+    def reference(second):
+        h = torch.conv2d(x, w["conv1.weight"], w["conv1.bias"], padding=2).sigmoid()
+        h = h.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
+        h = second(torch.conv2d(h, w["conv2.weight"], w["conv2.bias"]))
+        h = h.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)).reshape(3, 400)
+        for layer in ("linear1", "linear2", "linear3"):
+            h = h @ w[f"{layer}.weight"].T + w[f"{layer}.bias"]
+        return h
+
+    logits = model(x)
+    assert logits.shape == (3, 10)
+    torch.testing.assert_close(logits, reference(torch.sigmoid))
+    one_sigmoid = LeNet(second_sigmoid=False)
+    one_sigmoid.load_state_dict(model.state_dict())
+    torch.testing.assert_close(one_sigmoid(x), reference(lambda h: h))
+
+
+def test_gives_logits_not_probabilities():
+    sums = LeNet()(torch.rand(4, 1, 28, 28)).sum(1)
+    assert not torch.allclose(sums, torch.ones(4), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (2, 3, 28, 28), (1, 1, 32, 32)])
+def test_names_a_wrong_shape(shape):
+    with pytest.raises(ValueError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
+        LeNet()(torch.zeros(shape))
+
+
+def test_gradient_reaches_every_parameter():
+    model = LeNet()
+    torch.nn.functional.cross_entropy(
+        model(torch.rand(2, 1, 28, 28)), torch.tensor([3, 7])
+    ).backward()
+    without = [name for name, p in model.named_parameters() if not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+@pytest.mark.parametrize("second_sigmoid", [True, False])
+def test_saved_and_loaded_is_the_same_network(tmp_path, second_sigmoid):
+    model = LeNet(second_sigmoid)
+    model.save_pretrained(tmp_path)
+    loaded = LeNet.from_pretrained(tmp_path)
+    assert not loaded.training
+    assert {"model.safetensors", "config.json"} <= {file.name for file in tmp_path.iterdir()}
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(loaded(x), model(x))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    LeNet().save_pretrained(tmp_path)
+    return tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("damage", ["missing", "unexpected", "misshapen", "not finite"])
+def test_refuses_weights_that_do_not_fit(saved, damage):
+    weights = load_file(saved)
+    if damage == "missing":
+        del weights["conv1.bias"]
+    if damage == "unexpected":
+        weights["conv3.bias"] = torch.zeros(1)
+    if damage == "misshapen":
+        weights["conv1.bias"] = torch.zeros(5)
+    if damage == "not finite":
+        weights["conv1.bias"][2] = torch.nan
+    save_file(weights, saved)
+    with pytest.raises((RuntimeError, ValueError), match=r"conv[13]\.bias"):
+        LeNet.from_pretrained(saved.parent)
+
+
+def test_never_reads_a_pickle(saved, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return open, (str(tmp_path / "sprung"), "w")
+
+    saved.unlink()
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises((OSError, ValueError)):
+        LeNet.from_pretrained(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_embedded_weights_answer_when_no_repository_is_named():
+    model, source = load_model()
+    assert source == "embedded"
+    assert not model.training
