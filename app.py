@@ -25,7 +25,7 @@ CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller o
 BRUSH = 14  # pixels, the radius: a digit that fills the pad gets strokes as broad as MNIST's
 INVITATION = "Draw one digit, 0 to 9, as large as you like."
 
-EXAMPLES = sorted(str(file) for file in (HERE / "examples").glob("*.png"))
+EXAMPLES = sorted(str(file) for file in (HERE / "examples").glob("[0-9]*.png"))
 
 # Loaded beside the server's start, so that a slow Hub does not hold up the page.
 loading = ThreadPoolExecutor(1).submit(load_model)
@@ -172,4 +172,5 @@ with gr.Blocks(title="LeNet reads your digit") as demo:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page.")
     parser.add_argument("--share", action="store_true", help="give it a public address, too")
-    demo.launch(css=STYLE, share=parser.parse_args().share or None)
+    share = parser.parse_args().share or None
+    demo.launch(css=STYLE, run_history=False, share=share)

@@ -122,6 +122,7 @@ def browser():
     executable = next(filter(None, map(shutil.which, names)), None)
     arguments = ["--no-sandbox", "--disable-background-networking"]
     arguments += ["--disable-component-update", "--disable-sync"]
+    arguments += ["--use-angle=swiftshader"]  # the pad needs WebGL; twice as fast without a GPU
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=arguments)
         yield browser

@@ -38,7 +38,7 @@ def draw(page, digit: str) -> None:
         page.mouse.move(*points[0])
         page.mouse.down()
         for point in points[1:]:
-            page.mouse.move(*point, steps=2)
+            page.mouse.move(*point)
         page.mouse.up()
 
 
