@@ -75,21 +75,20 @@ def answer(image: Image.Image | None) -> tuple[dict, str]:
 
 
 def flatten(sketch: dict | None) -> Image.Image | None:
-    """Make one picture of the pad's layers; None of a pad on which nothing was drawn.
+    """Make one picture of the pad's layers, black on white; None of a pad that was not touched.
 
-    The layers say where ink is. The composite is opaque white where there is none, and on a
-    pad that was emptied stroke by stroke the layers are there but transparent. A caller of
-    the API may send the composite alone.
+    Where ink is, is where the layers are not transparent. The composite is opaque everywhere,
+    and under load its last stroke can be missing; but a caller of the API may send it alone.
     """
     if not sketch:
         return None
-    layers = [layer.convert("RGBA") for layer in sketch.get("layers") or []]
+    layers = [layer.convert("RGBA").getchannel("A") for layer in sketch.get("layers") or []]
     if not layers:
         return sketch.get("composite")
-    paper = Image.new("RGBA", layers[0].size)
-    for layer in layers:
-        paper.paste(layer, mask=layer)
-    return paper if paper.getchannel("A").getbbox() else None
+    paper = Image.new("L", layers[0].size, "white")
+    for ink in layers:
+        paper.paste("black", mask=ink)
+    return paper
 
 
 def provenance() -> str:

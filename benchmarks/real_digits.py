@@ -1,0 +1,254 @@
+"""Does `to_mnist` bring what people really draw into the form that the network reads?
+
+    python benchmarks/real_digits.py --digits real-digits --data-dir data
+
+For each set of digits: the accuracy, first guess and first three, (a) with the picture shrunk
+to 28x28 as most demos do, (b) with its box and centre of mass only, (c) with `to_mnist`; and
+the time that `to_mnist` takes a picture, without decoding.
+
+The folder --digits holds pendigits-strokes.json, what people wrote on a tablet (UCI "Pen-Based
+Recognition of Handwritten Digits", unnormalised coordinates: a list of {"label", "strokes"}),
+and usps-1000.npz, digits from envelopes (`images`, `labels`). The strokes are drawn as the
+page's pad sends them, or laid on paper as a camera sees it. MNIST's test pictures are read
+last; they are for reporting, not for choosing by.
+"""
+
+import argparse
+import io
+import json
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sklearn.datasets import load_digits
+
+from lenet import EMBEDDED_WEIGHTS, LeNet
+from preprocess import NoDigitError, crop, frame, to_mnist
+from train import load_mnist
+
+CANVAS = 280  # pixels, the side of a drawing
+SEED = 7
+
+# Drawings
+
+
+def place(strokes, side: float, center) -> list[np.ndarray]:
+    """Give the strokes with their longer side and their middle where they are wanted."""
+    points = np.concatenate(strokes)
+    low, high = points.min(0), points.max(0)
+    scale = side / max(*(high - low), 1)
+    return [(stroke - (low + high) / 2) * scale + center for stroke in strokes]
+
+
+def trace(image: np.ndarray, strokes, breadth, value) -> None:
+    """Draw strokes on an image; breadth() is asked for at each step, in pixels."""
+    for stroke in strokes:
+        path = np.round(stroke * 16).astype(np.int32)  # sixteenths of a pixel
+        for start, end in pairwise(path if len(path) > 1 else [path[0]] * 2):
+            cv2.line(image, start, end, value, max(1, round(breadth())), cv2.LINE_AA, shift=4)
+
+
+def draw(strokes, side: float, brush: float, center=(CANVAS / 2, CANVAS / 2)) -> np.ndarray:
+    """Draw strokes as the page's pad does, black on white; side and brush in pixels."""
+    image = np.full((CANVAS, CANVAS), 255, np.uint8)
+    trace(image, place(strokes, side, np.array(center)), lambda: brush, 0)
+    return image
+
+
+def draw_at_best_brush(strokes, random) -> np.ndarray:
+    return draw(strokes, side=200, brush=24)
+
+
+def draw_anyhow(strokes, random) -> np.ndarray:
+    """Any brush from a hairline to a marker, any size that such a brush can write, any place."""
+    brush = np.exp(random.uniform(np.log(5), np.log(40)))
+    side = random.uniform(max(60, 4 * brush), 230)
+    reach = (side + brush) / 2
+    return draw(strokes, side, brush, random.uniform(min(reach, 140), max(280 - reach, 140), 2))
+
+
+# Photographs
+
+PHOTO = {
+    "pixels": (900, 1200),
+    "digit, share of the height": (0.15, 0.6),
+    "pen, share of the digit": (0.03, 0.09),
+    "light that the ink takes": (0.35, 0.9),
+    "light that the ruling takes": (0.08, 0.3),
+    "pitch of the ruling, share of the digit": (0.5, 1.2),
+    "light falls off by": (0.0, 0.5),
+    "shadow takes": (0.0, 0.45),
+    "corners moved by, share of the height": 0.06,
+    "turned by, degrees": 8,
+    "blur, pixels": (0.6, 2.5),
+    "noise, of 255": (1.5, 7),
+    "table in view": 0.25,
+    "chalk on a board": 0.15,
+    "JPEG quality": (40, 92),
+}
+
+
+def photograph(strokes, random) -> Image.Image:
+    """Lay strokes on plain, ruled or squared paper, or in chalk on a board, and photograph it."""
+    u = random.uniform
+    height, width = PHOTO["pixels"]
+    side = u(*PHOTO["digit, share of the height"]) * height
+    on_board = u() < PHOTO["chalk on a board"]
+
+    def grain(size: int) -> np.ndarray:
+        noise = random.normal(0, 1, (height // size, width // size)).astype(np.float32)
+        return cv2.resize(noise, (width, height))
+
+    # What the sheet reflects, in [0, 1].
+    sheet = 1 + 0.012 * grain(6)
+    ruling = random.choice(["plain", "ruled", "squared"])
+    pitch = side * u(*PHOTO["pitch of the ruling, share of the digit"])
+    left_over = 1 - u(*PHOTO["light that the ruling takes"])
+    line, start = round(u(1, 3)), u(0, pitch)
+    if not on_board and ruling != "plain":
+        for y in np.arange(start, height, pitch).round().astype(int):
+            cv2.line(sheet, (0, y), (width, y), left_over, line)
+    if not on_board and ruling == "squared":
+        for x in np.arange(start, width, pitch).round().astype(int):
+            cv2.line(sheet, (x, 0), (x, height), left_over, line)
+    pen = max(2, side * u(*PHOTO["pen, share of the digit"]) * (1.5 if on_board else 1))
+    ink = np.zeros((height, width), np.float32)
+    center = np.array([u(0.35, 0.65) * width, u(0.4, 0.6) * height])
+    trace(ink, place(strokes, side, center), lambda: pen * u(0.85, 1.15), 1.0)
+    ink *= u(*PHOTO["light that the ink takes"]) * (1 + 0.12 * grain(2)).clip(0, 1.2)
+    sheet = 0.16 * sheet + 0.7 * ink if on_board else sheet * (1 - ink)
+
+    # Where the camera stands: the sheet turned and in perspective, the table behind it.
+    table = u() < PHOTO["table in view"] and not on_board
+    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    middle = corners.mean(axis=0)
+    moves = PHOTO["corners moved by, share of the height"] * height * u(-1, 1, (4, 2))
+    angle = np.deg2rad(u(-1, 1) * PHOTO["turned by, degrees"])
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    seen = (corners + moves - middle) @ turn * (1.0 if table else 1.25) + middle
+    sheet = cv2.warpPerspective(
+        sheet.astype(np.float32),
+        cv2.getPerspectiveTransform(corners, seen.astype(np.float32)),
+        (width, height),
+        borderMode=cv2.BORDER_CONSTANT if table else cv2.BORDER_REFLECT,
+        borderValue=u(0.15, 0.5),
+    )
+    # What light falls on it: less to one side, less in a shadow.
+    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    direction = u(0, 2 * np.pi)
+    across = np.cos(direction) * x + np.sin(direction) * y
+    along = np.sin(direction) * x - np.cos(direction) * y
+    light = 1 - u(*PHOTO["light falls off by"]) * (across + 1) / 2
+    light *= 1 - u(*PHOTO["shadow takes"]) / (1 + np.exp((u(-0.8, 0.8) - along) / u(0.01, 0.15)))
+    # What the camera makes of it.
+    color = np.array([1, u(0.9, 1), u(0.7, 1)])
+    image = cv2.GaussianBlur(0.9 * sheet * light, (0, 0), u(*PHOTO["blur, pixels"]))
+    image = 255 * image[..., None] * color
+    image += random.normal(0, u(*PHOTO["noise, of 255"]), image.shape)
+    file = io.BytesIO()
+    quality = round(u(*PHOTO["JPEG quality"]))
+    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")
+
+
+# The three ways
+
+
+def gray_of(picture) -> np.ndarray:
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+    gray = np.asarray(image.convert("L")).astype(np.float32) / 255
+    return 1 - gray if np.median(gray) > 0.5 else gray
+
+
+def plain(picture) -> np.ndarray:
+    return cv2.resize(gray_of(picture), (28, 28), interpolation=cv2.INTER_AREA)
+
+
+def box_and_mass(picture) -> np.ndarray:
+    ink = gray_of(picture)
+    return frame(crop(ink * (ink > 0.1)))
+
+
+WAYS = {"(a) shrunk": plain, "(b) box, mass": box_and_mass, "(c) to_mnist": to_mnist}
+
+
+def measure(model: LeNet, pictures: list, labels, way) -> tuple[float, float, int, list[float]]:
+    """Give accuracy, accuracy of the first three guesses, refusals, seconds a picture."""
+    digits, refused, seconds = [], 0, []
+    for picture in pictures:
+        started = time.perf_counter()
+        try:
+            digit = way(picture)
+        except NoDigitError:  # counts as wrong
+            digit, refused = None, refused + 1
+        seconds.append(time.perf_counter() - started)
+        digits.append(np.zeros((28, 28), np.float32) if digit is None else digit)
+    with torch.inference_mode():
+        guesses = model(torch.from_numpy(np.stack(digits))[:, None]).topk(3).indices
+    right = guesses == torch.tensor(labels)[:, None]
+    right[[digit is None for digit in digits]] = False
+    return right[:, 0].float().mean().item(), right.any(1).float().mean().item(), refused, seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--digits", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's")
+    parser.add_argument("--weights", default=EMBEDDED_WEIGHTS, help="a folder, or owner/name")
+    parser.add_argument("--most", type=int, default=2000, help="of each set of digits (2000)")
+    arguments = parser.parse_args()
+    model = LeNet.from_pretrained(arguments.weights)
+    written = json.loads((arguments.digits / "pendigits-strokes.json").read_text())
+    order = np.random.default_rng(SEED).permutation(len(written))[: arguments.most]
+    labels = [written[i]["label"] for i in order]
+    strokes = [[np.array(s, np.float32) for s in written[i]["strokes"]] for i in order]
+
+    def drawn(how):
+        random = np.random.default_rng(SEED)
+        return [how(digit, random) for digit in strokes]
+
+    def usps():
+        file = np.load(arguments.digits / "usps-1000.npz")
+        return list(file["images"]), file["labels"]
+
+    def sklearn():
+        digits = load_digits()
+        return [(image * 255 / 16).astype(np.uint8) for image in digits.images], digits.target
+
+    def mnist():
+        images, targets = load_mnist(arguments.data_dir, train=False)
+        return list(images[:, 0].numpy()), targets.tolist()
+
+    sets = {
+        "tablet, best brush": lambda: (drawn(draw_at_best_brush), labels),
+        "tablet, any brush, size, place": lambda: (drawn(draw_anyhow), labels),
+        "tablet, photographed": lambda: (drawn(photograph), labels),
+        "envelopes (USPS)": usps,
+        "scikit-learn's load_digits": sklearn,
+        "MNIST test": mnist,
+    }
+    print("photographs:", "; ".join(f"{name} {value}" for name, value in PHOTO.items()), "\n")
+    print("| digits | way | right | in the first three | refused | p50, p95 ms |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, load in sets.items():
+        pictures, targets = load()
+        for way, function in WAYS.items():
+            first, three, refused, seconds = measure(model, pictures, targets, function)
+            p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
+            print(
+                f"| {name}, {len(pictures)} | {way} | {first:.2%} | {three:.2%} | {refused} "
+                f"| {p50:.1f}, {p95:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
