@@ -1,7 +1,7 @@
 """The page: draw or upload a digit, and LeNet names it.
 
 python app.py            # serves on this machine
-python app.py --share    # and at a public address for a week (or GRADIO_SHARE=1)
+python app.py --share    # and at a public address for a week (or GRADIO_SHARE=True)
 """
 
 import argparse
@@ -24,7 +24,6 @@ HERE = Path(__file__).parent
 CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
 BRUSH = 14  # pixels, the radius: a digit that fills the pad gets strokes as broad as MNIST's
 INVITATION = "Draw one digit, 0 to 9, as large as you like."
-
 EXAMPLES = sorted(str(file) for file in (HERE / "examples").glob("[0-9]*.png"))
 
 # Loaded beside the server's start, so that a slow Hub does not hold up the page.
@@ -77,17 +76,19 @@ def answer(image: Image.Image | None) -> tuple[dict, str]:
 def flatten(sketch: dict | None) -> Image.Image | None:
     """Make one picture of the pad's layers, black on white; None of a pad that was not touched.
 
-    Where ink is, is where the layers are not transparent. The composite is opaque everywhere,
-    and under load its last stroke can be missing; but a caller of the API may send it alone.
+    Ink is where the layers are not transparent; the composite is opaque all over. It is read
+    where no layer holds ink: a caller of the API may send it alone, and under load the pad has
+    sent empty layers beside a composite with the drawing.
     """
     if not sketch:
         return None
     layers = [layer.convert("RGBA").getchannel("A") for layer in sketch.get("layers") or []]
-    if not layers:
+    inked = [layer for layer in layers if layer.getbbox()]
+    if not inked:
         return sketch.get("composite")
-    paper = Image.new("L", layers[0].size, "white")
-    for ink in layers:
-        paper.paste("black", mask=ink)
+    paper = Image.new("L", inked[0].size, "white")
+    for layer in inked:
+        paper.paste("black", mask=layer)
     return paper
 
 

@@ -80,6 +80,11 @@ def test_sketch_reads_the_layers(client, file):
     assert top(client.predict(sketch([layer], white), api_name="/sketch")) == "7"
 
 
+def test_sketch_reads_the_composite_where_the_layers_are_empty(client, file):
+    nothing = file(Image.new("RGBA", (280, 280)), "layer.png")
+    assert top(client.predict(sketch([nothing], file(draw())), api_name="/sketch")) == "7"
+
+
 def test_sketch_joins_several_layers(client, file):
     """A 7 whose bar is on one layer and whose stem is on another."""
     clear = {"mode": "RGBA", "paper": (0, 0, 0, 0), "ink": (0, 0, 0, 255)}
