@@ -118,7 +118,7 @@ def browser():
     """Chromium: the system's, else Playwright's own. Where there is none, the tests fail."""
     from playwright.sync_api import sync_playwright
 
-    names = ("chromium", "chromium-browser", "google-chrome")
+    names = ("chromium", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)
     arguments = ["--no-sandbox", "--disable-background-networking"]
     arguments += ["--disable-component-update", "--disable-sync"]
