@@ -9,7 +9,7 @@ broad as MNIST's, the frame.
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 FRAME = 28  # pixels, the side of MNIST's pictures
 BOX = 20  # pixels, the longest side of a digit in them
@@ -72,12 +72,14 @@ def read(image: Image.Image | np.ndarray) -> np.ndarray:
     """
     if isinstance(image, np.ndarray):
         return to_bytes(image)
-    image.draft(None, (2 * WORK, 2 * WORK))
-    if image.width * image.height > MAX_PIXELS:
-        raise NoDigitError(
-            f"This picture has {image.width * image.height / 1e6:.0f} million pixels. "
-            f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
-        )
+    if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
+        image.draft(None, (2 * WORK, 2 * WORK))
+        millions = image.width * image.height / 1e6
+        if millions > MAX_PIXELS / 1e6:
+            raise NoDigitError(
+                f"This picture has {millions:.0f} million pixels. "
+                f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
+            )
     try:
         if getattr(image, "n_frames", 1) > 1:
             image.seek(0)

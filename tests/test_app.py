@@ -74,6 +74,26 @@ def test_upload_reads_transparent_pictures(client, file):
     assert top(client.predict(file(ink), api_name="/upload")) == "7"
 
 
+def test_upload_reads_a_photograph_taken_sideways(client, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    draw(size=1600).rotate(90).save(tmp_path / "photo.jpg", exif=exif)
+    assert top(client.predict(handle_file(tmp_path / "photo.jpg"), api_name="/upload")) == "7"
+
+
+def test_upload_reads_sixteen_bits(client, tmp_path):
+    Image.fromarray(np.asarray(draw()).astype(np.uint16) * 250).save(tmp_path / "deep.png")
+    assert top(client.predict(handle_file(tmp_path / "deep.png"), api_name="/upload")) == "7"
+
+
+def test_upload_says_one_digit_at_a_time(client, file):
+    two = Image.new("L", (560, 280), 255)
+    two.paste(draw(), (0, 0))
+    two.paste(draw(), (280, 0))
+    label, words = client.predict(file(two), api_name="/upload")
+    assert not label and "One at a time" in words
+
+
 def test_sketch_reads_the_layers(client, file):
     layer = file(draw(mode="RGBA", paper=(0, 0, 0, 0), ink=(0, 0, 0, 255)), "layer.png")
     white = file(Image.new("RGBA", (280, 280), "white"), "composite.png")
@@ -153,6 +173,16 @@ def test_everything_is_pinned():
     for name in ("requirements.txt", "tests/requirements.txt"):
         for line in (ROOT / name).read_text().splitlines():
             assert re.fullmatch(r"[\w-]+==[\w.]+|#.*|", line), f"{name}: {line}"
+
+
+def test_the_readmes_python_does_what_it_says(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    *lines, call = snippet.strip().splitlines()
+    names = {}
+    exec("\n".join(lines), names)
+    probabilities = eval(call, names)
+    assert max(probabilities, key=probabilities.get) == "7"
 
 
 def test_the_readme_is_what_ci_runs():
