@@ -319,19 +319,24 @@ def set_pen(digit: np.ndarray) -> np.ndarray:
     change = round((wanted * side - BOX * breadth) / (BOX - wanted))
     if change > 0:
         return thicken(digit, change)
-    thinner = cv2.erode(np.pad(digit, 1), disk(max(0, min(-change, int(0.6 * breadth)))))
+    thinner = cv2.erode(margin(digit, 1), disk(max(0, min(-change, int(0.6 * breadth)))))
     return crop(thinner) if thinner.max() > 0.5 else digit
 
 
 def pen_breadth(digit: np.ndarray) -> float:
     """Give the mean breadth of the strokes in pixels: four times the mean depth of their ink."""
-    mask = (np.pad(digit, 1) > 0.5).astype(np.uint8)
+    mask = (margin(digit, 1) > 0.5).view(np.uint8)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     return 4 * float(depth.sum()) / max(1, int(mask.sum())) - 1
 
 
 def thicken(digit: np.ndarray, by: int) -> np.ndarray:
-    return crop(cv2.dilate(np.pad(digit, by), disk(by)))
+    return crop(cv2.dilate(margin(digit, by), disk(by)))
+
+
+def margin(digit: np.ndarray, breadth: int) -> np.ndarray:
+    """Put paper around a cropped digit."""
+    return cv2.copyMakeBorder(digit, *[breadth] * 4, cv2.BORDER_CONSTANT, value=0)
 
 
 def disk(growth: int) -> np.ndarray:
@@ -360,9 +365,9 @@ def frame(digit: np.ndarray) -> np.ndarray:
     framed[top : top + height, left : left + width] = digit
     # Where the frame's edge kept a lopsided digit from its place, half a pixel may leave it.
     missing = CENTER - np.array([center(framed.sum(axis=0)), center(framed.sum(axis=1))])
-    beyond = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
     if np.abs(missing).max() > 0.5:
-        framed = cv2.warpAffine(framed, np.column_stack([np.eye(2), beyond]), framed.shape)
+        shift = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
+        framed = cv2.warpAffine(framed, np.column_stack([np.eye(2), shift]), framed.shape)
     return framed
 
 
