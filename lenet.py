@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 EMBEDDED_WEIGHTS = Path(__file__).parent / "weights"
-HUB_PATIENCE = 5.0  # seconds that a start may lose to a Hub that does not answer
+HUB_PATIENCE = 4.0  # seconds that a start may lose to a Hub that does not answer
 
 log = logging.getLogger(__name__)
 
