@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from lenet import load_model
-from preprocess import NoDigitError, to_mnist
+from preprocess import DAMAGED, NoDigitError, to_mnist
 
 HERE = Path(__file__).parent
 CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
@@ -59,15 +59,17 @@ def recognize_sketch(sketch: dict | None) -> tuple[dict, str]:
     return answer(flatten(sketch))
 
 
-def recognize_upload(image: Image.Image | None) -> tuple[dict, str]:
+def recognize_upload(image: Image.Image | NoDigitError | None) -> tuple[dict, str]:
     """Answer an uploaded picture: the label, and a line of words."""
     return answer(image)
 
 
-def answer(image: Image.Image | None) -> tuple[dict, str]:
+def answer(image: Image.Image | NoDigitError | None) -> tuple[dict, str]:
     if image is None:
         return {}, INVITATION
     try:
+        if isinstance(image, NoDigitError):
+            raise image
         return recognize(image), ""
     except NoDigitError as nothing:
         return {}, str(nothing)
@@ -90,6 +92,22 @@ def flatten(sketch: dict | None) -> Image.Image | None:
     for layer in inked:
         paper.paste("black", mask=layer)
     return paper
+
+
+def forgiving(preprocess):
+    """Wrap gr.Image's own opening of a file, so that one that is no picture is answered.
+
+    It comes before any function of ours, and its exception would leave the last answer
+    standing. (A subclass of gr.Image would make Gradio write an app.pyi.)
+    """
+
+    def open_picture(payload):
+        try:
+            return preprocess(payload)
+        except Exception:
+            return NoDigitError(DAMAGED)
+
+    return open_picture
 
 
 def provenance() -> str:
@@ -156,6 +174,7 @@ with gr.Blocks(title="LeNet reads your digit") as demo:
                     label="A picture of one digit",
                     height=460,
                 )
+                upload.preprocess = forgiving(upload.preprocess)
                 gr.Examples(EXAMPLES, upload)
         with gr.Column():
             label = gr.Label(elem_id="answer", num_top_classes=3, label="Three best guesses")

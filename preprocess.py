@@ -25,6 +25,7 @@ LEAST_CONTRAST = 0.1  # of black on white; anything fainter is taken for blank p
 SIGMA = 1.4826  # standard deviations, of a normal distribution, in its median deviation
 
 NOTHING = "Nothing to read yet: draw a digit, or choose a picture of one."
+DAMAGED = "This picture is damaged, or of a kind that is not read."
 SEVERAL = "That looks like several digits. One at a time, please."
 
 
@@ -95,7 +96,7 @@ def read(image: Image.Image | np.ndarray) -> np.ndarray:
             image = image.convert("L" if image.mode == "1" else "RGBA" if has_alpha else "RGB")
         return np.asarray(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them
-        raise NoDigitError("This picture is damaged, or of a kind that is not read.") from error
+        raise NoDigitError(DAMAGED) from error
 
 
 def to_bytes(array: np.ndarray) -> np.ndarray:

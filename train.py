@@ -194,7 +194,7 @@ def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float
 
 
 def save(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
-    """Write a run's five files."""
+    """Write a run's five files; repo_id is where the card tells to load the weights from."""
     model.save_pretrained(folder)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     draw_curves(metrics["history"], folder / "curves.png")
@@ -212,7 +212,7 @@ def draw_curves(history: list[dict], path: Path) -> None:
     figure, panes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     epochs = range(1, len(history) + 1)
     for pane, quantity in zip(panes, ("loss", "accuracy"), strict=True):
-        for part, style in (("train", "C0-"), ("validation", "C1--")):
+        for part, style in (("train", "C0.-"), ("validation", "C1.--")):
             pane.plot(epochs, [h[f"{part}_{quantity}"] for h in history], style, label=part)
         pane.set(xlabel="epoch", ylabel=quantity)
         pane.xaxis.get_major_locator().set_params(integer=True)
@@ -263,7 +263,7 @@ parameters, trained on MNIST's 60,000 training pictures, a fifth of them held ba
 
 **{accuracy:.2%} of MNIST's 10,000 test pictures are named right**, {errors} are not.
 
-| after {metrics["epochs"]} epochs | this run | the report |
+| | this run, {metrics["epochs"]} epochs | the report, {PAPER["epochs"]} epochs |
 | --- | --- | --- |
 {rows}
 
@@ -310,6 +310,7 @@ def check_hub(repo_id: str | None, private: bool) -> str:
         If there is no token, the token may not write there, or the name is not valid.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import LocalTokenNotFoundError
 
     api = HfApi()
     try:
@@ -317,7 +318,8 @@ def check_hub(repo_id: str | None, private: bool) -> str:
         api.create_repo(repo_id, private=private, exist_ok=True)
         api.auth_check(repo_id, write=True)  # create_repo is content with reading
     except OSError as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
+        missing = isinstance(error, LocalTokenNotFoundError)
+        reason = "no token found" if missing else str(error).partition("\n")[0].rstrip(".")
         raise OSError(
             f"cannot push to {repo_id or 'the Hub'}: {reason}. `hf auth login`, or HF_TOKEN, "
             "gives a token; it has to be one that may write there."
@@ -345,19 +347,22 @@ def push(folder: Path, repo_id: str) -> str:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Train LeNet on MNIST.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description="Train LeNet on MNIST.")
     add = parser.add_argument
-    add("--recipe", choices=RECIPES, default="paper", help="which experiment to run")
+    add("--recipe", choices=RECIPES, default="paper", help="which experiment (%(default)s)")
     for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
         add(f"--{name}", type=positive(kind), help="instead of the recipe's")
-    add("--seed", type=int, default=0, help="the same seed gives the same bits")
-    add("--device", help="cuda, cpu, … (default: cuda where there is one)")
-    add("--data-dir", type=Path, default="data", help="holds MNIST/raw; filled when empty")
-    add("--output-dir", type=Path, help="what the run makes (default: runs/<recipe>)")
+    add("--seed", type=int, default=0, help="the same seed gives the same bits (%(default)s)")
+    add("--device", help="cuda, cpu, … (cuda where there is one)")
+    add(
+        "--data-dir",
+        type=Path,
+        default="data",
+        help="holds MNIST/raw; fetched if not (%(default)s)",
+    )
+    add("--output-dir", type=Path, help="for what the run makes (runs/<recipe>)")
     add("--push", action="store_true", help="send the run to the Hugging Face Hub")
-    add("--repo-id", metavar="OWNER/NAME", help="where to (default: <you>/lenet-mnist)")
+    add("--repo-id", metavar="OWNER/NAME", help="where to (<you>/lenet-mnist)")
     add("--private", action="store_true", help="if the repository has to be made, make it private")
     arguments = parser.parse_args(argv)
     for name, value in RECIPES[arguments.recipe].items():
@@ -392,6 +397,15 @@ def choose_device(name: str | None) -> torch.device:
         raise ValueError(f"--device {name}: {reason}. Try --device cpu.") from error
 
 
+def command_of(arguments: argparse.Namespace) -> str:
+    """Give the command that repeats the run."""
+    command = f"python train.py --recipe {arguments.recipe} --seed {arguments.seed}"
+    for name, usual in RECIPES[arguments.recipe].items():
+        value = getattr(arguments, name)
+        command += f" --{name.replace('_', '-')} {value}" if value != usual else ""
+    return command
+
+
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -412,9 +426,9 @@ def main(argv: list[str] | None = None) -> int:
     # What can go wrong is found before the training, not after it.
     try:
         device = choose_device(arguments.device)
-        arguments.output_dir.mkdir(parents=True, exist_ok=True)
         repo_id = check_hub(arguments.repo_id, arguments.private) if arguments.push else None
         images, labels = load_mnist(arguments.data_dir, train=True, device=device)
+        arguments.output_dir.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
@@ -441,10 +455,10 @@ def main(argv: list[str] | None = None) -> int:
         "device": where,
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "git_commit": git_commit(),
-        "command": f"python train.py --recipe {arguments.recipe} --seed {arguments.seed}",
+        "command": command_of(arguments),
         "history": history,
     }
-    save(arguments.output_dir, model, metrics, repo_id or "OWNER/lenet-mnist")
+    save(arguments.output_dir, model, metrics, repo_id or str(arguments.output_dir))
     print(f"saved in {arguments.output_dir}")
     if arguments.push:
         print(f"pushed: {push(arguments.output_dir, repo_id)}")

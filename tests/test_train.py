@@ -112,6 +112,7 @@ def test_the_cards_figures_are_the_runs(run):
     assert card.data.eval_results[0].metric_value == metrics["test_accuracy"]
     assert f"{metrics['test_accuracy']:.2%}" in card.text
     assert f"{metrics['history'][-1]['validation_loss']:.4f}" in card.text
+    assert "train.py --recipe paper --seed 0 --epochs 25 --lr 0.005\n" in card.text
 
 
 def test_a_seed_gives_the_same_bits_in_another_process(small_mnist, tmp_path):
