@@ -57,8 +57,9 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
         If there is nothing, or more than one digit, to read, or the picture is damaged or of
         more than `MAX_PIXELS` pixels. The message is fit for the page.
     """
-    ink, threshold, even = find_ink(brightness(read(image)))
-    if max(ink.shape) <= SMALL:  # somebody has cropped it already, and its grays are all it has
+    gray = brightness(read(image))
+    ink, threshold, even = find_ink(gray)
+    if max(gray.shape) <= SMALL:  # somebody has cropped it already, and its grays are all it has
         return frame(crop(ink))
     return frame(set_pen(find_digit(ink, threshold, even)))
 
