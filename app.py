@@ -67,9 +67,9 @@ def recognize_upload(image: Image.Image | NoDigitError | None) -> tuple[dict, st
 def answer(image: Image.Image | NoDigitError | None) -> tuple[dict, str]:
     if image is None:
         return {}, INVITATION
+    if isinstance(image, NoDigitError):
+        return {}, str(image)
     try:
-        if isinstance(image, NoDigitError):
-            raise image
         return recognize(image), ""
     except NoDigitError as nothing:
         return {}, str(nothing)

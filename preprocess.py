@@ -248,14 +248,14 @@ def find_digit(ink: np.ndarray, threshold: float, even: bool) -> np.ndarray:
     count, labels, boxes, centers = cv2.connectedComponentsWithStats(mask, connectivity=8)
     inked = np.flatnonzero(mask)
     part_of_pixel = labels.ravel()[inked]
-    mass = np.bincount(part_of_pixel, np.square(ink[mask > 0]), minlength=count)
+    mass = np.bincount(part_of_pixel, np.square(ink.ravel()[inked]), minlength=count)
     main = mass.argmax()
     if not even:
         # In a photograph the digit is a long stroke about the middle; a shadow's corner is
         # broad for its length, and what runs along the border is the table.
         depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).ravel()[inked]
         depths = np.bincount(part_of_pixel, depth, minlength=count)
-        mean_depth = depths / np.maximum(np.bincount(part_of_pixel, minlength=count), 1)
+        mean_depth = depths / np.maximum(boxes[:, cv2.CC_STAT_AREA], 1)
         length = mass / np.maximum(mean_depth, 0.5) ** 1.5
         middle = np.array(ink.shape[::-1]) / 2
         distance = np.linalg.norm(centers / middle - 1, axis=1)

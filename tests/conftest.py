@@ -36,7 +36,6 @@ def hub(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
     HUB.commits.clear()
     HUB.large_files.clear()
-    HUB.requests.clear()
     yield HUB
     HUB.fault = lambda request: False
 

@@ -30,7 +30,6 @@ class Hub:
     def __init__(self):
         self.commits: dict[str, list[dict[str, bytes]]] = {}
         self.large_files: dict[str, bytes] = {}  # by sha256, as Git LFS has it
-        self.requests: list[str] = []
         # Called with the request's handler before it is answered; True says that it has
         # dealt with the request itself.
         self.fault = lambda request: False
@@ -81,7 +80,6 @@ class RequestHandler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.path = unquote(urlsplit(self.path).path)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.hub.requests.append(f"{self.command} {self.path}")
         if not self.hub.fault(self):
             self.route()
 
