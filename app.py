@@ -40,7 +40,7 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
     Returns
     -------
     probabilities : dict of str to float
-        Of "0" to "9"; they sum to 1.
+        Of "0" to "9"; they sum to 1. Calibrated: of the answers given at 90 %, 9 in 10 are right.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
     model, _ = loading.result()
     digit = torch.from_numpy(to_mnist(image))
     with torch.inference_mode():
-        probabilities = model(digit[None, None]).softmax(1)[0]
+        probabilities = (model(digit[None, None]) / model.temperature).softmax(1)[0]
     return {str(name): p for name, p in enumerate(probabilities.tolist())}
 
 
