@@ -1,0 +1,101 @@
+"""What is done to a batch: each picture its own, the same again from the same numbers."""
+
+import pytest
+import torch
+
+from augment import ELASTIC, NOISE, UNTOUCHED, augment
+
+COLUMNS = ("turn", "slant", "size", "aspect", "right", "down", "breadth", "contrast", "blur")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """40 pictures of a 7-like angle, 3 pixels broad, with its centre of mass at 14, 14."""
+    image = torch.zeros(28, 28)
+    image[5:8, 8:20] = 1
+    image[8:24, 17:20] = 1
+    y, x = (image.nonzero().float().mean(0)).tolist()
+    image = image.roll((round(14 - y), round(14 - x)), (0, 1))
+    return image.expand(40, 1, 28, 28).contiguous()
+
+
+def noise_of(count, **values):
+    noise = torch.zeros(count, NOISE)
+    for name, value in values.items():
+        noise[:, COLUMNS.index(name)] = value
+    return noise
+
+
+def changed(digits, **values):
+    """Augment with these numbers alone; the pictures that are touched."""
+    return augment(digits, noise_of(len(digits), **values))[int(len(digits) * UNTOUCHED) :]
+
+
+def center(images):
+    index = torch.arange(28.0)
+    mass = images.sum((1, 2, 3))
+    x = (images.sum((1, 2)) * index).sum(1) / mass
+    y = (images.sum((1, 3)) * index).sum(1) / mass
+    return x, y
+
+
+def test_a_batch_keeps_its_form(digits):
+    out = augment(digits, torch.randn(40, NOISE))
+    assert (out.shape, out.dtype) == (digits.shape, digits.dtype)
+    assert out.min() >= 0 and out.max() <= 1
+
+
+def test_the_first_quarter_stays_as_it_is(digits):
+    out = augment(digits, torch.randn(40, NOISE))
+    assert torch.equal(out[:10], digits[:10])
+    assert all(not torch.equal(a, b) for a, b in zip(out[10:], digits[10:], strict=True))
+
+
+def test_no_noise_no_change(digits):
+    assert torch.allclose(changed(digits), digits[10:], atol=1e-5)
+
+
+def test_a_pictures_numbers_alone_decide(digits):
+    noise = torch.randn(40, NOISE)
+    one = augment(digits, noise)
+    assert torch.equal(one, augment(digits, noise))
+    noise[25:] = torch.randn(15, NOISE)
+    other = augment(digits, noise)
+    assert torch.equal(one[:25], other[:25]) and not torch.equal(one[25:], other[25:])
+
+
+@pytest.mark.parametrize("name", ["turn", "slant", "size", "aspect"])
+@pytest.mark.parametrize("value", [-2.0, 2.0])
+def test_an_affine_change_keeps_the_centre(digits, name, value):
+    out = changed(digits, **{name: value})
+    x, y = center(out)
+    assert not torch.allclose(out, digits[10:], atol=0.2)
+    assert (x - 14).abs().max() < 0.6 and (y - 14).abs().max() < 0.6
+
+
+def test_a_shift_moves_by_its_pixels(digits):
+    x0, y0 = center(digits[:1])
+    x, y = center(changed(digits, right=2.0, down=-1.0))
+    assert (x - x0).abs().mean() == pytest.approx(1.2, abs=0.05)
+    assert (y - y0).abs().mean() == pytest.approx(0.6, abs=0.05)
+
+
+def test_a_stroke_becomes_broader_and_thinner(digits):
+    ink = digits[:1].sum()
+    broad, thin = changed(digits, breadth=1.5)[0].sum(), changed(digits, breadth=-1.5)[0].sum()
+    assert thin < 0.8 * ink < ink < 1.2 * ink < broad
+
+
+def test_blur_keeps_the_ink_and_softens_its_edge(digits):
+    out = changed(digits, blur=1.5)
+    assert out[0].sum() == pytest.approx(digits[0].sum().item(), rel=1e-4)
+    assert ((out[0] > 0.05) & (out[0] < 0.95)).sum() > 50
+
+
+def test_elastic_fields_are_smooth_and_as_strong_as_they_say(digits):
+    from augment import KNOTS, smooth_fields
+
+    fields = smooth_fields(torch.randn(400, 3, KNOTS**2))
+    assert fields.std() == pytest.approx(1, abs=0.05)
+    assert fields.diff(dim=2).abs().mean() < 0.25
+    assert 0.3 < ELASTIC < 2
