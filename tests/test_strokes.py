@@ -1,0 +1,80 @@
+"""The pictures that we draw ourselves are MNIST's kind of picture, and what they say they are."""
+
+import numpy as np
+import pytest
+import torch
+
+from lenet import EMBEDDED_WEIGHTS, LeNet
+from strokes import DIGITS, SIGNS, by_hand, draw, parse, smooth, write_digits, write_non_digits
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return write_digits(600, seed=1)
+
+
+@pytest.fixture(scope="module")
+def non_digits():
+    return write_non_digits(300, seed=1)
+
+
+def test_they_are_in_mnists_form(digits, non_digits):
+    images, labels = digits
+    assert (images.shape, images.dtype) == ((600, 1, 28, 28), np.uint8)
+    assert (labels.shape, set(labels)) == ((600,), set(range(10)))
+    assert (non_digits.shape, non_digits.dtype) == ((300, 1, 28, 28), np.uint8)
+    for picture in [*images, *non_digits]:
+        rows, columns = np.nonzero(picture[0] > 0)
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20, 21)
+        assert picture.max() > 200
+
+
+def test_a_seed_gives_the_same_pictures(digits, non_digits):
+    again, labels = write_digits(20, seed=1)
+    other, _ = write_digits(20, seed=2)
+    assert np.array_equal(again, write_digits(20, seed=1)[0])
+    assert not np.array_equal(again, other)
+    assert np.array_equal(write_non_digits(5, seed=3), write_non_digits(5, seed=3))
+    assert len(labels) == 20
+
+
+def test_no_two_are_the_same(digits):
+    images, _ = digits
+    assert len({picture.tobytes() for picture in images}) == len(images)
+
+
+@pytest.mark.parametrize("shape", [shape for shapes in DIGITS for shape in shapes] + SIGNS)
+def test_every_shape_can_be_read_and_drawn(shape):
+    strokes = parse(shape)
+    points = np.concatenate(strokes)
+    assert points.min() >= 0 and points.max() <= 1
+    assert len(strokes) == shape.count("/") + 1
+    corners = sum((np.diff(stroke, axis=0) == 0).all(axis=1).sum() for stroke in strokes)
+    assert corners == shape.count("|")
+    image = draw(by_hand(strokes, np.random.default_rng(0)), np.random.default_rng(0))
+    assert 0.01 < (image > 128).mean() < 0.5
+
+
+def test_a_curve_passes_its_points_and_stops_at_corners():
+    (stroke,) = parse("0,0 50,100| 100,0")
+    path = smooth(stroke, steps=50)
+    for point in stroke:
+        assert np.linalg.norm(path - point, axis=1).min() < 1e-9
+    # Straight to the corner and straight away from it.
+    first = path[path[:, 0] <= 0.5]
+    assert np.abs(first[:, 1] - 2 * first[:, 0]).max() < 1e-9
+
+
+def test_the_network_reads_the_digits_and_doubts_the_rest(digits, non_digits):
+    """Whether somebody who never saw these very pictures reads what was meant."""
+    model = LeNet.from_pretrained(EMBEDDED_WEIGHTS)
+
+    def probabilities(images):
+        with torch.inference_mode():
+            logits = model(torch.from_numpy(images).float() / 255)
+        return (logits / model.temperature).softmax(1).max(1)
+
+    confidence, guesses = probabilities(digits[0])
+    assert (guesses.numpy() == digits[1]).mean() > 0.95
+    doubt, _ = probabilities(non_digits)
+    assert doubt.median() < confidence.median() - 0.2
