@@ -1,0 +1,56 @@
+"""The optimizer, by what it does to a loss."""
+
+import pytest
+import torch
+
+from soap import SOAP
+
+
+def badly_scaled_regression():
+    """Predict 4 numbers from 20 that are nearly the same, so that plain steps hardly help."""
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(500, 1, generator=generator)
+    x = common + 0.05 * torch.randn(500, 20, generator=generator)
+    y = x @ torch.randn(20, 4, generator=generator)
+    torch.manual_seed(0)
+    return torch.nn.Linear(20, 4), x, y
+
+
+def loss_after(steps, optimizer_of):
+    layer, x, y = badly_scaled_regression()
+    optimizer = optimizer_of(layer.parameters())
+    for _ in range(steps):
+        loss = (layer(x) - y).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item(), layer, optimizer
+
+
+def test_it_learns_what_adam_needs_far_longer_for():
+    soap, _, _ = loss_after(400, lambda p: SOAP(p, lr=0.01))
+    adam, _, _ = loss_after(400, lambda p: torch.optim.Adam(p, lr=0.01))
+    assert soap < adam / 3
+
+
+def test_its_first_step_is_as_long_as_the_rate():
+    _, layer, _ = loss_after(1, lambda p: SOAP(p, lr=0.01))
+    start, _, _ = badly_scaled_regression()
+    step = layer.weight - start.weight
+    # In the eigenbasis each of Adam's first steps is the rate, whatever the gradient.
+    assert step.norm().item() == pytest.approx(0.01 * step.numel() ** 0.5, rel=0.1)
+
+
+def test_its_state_goes_on_where_it_stopped():
+    whole, expected, _ = loss_after(50, lambda p: SOAP(p, lr=0.01))
+    _, layer, optimizer = loss_after(27, lambda p: SOAP(p, lr=0.01))
+    _, x, y = badly_scaled_regression()
+    resumed = SOAP(layer.parameters(), lr=0.5)
+    resumed.load_state_dict(optimizer.state_dict())
+    for _ in range(23):
+        loss = (layer(x) - y).square().mean()
+        resumed.zero_grad()
+        loss.backward()
+        resumed.step()
+    assert loss.item() == whole
+    assert torch.equal(layer.weight, expected.weight)
