@@ -1,34 +1,57 @@
 """Train LeNet on MNIST.
 
+    python train.py                             # --recipe demo: the weights that the page uses
     python train.py --recipe paper              # the report's experiment: 20 epochs, two minutes
-    python train.py --recipe paper --push       # and send the weights to <you>/lenet-mnist
+    python train.py --push                      # and send the weights to <you>/lenet-mnist
 
 Everything a run makes lies in one folder, runs/<recipe>: the weights (model.safetensors,
-config.json), what happened (metrics.json, curves.png) and the model card (README.md).
+config.json), what happened (metrics.json, curves.png) and the model card (README.md). Ctrl-C
+stops after the epoch; --resume goes on, after that as after a crash.
 """
 
 import argparse
-import json
+import math
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
+from augment import NOISE, augment
 from lenet import LeNet
+from publish import check_hub, push, save
+from soap import SOAP
+from strokes import write_digits, write_non_digits
 
 # "Handwritten digit recognition using CNN": cross entropy, Adam, a random 4:1 split.
 PAPER = {"epochs": 20, "batch_size": 64, "lr": 1e-3}
-RECIPES = {"paper": PAPER}
+# What each choice gained: benchmarks/README.md.
+DEMO = {"epochs": 200, "batch_size": 256, "lr": 1e-2}
+RECIPES = {"demo": DEMO, "paper": PAPER}
+VALIDATION_SHARE = {"demo": 0.1, "paper": 0.2}
+WARM_UP = 0.05  # of the demo's steps, in which its rate grows; then it falls along a cosine
+AVERAGING = 0.999  # the demo's weights are a running mean; its decay a step
+DRAWN_SHARE = 0.16  # of the demo's batches: digits of other schools (strokes.py)
+NON_DIGIT_SHARE = 0.04  # of the demo's batches
+NO_DIGIT = 10  # the label of what is no digit: every digit is as likely
 FIGURES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-REPORT = dict(zip(FIGURES, (0.0397, 0.9879, 0.0552, 0.9836), strict=True))
-VALIDATION_SHARE = 0.2
+
+COMPILING_PAYS = 5000  # steps; for fewer, compiling takes longer than it saves
+CHECKPOINT = "checkpoint.pt"
+SPACE_NEEDED = 8_000_000  # bytes: two checkpoints, curves and weights
 
 
 # Data
@@ -67,6 +90,15 @@ def scale(images: Tensor) -> Tensor:
     return images.float().div_(255)
 
 
+def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Share n pictures out at random: the indices to train on, and a share to validate on."""
+    held_back = int(n * share)
+    if not 0 < held_back < n:
+        raise ValueError(f"{n} pictures are too few to hold {share:.0%} of them back")
+    order = torch.randperm(n, generator=generator)
+    return order[held_back:], order[:held_back]
+
+
 # Learning
 
 
@@ -74,28 +106,39 @@ def train(
     images: Tensor,
     labels: Tensor,
     *,
+    recipe: str,
     epochs: int,
     batch_size: int,
     lr: float,
     seed: int = 0,
     second_sigmoid: bool = True,
-    report=print,
+    checkpoint: Path | None = None,
+    stop: Event | None = None,
+    report: Callable[[str], None] = print,
 ) -> tuple[LeNet, list[dict]]:
-    """Run the report's experiment, on the device that `images` lie on.
+    """Run a recipe on the device that `images` lie on.
 
     Parameters
     ----------
     images, labels : as `load_mnist` gives them
-        One in five, drawn at random, is held back for validation.
+        A fifth of them (demo: a tenth), drawn at random, is held back for validation.
+    recipe : "demo" or "paper"
     seed : int
-        Of the first weights, the split and the order of the pictures. On one machine
-        the same seed gives the same bits.
+        Of the first weights, the split, the order of the pictures and what is done to them.
+        On one machine the same seed gives the same bits.
+    checkpoint : Path, optional
+        A file to keep the state of the run in, after each epoch. If it is there already, the
+        run goes on from it, and ends with the same bits as if it had never stopped.
+    stop : threading.Event, optional
+        Once it is set, the training ends after the epoch.
     report : callable
         Called with one line of text after each epoch.
 
     Returns
     -------
     model : LeNet, in eval mode
+        The weights after the epoch with the lowest validation loss, and the temperature that
+        the validation pictures ask for.
     history : list of dict, one an epoch
         The four figures of the report. The training figures are means over the epoch's
         batches, taken while the network learns; validation is measured after the epoch.
@@ -103,65 +146,91 @@ def train(
     Raises
     ------
     ValueError
-        If there are too few pictures to hold one in five back.
+        If there are too few pictures to hold some of them back.
+    ArithmeticError
+        If the loss is no longer a number.
     """
+    settings = {
+        "recipe": recipe,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+    }
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    train_index, validation_index = split(len(images), generator)
+    device = images.device
+    by_seed = torch.Generator().manual_seed(seed)
+    train_index, validation_index = split(len(images), VALIDATION_SHARE[recipe], by_seed)
     validation = images[validation_index], labels[validation_index]
     images, labels = images[train_index], labels[train_index]
+    if recipe == "demo":
+        images, labels, kinds = add_drawings(images, labels, seed)
+        batches = partial(mixed_batches, kinds, batch_size)
+    else:
+        batches = partial(plain_batches, len(images), batch_size)
+    steps = epochs * len(batches(by_seed))
+    learner = make_learner(recipe, device, lr, steps, second_sigmoid)
+    noise = torch.Generator(device) if recipe == "demo" else None
+    score = make_score(learner["model"], images, labels, noise, compiles=steps >= COMPILING_PAYS)
 
-    model, optimizer = learner(images.device, lr, second_sigmoid)
+    history, best = [], None
+    if checkpoint and checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        for name, part in learner.items():
+            part.load_state_dict(state[name])
+        history, best = state["history"], state["best"]
 
-    history = []
-    for epoch in range(1, epochs + 1):
-        order = torch.randperm(len(images), generator=generator).to(images.device)
-        batches = order.split(batch_size)
-        loss, accuracy = train_epoch(model, optimizer, images, labels, batches, f"{epoch}/{epochs}")
-        figures = loss, accuracy, *evaluate(model, *validation)
+    for epoch in range(len(history) + 1, epochs + 1):
+        started = time.perf_counter()
+        # Seeded anew for each epoch: an interrupted run goes on as if it had not been.
+        for generator in (by_seed, noise) if noise else (by_seed,):
+            generator.manual_seed(seed + (epoch << 32))
+        order = batches(by_seed)
+        loss, accuracy = train_epoch(score, learner["optimizer"], order, f"{epoch}/{epochs}")
+        if not math.isfinite(loss):
+            raise ArithmeticError(
+                f"the loss is no longer a number in epoch {epoch}. Try a lower --lr than {lr:g}."
+            )
+        network = network_of(learner)
+        figures = loss, accuracy, *evaluate(network, *validation)
         history.append(dict(zip(FIGURES, figures, strict=True)))
+        history[-1]["seconds"] = time.perf_counter() - started
+        if best is None or figures[2] < best["validation_loss"]:
+            weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            best = {"validation_loss": figures[2], "weights": weights}
+        if checkpoint:
+            state = {name: part.state_dict() for name, part in learner.items()}
+            state |= {"settings": settings, "history": history, "best": best}
+            save_checkpoint(checkpoint, state)
         report(
             f"epoch {epoch:{len(str(epochs))}}/{epochs}"
             "   train loss {:.4f}  accuracy {:.4f}"
             "   validation loss {:.4f}  accuracy {:.4f}".format(*figures)
         )
+        if stop and stop.is_set():
+            break
+
+    model = LeNet(second_sigmoid).to(device)
+    model.load_state_dict(best["weights"])
+    temperature = fit_temperature(logits_of(model, validation[0]), validation[1])
+    model = LeNet(second_sigmoid, temperature).to(device)
+    model.load_state_dict(best["weights"])
     return model.eval(), history
 
 
-def learner(device, lr: float, second_sigmoid: bool = True) -> tuple[LeNet, torch.optim.Adam]:
-    """Give a network at its random start, and the optimizer that will train it."""
-    # Channels last is the layout that the CPU's convolutions compute in.
-    model = LeNet(second_sigmoid).to(device, memory_format=torch.channels_last)
-    return model, torch.optim.Adam(model.parameters(), lr=lr, fused=True)
-
-
-def split(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Share n pictures out at random: the indices to train on, and one in five to validate on."""
-    held_back = int(n * VALIDATION_SHARE)
-    if not 0 < held_back < n:
-        raise ValueError(f"{n} pictures are too few to hold one in five of them back")
-    order = torch.randperm(n, generator=generator)
-    return order[held_back:], order[:held_back]
-
-
-def train_epoch(model, optimizer, images, labels, batches, name: str) -> tuple[float, float]:
+def train_epoch(score, optimizer, batches, name: str) -> tuple[float, float]:
     """Take one step a batch of indices; give the mean loss and accuracy on the way."""
-    model.train()
-    loss_sum = torch.zeros((), device=images.device)
-    correct = torch.zeros((), device=images.device, dtype=torch.int64)
-    seen = 0
+    loss_sum, correct, seen = 0, 0, 0
     # The sums stay on the device: reading one makes the device wait, so that is rarely done.
     progress = tqdm(batches, f"epoch {name}", unit="batch", leave=False, mininterval=0.5)
     for step, batch in enumerate(progress, 1):
-        target = labels[batch]
-        logits = model(scale(images[batch]))
-        loss = F.cross_entropy(logits, target)
+        loss, right = score(batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-        loss_sum += loss.detach() * len(batch)
-        correct += (logits.argmax(1) == target).sum()
+        loss_sum = loss_sum + loss.detach() * len(batch)
+        correct = correct + right
         seen += len(batch)
         if step % 100 == 0:
             progress.set_postfix(
@@ -172,175 +241,216 @@ def train_epoch(model, optimizer, images, labels, batches, name: str) -> tuple[f
     return loss_sum.item() / seen, correct.item() / seen
 
 
+def make_score(model, images, labels, noise: torch.Generator | None = None, compiles=False):
+    """Give the function of a batch of indices whose loss the training lowers.
+
+    Returns
+    -------
+    score : indices -> loss, share of the batch that is named right
+        With `noise`, the pictures are augmented, and `model` learns as `centered` computes it.
+    """
+    targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(labels.device)
+
+    def plain(batch):
+        return judge(model(scale(images[batch])), labels[batch])
+
+    def augmented(batch, numbers):
+        return judge(centered(model, augment(scale(images[batch]), numbers)), labels[batch])
+
+    def judge(logits, labels):
+        loss = F.cross_entropy(logits, targets[labels])
+        return loss, (logits.argmax(1) == labels).sum()
+
+    if compiles:
+        plain, augmented = compiled(plain, labels.device), compiled(augmented, labels.device)
+    if noise is None:
+        return plain
+
+    def score(batch):
+        numbers = torch.randn(len(batch), NOISE, generator=noise, device=labels.device)
+        return augmented(batch, numbers)
+
+    return score
+
+
+def compiled(function, device: torch.device):
+    """Make a function faster by torch.compile, or say why not and leave it as it is."""
+    # On a GPU this records CUDA graphs, too: launching its kernels one by one is what takes long.
+    mode = "reduce-overhead" if device.type == "cuda" else None
+    fast = torch.compile(function, dynamic=False, mode=mode)
+
+    def first_try(*arguments):
+        nonlocal fast
+        try:
+            return fast(*arguments)
+        except Exception as error:  # without a C++ compiler, for instance
+            if fast is function:
+                raise
+            fast = function
+            reason = str(error).strip().partition("\n")[0]
+            tqdm.write(f"Training goes on more slowly, without torch.compile: {reason}")
+            return function(*arguments)
+
+    return first_try
+
+
+# Batches: indices of pictures, a row a step
+
+
+def plain_batches(n: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Share n pictures out at random; the last batch may be smaller."""
+    return torch.randperm(n, generator=generator).split(batch_size)
+
+
+def mixed_batches(kinds: tuple[int, int, int], batch_size: int, generator) -> tuple[Tensor, ...]:
+    """Share MNIST's pictures out, among drawn digits and non-digits (see `add_drawings`).
+
+    Each batch has the same number of each kind, MNIST's first; what is left over of MNIST's
+    waits for another epoch. The others, of which there are fewer, may come more than once.
+    """
+    n, drawn, others = kinds
+    some_drawn, some_others = round(batch_size * DRAWN_SHARE), round(batch_size * NON_DIGIT_SHARE)
+    some = batch_size - some_drawn - some_others
+    steps = n // some
+    if steps == 0:
+        raise ValueError(f"{n} pictures are too few for a batch of {batch_size}")
+    parts = [torch.randperm(n, generator=generator)[: steps * some].view(steps, some)]
+    parts.append(n + torch.randint(drawn, (steps, some_drawn), generator=generator))
+    parts.append(n + drawn + torch.randint(others, (steps, some_others), generator=generator))
+    return torch.cat(parts, dim=1).unbind()
+
+
+def add_drawings(images: Tensor, labels: Tensor, seed: int):
+    """Put drawn digits and what is no digit behind MNIST's; tell how many there are of each."""
+    tqdm.write("Drawing what MNIST lacks …")
+    drawn, drawn_labels = map(torch.from_numpy, write_digits(len(images) // 5, seed))
+    others = torch.from_numpy(write_non_digits(len(images) // 12, seed))
+    kinds = len(images), len(drawn), len(others)
+    images = torch.cat([images, drawn.to(images.device), others.to(images.device)])
+    no_digit = torch.full((len(others),), NO_DIGIT)
+    labels = torch.cat([labels, drawn_labels.to(labels.device), no_digit.to(labels.device)])
+    return images, labels, kinds
+
+
+# Learners: what a recipe trains, and whose state a checkpoint holds
+
+
+def make_learner(recipe: str, device, lr: float, steps: int, second_sigmoid: bool = True) -> dict:
+    """Give the network at its random start and the optimizer; for the demo, more.
+
+    Returns
+    -------
+    learner : dict
+        "model" and "optimizer"; the demo's also "mean", the running mean of the weights, and
+        "schedule", the rate's, both of which follow each of the optimizer's steps.
+    """
+    # Channels last is the layout that the CPU's convolutions compute in.
+    model = LeNet(second_sigmoid).to(device, memory_format=torch.channels_last)
+    if recipe == "paper":
+        return {"model": model, "optimizer": torch.optim.Adam(model.parameters(), lr, fused=True)}
+    optimizer, mean = SOAP(model.parameters(), lr), deepcopy(model).requires_grad_(False)
+    schedule = OneCycleLR(optimizer, lr, steps, pct_start=WARM_UP, cycle_momentum=False)
+
+    def follow(*_):
+        schedule.step()
+        # Early on the mean is short, or it would remember the random start for long.
+        share = max(1 - AVERAGING, 9 / (9 + schedule.last_epoch))
+        for average, parameter in zip(mean.parameters(), model.parameters(), strict=True):
+            average.lerp_(parameter.detach(), share)
+
+    optimizer.register_step_post_hook(follow)
+    return {"model": model, "optimizer": optimizer, "mean": mean, "schedule": schedule}
+
+
+def network_of(learner: dict) -> LeNet:
+    """Give the network that a learner has made so far."""
+    return with_sigmoids(learner["mean"]) if "mean" in learner else learner["model"]
+
+
+def centered(model: LeNet, images: Tensor) -> Tensor:
+    """Compute LeNet's logits with tanh in place of its sigmoids: the same network, in disguise.
+
+    Since sigmoid(2x) = (1 + tanh x) / 2, `with_sigmoids` turns the weights of one into those
+    of the other. Activations about 0 are learned from faster (LeCun et al. 1998, "Efficient
+    BackProp", sections 4.3 and 4.4).
+    """
+    x = model.pool1(model.conv1(images).tanh())
+    x = model.pool2(model.conv2(x).tanh())
+    return model.linear3(model.linear2(model.linear1(x.flatten(1))))
+
+
 @torch.no_grad()
+def with_sigmoids(model: LeNet) -> LeNet:
+    """Give the LeNet that computes what `centered` computes of `model`."""
+    network = deepcopy(model)
+
+    def adapt(layer: nn.Module, outputs: float, inputs: float) -> None:
+        """Have a layer give `outputs` times as much, from inputs (1 + x) / 2 where it had x."""
+        if inputs != 1:
+            layer.bias -= layer.weight.flatten(1).sum(1)
+        layer.weight *= inputs * outputs
+        layer.bias *= outputs
+
+    adapt(network.conv1, outputs=2, inputs=1)
+    adapt(network.conv2, outputs=2, inputs=2)
+    adapt(network.linear1, outputs=1, inputs=2)
+    return network
+
+
+def save_checkpoint(path: Path, state: dict) -> None:
+    """Write a run's state: a crash leaves the old file or the new one, whole."""
+    unfinished = path.with_suffix(".unfinished")
+    torch.save(state, unfinished)
+    os.replace(unfinished, path)
+
+
+# Measuring
+
+
+@torch.no_grad()
+def logits_of(model: LeNet, images: Tensor) -> Tensor:
+    """Give the logits (N, 10) of stored pictures; the mode, training or eval, stays as it was."""
+    was_training = model.training
+    model.eval()
+    logits = torch.cat([model(scale(batch)) for batch in images.split(2000)])
+    model.train(was_training)
+    return logits
+
+
 def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float]:
     """Measure the mean cross entropy (nats a picture) and the accuracy in [0, 1].
 
     Parameters
     ----------
     images, labels : as `load_mnist` gives them, on the model's device
-
-    The model's mode, training or eval, is left as it was found.
     """
-    was_training = model.training
-    model.eval()
-    logits = torch.cat([model(scale(batch)) for batch in images.split(2000)])
-    model.train(was_training)
+    logits = logits_of(model, images)
     correct = (logits.argmax(1) == labels).sum().item()
     return F.cross_entropy(logits, labels).item(), correct / len(labels)
 
 
-# What a run leaves behind
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Find what logits are to be divided by for the lowest cross entropy.
 
-
-def save(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
-    """Write a run's five files; repo_id is where the card tells to load the weights from."""
-    model.save_pretrained(folder)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    draw_curves(metrics["history"], folder / "curves.png")
-    card = model_card(metrics, repo_id)
-    (folder / "README.md").write_text(str(card))
-
-
-def draw_curves(history: list[dict], path: Path) -> None:
-    """Draw loss and accuracy over the epochs, as in the report's Figure 4."""
-    import matplotlib
-
-    matplotlib.use("Agg")  # no screen needed
-    from matplotlib import pyplot as plt
-
-    figure, panes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    epochs = range(1, len(history) + 1)
-    for pane, quantity in zip(panes, ("loss", "accuracy"), strict=True):
-        for part, style in (("train", "C0.-"), ("validation", "C1.--")):
-            pane.plot(epochs, [h[f"{part}_{quantity}"] for h in history], style, label=part)
-        pane.set(xlabel="epoch", ylabel=quantity)
-        pane.xaxis.get_major_locator().set_params(integer=True)
-        pane.grid(alpha=0.3)
-        pane.legend()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def model_card(metrics: dict, repo_id: str):
-    """Describe a run as the Hub's model card (huggingface_hub.ModelCard)."""
-    from huggingface_hub import EvalResult, ModelCard, ModelCardData
-
-    data = ModelCardData(
-        license="mit",
-        library_name="pytorch",
-        pipeline_tag="image-classification",
-        tags=["lenet", "mnist", "model_hub_mixin", "pytorch_model_hub_mixin"],
-        datasets=["ylecun/mnist"],
-        metrics=["accuracy"],
-        model_name="LeNet on MNIST",
-        eval_results=[
-            EvalResult(
-                task_type="image-classification",
-                dataset_type="ylecun/mnist",
-                dataset_name="MNIST",
-                dataset_split="test",
-                metric_type="accuracy",
-                metric_value=metrics["test_accuracy"],
-            )
-        ],
-    )
-    accuracy, errors = metrics["test_accuracy"], metrics["test_errors"]
-    seconds, device, pytorch = metrics["seconds"], metrics["device"], metrics["versions"]["torch"]
-    last = metrics["history"][-1]
-    rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {last[name]:.4f} | {REPORT[name]:.4f} |" for name in FIGURES
-    )
-    return ModelCard(f"""---
-{data.to_yaml()}
----
-
-# LeNet on MNIST
-
-Names the handwritten digit in a 28×28 picture: the LeNet of the report "Handwritten digit
-recognition using CNN", two 5×5 convolutions, average pooling, three linear layers, 61,706
-parameters, trained on MNIST's 60,000 training pictures, a fifth of them held back.
-
-**{accuracy:.2%} of MNIST's 10,000 test pictures are named right**, {errors} are not.
-
-| | this run, {metrics["epochs"]} epochs | the report, {PAPER["epochs"]} epochs |
-| --- | --- | --- |
-{rows}
-
-![Loss and accuracy over the epochs](curves.png)
-
-## Use
-
-`lenet.py` is in the repository of the demo that these weights answer in.
-
-```python
-import torch
-from lenet import LeNet
-
-model = LeNet.from_pretrained("{repo_id}")
-image = torch.zeros(1, 1, 28, 28)  # 0 = paper, 1 = ink, framed as MNIST's pictures are
-probabilities = model(image).softmax(1)  # of 0 to 9
-```
-
-## Training
-
-```
-{metrics["command"]}
-```
-
-took {seconds:.0f} s on {device} with PyTorch {pytorch}. The same command on the same machine
-gives the same bits; `metrics.json` has every epoch.
-
-## Limits
-
-One digit at a time, written the way Americans wrote in the 1980s, brought into MNIST's form:
-20 pixels in its longer side, centre of mass at the centre. It has no answer for "not a digit".
-""")
-
-
-# The Hub
-
-
-def check_hub(repo_id: str | None, private: bool) -> str:
-    """Make sure, before any training, that the weights can be sent; give the repository's id.
-
-    Raises
-    ------
-    OSError, ValueError
-        If there is no token, the token may not write there, or the name is not valid.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import LocalTokenNotFoundError
-
-    api = HfApi()
-    try:
-        repo_id = repo_id or f"{api.whoami()['name']}/lenet-mnist"
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        api.auth_check(repo_id, write=True)  # create_repo is content with reading
-    except OSError as error:
-        missing = isinstance(error, LocalTokenNotFoundError)
-        reason = "no token found" if missing else str(error).partition("\n")[0].rstrip(".")
-        raise OSError(
-            f"cannot push to {repo_id or 'the Hub'}: {reason}. `hf auth login`, or HF_TOKEN, "
-            "gives a token; it has to be one that may write there."
-        ) from error
-    return repo_id
+    temperatures = torch.linspace(0.3, 3, 271).tolist()
+    losses = [F.cross_entropy(logits / t, labels).item() for t in temperatures]
+    return round(temperatures[losses.index(min(losses))], 2)
 
 
-def push(folder: Path, repo_id: str) -> str:
-    """Send a run's folder to the Hub in one commit; give the commit's address."""
-    from huggingface_hub import CommitOperationAdd, HfApi
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Measure how far confidence and accuracy lie apart: the expected calibration error.
 
-    api = HfApi()
-    files = [CommitOperationAdd(file.name, file) for file in sorted(folder.iterdir())]
-    commit = api.create_commit(
-        repo_id,
-        files,
-        commit_message="Send a training run",
-        # Refuses to write over what somebody else sent in the meantime.
-        parent_commit=api.model_info(repo_id).sha,
-    )
-    return commit.commit_url
+    Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning":
+    answers fall into bins of equal width by their probability; the mean over the answers of
+    the difference, in their bin, between mean probability and share that is right.
+    """
+    confidence, guess = probabilities.max(1)
+    surplus = confidence - (guess == labels).float()
+    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    sums = torch.zeros(bins, device=surplus.device).scatter_add_(0, bin_of, surplus)
+    return sums.abs().sum().item() / len(labels)
 
 
 # Command line
@@ -349,7 +459,7 @@ def push(folder: Path, repo_id: str) -> str:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train LeNet on MNIST.")
     add = parser.add_argument
-    add("--recipe", choices=RECIPES, default="paper", help="which experiment (%(default)s)")
+    add("--recipe", choices=RECIPES, default="demo", help="which experiment (%(default)s)")
     for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
         add(f"--{name}", type=positive(kind), help="instead of the recipe's")
     add("--seed", type=int, default=0, help="the same seed gives the same bits (%(default)s)")
@@ -361,10 +471,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="holds MNIST/raw; fetched if not (%(default)s)",
     )
     add("--output-dir", type=Path, help="for what the run makes (runs/<recipe>)")
+    add("--resume", action="store_true", help="go on with the run that was interrupted there")
+    add("--min-accuracy", type=float, metavar="SHARE", help="fail if the test accuracy is lower")
     add("--push", action="store_true", help="send the run to the Hugging Face Hub")
     add("--repo-id", metavar="OWNER/NAME", help="where to (<you>/lenet-mnist)")
     add("--private", action="store_true", help="if the repository has to be made, make it private")
     arguments = parser.parse_args(argv)
+    if arguments.min_accuracy is not None and not 0 <= arguments.min_accuracy <= 1:
+        parser.error("--min-accuracy is a share from 0 to 1: 0.99 for 99 %")
     for name, value in RECIPES[arguments.recipe].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
@@ -397,11 +511,56 @@ def choose_device(name: str | None) -> torch.device:
         raise ValueError(f"--device {name}: {reason}. Try --device cpu.") from error
 
 
-def command_of(arguments: argparse.Namespace) -> str:
+def check_folder(folder: Path) -> None:
+    """Make sure, before any training, that its results can be written; OSError if not."""
+    trial = folder / "space.unfinished"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.write_bytes(bytes(SPACE_NEEDED))
+    except OSError as error:
+        raise OSError(
+            f"cannot write {SPACE_NEEDED / 1e6:.0f} MB to {folder} ({error.strerror}). "
+            "Make room, or name another folder with --output-dir."
+        ) from error
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def check_resume(checkpoint: Path, settings: dict, resume: bool) -> None:
+    """Make sure that --resume has something to go on from; ValueError if not, or another run."""
+    if not resume:
+        return
+    if not checkpoint.exists():
+        raise ValueError(f"no interrupted run in {checkpoint.parent}: leave --resume out")
+    started_with = torch.load(checkpoint, map_location="cpu", weights_only=True)["settings"]
+    if started_with != settings:
+        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in started_with.items())
+        raise ValueError(f"the run in {checkpoint.parent} was started with {flags}")
+
+
+@contextmanager
+def interruptible():
+    """Give an event that the first Ctrl-C sets; a second one ends the program as usual."""
+    stop = Event()
+
+    def interrupt(*_):
+        stop.set()
+        signal.signal(signal.SIGINT, usual)
+        tqdm.write("Stopping after this epoch. (Ctrl-C again: at once.)")
+
+    usual = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def command_of(settings: dict) -> str:
     """Give the command that repeats the run."""
-    command = f"python train.py --recipe {arguments.recipe} --seed {arguments.seed}"
-    for name, usual in RECIPES[arguments.recipe].items():
-        value = getattr(arguments, name)
+    recipe, seed = settings["recipe"], settings["seed"]
+    command = f"python train.py --recipe {recipe} --seed {seed}"
+    for name, usual in RECIPES[recipe].items():
+        value = settings[name]
         command += f" --{name.replace('_', '-')} {value}" if value != usual else ""
     return command
 
@@ -409,7 +568,8 @@ def command_of(arguments: argparse.Namespace) -> str:
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} with {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{device.type} with {threads} thread{'s' if threads > 1 else ''}"
 
 
 def git_commit() -> str | None:
@@ -423,45 +583,67 @@ def git_commit() -> str | None:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
+    names = ("recipe", "epochs", "batch_size", "lr", "seed")
+    settings = {name: getattr(arguments, name) for name in names}
+    folder = arguments.output_dir
+    checkpoint = folder / CHECKPOINT
     # What can go wrong is found before the training, not after it.
     try:
         device = choose_device(arguments.device)
+        check_folder(folder)
+        check_resume(checkpoint, settings, arguments.resume)
         repo_id = check_hub(arguments.repo_id, arguments.private) if arguments.push else None
         images, labels = load_mnist(arguments.data_dir, train=True, device=device)
-        arguments.output_dir.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS varies in its bits
     torch.use_deterministic_algorithms(True)
-    settings = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "seed")}
-    started = time.perf_counter()
-    model, history = train(images, labels, **settings, report=tqdm.write)
-    seconds = time.perf_counter() - started
-    test = load_mnist(arguments.data_dir, train=False, device=device)
-    test_loss, test_accuracy = evaluate(model, *test)  # once, when every choice is made
-    test_errors = round((1 - test_accuracy) * len(test[0]))
-    where = device_name(device)
-    print(f"test accuracy {test_accuracy:.4f} ({test_errors} errors); {seconds:.1f} s on {where}")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that takes time
+    if not arguments.resume:
+        checkpoint.unlink(missing_ok=True)
+    try:
+        with interruptible() as stop:
+            model, history = train(
+                images, labels, **settings, checkpoint=checkpoint, stop=stop, report=tqdm.write
+            )
+    except (ArithmeticError, OSError, ValueError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
 
+    test_images, test_labels = load_mnist(arguments.data_dir, train=False, device=device)
+    logits = logits_of(model, test_images)  # once, when every choice is made
+    right = (logits.argmax(1) == test_labels).sum().item()
+    probabilities = (logits / model.temperature).softmax(1)
     metrics = {
-        "recipe": arguments.recipe,
         **settings,
-        "test_loss": test_loss,
-        "test_accuracy": test_accuracy,
-        "test_errors": test_errors,
-        "seconds": seconds,
-        "device": where,
+        "test_loss": F.cross_entropy(logits, test_labels).item(),
+        "test_accuracy": right / len(test_labels),
+        "test_errors": len(test_labels) - right,
+        "test_calibration_error": calibration_error(probabilities, test_labels),
+        "seconds": sum(epoch["seconds"] for epoch in history),
+        "device": device_name(device),
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "git_commit": git_commit(),
-        "command": command_of(arguments),
+        "command": command_of(settings),
         "history": history,
     }
-    save(arguments.output_dir, model, metrics, repo_id or str(arguments.output_dir))
-    print(f"saved in {arguments.output_dir}")
+    print(
+        "test accuracy {test_accuracy:.4f} ({test_errors} errors), calibration error "
+        "{test_calibration_error:.4f}; {seconds:.1f} s on {device}".format(**metrics)
+    )
+    save(folder, model, metrics, repo_id or str(folder))
+    print(f"saved in {folder}")
+    if len(history) < arguments.epochs:
+        print(f"stopped after epoch {len(history)} of {arguments.epochs}; --resume goes on")
+        return 130
+    checkpoint.unlink(missing_ok=True)
+    if arguments.min_accuracy is not None and metrics["test_accuracy"] < arguments.min_accuracy:
+        print(f"train.py: that is less than {arguments.min_accuracy}", file=sys.stderr)
+        return 1
     if arguments.push:
-        print(f"pushed: {push(arguments.output_dir, repo_id)}")
+        print(f"pushed: {push(folder, repo_id)}")
     return 0
 
 

@@ -3,8 +3,10 @@
     python benchmarks/real_digits.py --digits real-digits --data-dir data
 
 For each set of digits: the accuracy, first guess and first three, (a) with the picture shrunk
-to 28x28 as most demos do, (b) with its box and centre of mass only, (c) with `to_mnist`; and
-the time that `to_mnist` takes a picture, without decoding.
+to 28x28 as most demos do, (b) with its box and centre of mass only, (c) with `to_mnist`; how far
+the probabilities of (c) are from the share that is right (expected calibration error); and the
+time that `to_mnist` takes a picture, without decoding. Then: how well the probability of the
+first guess tells digits from letters, of shapes that the training never drew.
 
 The folder --digits holds pendigits-strokes.json, what people wrote on a tablet (UCI "Pen-Based
 Recognition of Handwritten Digits", unnormalised coordinates: a list of {"label", "strokes"}),
@@ -29,10 +31,12 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
 
 from lenet import EMBEDDED_WEIGHTS, LeNet
 from preprocess import NoDigitError, crop, frame, to_mnist
-from train import load_mnist
+from strokes import by_hand, parse, smooth
+from train import calibration_error, load_mnist
 
 CANVAS = 280  # pixels, the side of a drawing
 SEED = 7
@@ -73,6 +77,37 @@ def draw_anyhow(strokes, random) -> np.ndarray:
     side = random.uniform(max(60, 4 * brush), 230)
     reach = (side + brush) / 2
     return draw(strokes, side, brush, random.uniform(min(reach, 140), max(280 - reach, 140), 2))
+
+
+# Letters that resemble no digit, none of them among strokes.SIGNS; see there for the notation.
+LETTERS = {
+    "C": "85,15 40,0 0,50 40,100 85,85",
+    "D": "10,0 10,100 / 10,0 80,20 80,80 10,100",
+    "G": "85,15 40,0 0,50 40,100 85,80| 85,55| 50,55",
+    "J": "30,0 80,0 / 60,0 60,80 30,100 0,80",
+    "L": "10,0 10,100| 80,100",
+    "P": "10,100 10,0| 65,5 70,45 10,55",
+    "Q": "50,0 0,50 50,95 95,50 50,0 / 60,70 95,100",
+    "U": "0,0 5,75 45,100 80,75 85,0",
+    "V": "0,0 45,100| 90,0",
+    "Y": "0,0 45,50 / 90,0 45,50 45,100",
+    "d": "75,60 40,40 0,70 40,100 75,70 / 78,0 78,100",
+    "f": "80,10 50,0 35,30 35,100 / 10,45 70,45",
+    "h": "5,0 5,100 / 5,60 40,40 65,60 70,100",
+    "n": "0,10 0,100 / 0,40 40,0 75,30 80,100",
+    "p": "5,0 5,100 / 5,20 45,0 75,25 45,55 5,45",
+    "t": "40,0 40,90 70,95 / 10,30 75,30",
+    "u": "0,0 5,80 45,90 75,50 / 78,0 80,100",
+    "y": "0,0 35,50 / 80,0 20,100",
+}
+
+
+def draw_letters(count: int) -> list[np.ndarray]:
+    """Draw letters on the pad, with any brush, as `draw_anyhow` draws digits."""
+    random = np.random.default_rng(SEED)
+    shapes = [LETTERS[name] for name in random.choice(list(LETTERS), count)]
+    written = ([smooth(s) for s in by_hand(parse(shape), random)] for shape in shapes)
+    return [draw_anyhow(strokes, random) for strokes in written]
 
 
 # Photographs
@@ -184,8 +219,9 @@ WAYS = {
 }
 
 
-def measure(model: LeNet, pictures, labels) -> str:
-    """Give the cells of a row: what each way gets right, and what to_mnist refuses and takes."""
+def measure(model: LeNet, pictures, labels) -> tuple[str, torch.Tensor]:
+    """Give the cells of a row, and the probability of each first guess of way (c)."""
+    labels = torch.tensor(labels)
     digits = {way: [] for way in WAYS}
     seconds = []
     for picture in pictures:
@@ -199,14 +235,21 @@ def measure(model: LeNet, pictures, labels) -> str:
         seconds.append(time.perf_counter() - started)  # of the last way, to_mnist
     cells = []
     for way in WAYS:
-        batch = torch.from_numpy(np.stack(digits[way]))[:, None]
-        refused = batch.isnan().any((1, 2, 3))
-        with torch.inference_mode():
-            guesses = model(batch.nan_to_num()).topk(3).indices
-        right = (guesses == torch.tensor(labels)[:, None]) & ~refused[:, None]
+        probabilities, refused = ask(model, digits[way])
+        right = (probabilities.topk(3).indices == labels[:, None]) & ~refused[:, None]
         cells.append(f"{right[:, 0].float().mean():.2%}, {right.any(1).float().mean():.2%}")
     p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
-    return f"{' | '.join(cells)} | {refused.sum()} | {p50:.1f}, {p95:.1f}"
+    answered = probabilities[~refused]
+    cells += [refused.sum(), f"{calibration_error(answered, labels[~refused]):.2%}"]
+    return " | ".join(map(str, [*cells, f"{p50:.1f}, {p95:.1f}"])), answered.amax(1)
+
+
+def ask(model: LeNet, digits: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the probabilities (N, 10), as the page has them, and which pictures are NaN."""
+    batch = torch.from_numpy(np.stack(digits))[:, None]
+    with torch.inference_mode():
+        logits = model(batch.nan_to_num())
+    return (logits / model.temperature).softmax(1), batch.isnan().any((1, 2, 3))
 
 
 def main() -> None:
@@ -247,10 +290,25 @@ def main() -> None:
         "MNIST test": mnist,
     }
     print("photographs:", "; ".join(f"{name} {value}" for name, value in PHOTO.items()), "\n")
-    print(f"| digits | {' | '.join(WAYS)} | refused | p50, p95 ms |")
-    print("| --- |" + " --- |" * (len(WAYS) + 2))
+    columns = [*WAYS, "refused", "calibration error", "p50, p95 ms"]
+    print(f"| digits | {' | '.join(columns)} |")
+    print("| --- |" + " --- |" * len(columns))
+    confidence = {}
     for name, load in sets.items():
-        print(f"| {name} | {measure(model, *load())} |", flush=True)
+        row, confidence[name] = measure(model, *load())
+        print(f"| {name} | {row} |", flush=True)
+
+    letters, _ = ask(model, [to_mnist(picture) for picture in draw_letters(1000)])
+    doubt = letters.amax(1)
+    print("\nletters against digits, by the probability of the first guess:")
+    for name in ("tablet, any brush, size, place", "envelopes (USPS)", "MNIST test"):
+        scores = torch.cat([confidence[name], doubt])
+        is_digit = torch.arange(len(scores)) < len(confidence[name])
+        print(f"  {name}: area under the ROC curve {roc_auc_score(is_digit, scores):.4f}")
+    for share in (0.5, 0.7, 0.9):
+        digits = (confidence["tablet, any brush, size, place"] < share).float().mean()
+        print(f"  under {share:.0%} are {digits:.1%} of the tablet's, ", end="")
+        print(f"{(doubt < share).float().mean():.1%} of the letters")
 
     large = photograph(strokes[0], np.random.default_rng(SEED)).resize((4000, 3000))
     seconds = []

@@ -21,7 +21,16 @@ from torchvision.transforms import ToTensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lenet import LeNet
-from train import PAPER, choose_device, device_name, learner, load_mnist, train_epoch
+from train import (
+    PAPER,
+    choose_device,
+    device_name,
+    load_mnist,
+    make_learner,
+    make_score,
+    plain_batches,
+    train_epoch,
+)
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("--data-dir", type=Path, default="data")
@@ -56,11 +65,14 @@ def plain_loop():
 
 
 def our_loop():
-    model, optimizer = learner(device, PAPER["lr"])
+    learner = make_learner("paper", device, PAPER["lr"], steps=0)
+    score = make_score(learner["model"], images, labels, compiles=True)
+    generator = torch.Generator()
 
     def epoch():
-        batches = torch.randperm(len(images)).to(device).split(PAPER["batch_size"])
-        return train_epoch(model, optimizer, images, labels, batches, "1/1")
+        batches = plain_batches(len(images), PAPER["batch_size"], generator)
+        batches = [batch.to(device) for batch in batches]
+        return train_epoch(score, learner["optimizer"], batches, "1/1")
 
     return epoch
 

@@ -2,9 +2,14 @@
 
 import json
 import math
+import os
+import shlex
+import signal
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -18,16 +23,16 @@ from lenet import LeNet
 
 
 def test_split_holds_one_in_five_back():
-    learn, validate = train.split(60_000, torch.Generator().manual_seed(0))
+    learn, validate = train.split(60_000, 0.2, torch.Generator().manual_seed(0))
     assert (len(learn), len(validate)) == (48_000, 12_000)
     assert torch.equal(torch.cat([learn, validate]).sort().values, torch.arange(60_000))
-    other, _ = train.split(60_000, torch.Generator().manual_seed(1))
+    other, _ = train.split(60_000, 0.2, torch.Generator().manual_seed(1))
     assert not torch.equal(learn, other)
 
 
 def test_split_refuses_too_few():
     with pytest.raises(ValueError, match="4 pictures"):
-        train.split(4, torch.Generator())
+        train.split(4, 0.2, torch.Generator())
 
 
 def test_evaluate_measures_what_it_says():
@@ -52,11 +57,66 @@ def test_an_epoch_takes_every_picture_once_and_reports_what_it_met():
     images = torch.randint(256, (103, 1, 28, 28), dtype=torch.uint8)
     labels = torch.randint(10, (103,))
     still = torch.optim.SGD(model.parameters(), lr=0.0)
-    batches = torch.randperm(103).split(10)
-    loss, accuracy = train.train_epoch(model, still, images, labels, batches, "1/1")
+    batches = train.plain_batches(103, 10, torch.Generator())
+    assert torch.equal(torch.cat(batches).sort().values, torch.arange(103))
+    score = train.make_score(model, images, labels)
+    loss, accuracy = train.train_epoch(score, still, batches, "1/1")
     logits = model(images / 255)
     assert loss == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-4)
     assert accuracy == (logits.argmax(1) == labels).sum().item() / 103
+
+
+def test_a_mixed_batch_has_its_share_of_each_kind():
+    batches = train.mixed_batches((1000, 30, 20), 100, torch.Generator().manual_seed(0))
+    drawn, others = round(100 * train.DRAWN_SHARE), round(100 * train.NON_DIGIT_SHARE)
+    assert len(batches) == 1000 // (100 - drawn - others)
+    for batch in batches:
+        counts = torch.bucketize(batch, torch.tensor([1000, 1030, 1050]), right=True).bincount()
+        assert counts.tolist() == [100 - drawn - others, drawn, others]
+    digits = torch.cat(batches)
+    digits = digits[digits < 1000]
+    assert len(digits.unique()) == len(digits), "a picture of MNIST's comes once an epoch"
+    with pytest.raises(ValueError, match="50 pictures"):
+        train.mixed_batches((50, 30, 20), 100, torch.Generator())
+
+
+def test_the_network_that_learns_is_the_one_that_is_saved():
+    torch.manual_seed(0)
+    model = LeNet()
+    torch.nn.init.normal_(model.conv2.bias)
+    images = torch.rand(20, 1, 28, 28)
+    with torch.no_grad():
+        difference = train.centered(model, images) - train.with_sigmoids(model)(images)
+    assert difference.abs().max() < 1e-5
+
+
+def test_a_non_digit_is_taught_as_any_digit_alike():
+    model = LeNet()
+    torch.nn.init.zeros_(model.linear3.weight)
+    torch.nn.init.zeros_(model.linear3.bias)
+    score = train.make_score(
+        model, torch.zeros(1, 1, 28, 28, dtype=torch.uint8), torch.tensor([10])
+    )
+    loss, right = score(torch.tensor([0]))
+    loss.backward()
+    assert right == 0 and model.linear3.bias.grad.abs().max() < 1e-7
+
+
+def test_the_temperature_is_found():
+    torch.manual_seed(0)
+    logits = 3 * torch.randn(20_000, 10)
+    labels = torch.distributions.Categorical(logits=logits).sample()  # calibrated at 1
+    assert train.fit_temperature(logits, labels) == pytest.approx(1, abs=0.03)
+    assert train.fit_temperature(2 * logits, labels) == pytest.approx(2, abs=0.06)
+
+
+def test_calibration_error_is_the_mean_gap_between_confidence_and_accuracy():
+    confident = torch.tensor([0.95] * 100 + [0.65] * 100)
+    probabilities = torch.stack([confident, 1 - confident], 1)
+    labels = torch.tensor([0] * 90 + [1] * 10 + [0] * 80 + [1] * 20)
+    # Of those at 95 % 90 are right, of those at 65 % 80.
+    expected = (0.05 * 100 + 0.15 * 100) / 200
+    assert train.calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +126,14 @@ def run(small_mnist, tmp_path_factory):
     return folder, run_train(small_mnist, folder, "--epochs", "25", "--lr", "0.005")
 
 
-def run_train(data, folder, *arguments, check=True):
-    command = [sys.executable, ROOT / "train.py", "--recipe", "paper", "--device", "cpu"]
-    command += ["--data-dir", data, "--output-dir", folder, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=check)
+def command(data, folder, *arguments, recipe="paper"):
+    command = [sys.executable, ROOT / "train.py", "--recipe", recipe, "--device", "cpu"]
+    return command + ["--data-dir", data, "--output-dir", folder, *arguments]
+
+
+def run_train(data, folder, *arguments, check=True, **how):
+    run = command(data, folder, *arguments, **how)
+    return subprocess.run(run, capture_output=True, text=True, check=check)
 
 
 def test_a_run_leaves_its_files(run):
@@ -130,7 +194,9 @@ def test_a_seed_gives_the_same_bits_in_another_process(small_mnist, tmp_path):
         (["--device", "nosuch"], "--device cpu"),
         (["--epochs", "0"], "positive int"),
         (["--lr", "-1"], "positive float"),
-        (["--output-dir", "/proc/none"], "/proc/none"),
+        (["--output-dir", "/proc/none"], "--output-dir"),
+        (["--resume"], "leave --resume out"),
+        (["--min-accuracy", "99"], "0.99 for 99 %"),
     ],
 )
 def test_a_wrong_argument_ends_at_once_with_a_sentence(small_mnist, tmp_path, arguments, remedy):
@@ -146,6 +212,127 @@ def test_without_cuda_the_cpu_is_used_and_named(run, capsys):
     assert "CPU" in capsys.readouterr().out
     with pytest.raises(ValueError, match="--device cpu"):
         train.choose_device("cuda")
+
+
+def weights_in(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def started(data, folder, *arguments, **how):
+    """A run in the background, and its lines as they come."""
+    process = subprocess.Popen(
+        command(data, folder, *arguments, **how),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    return process, iter(process.stdout.readline, "")
+
+
+def test_killed_three_times_it_ends_with_the_same_bits(small_mnist, tmp_path):
+    arguments, recipe = ["--epochs", "8"], "demo"
+    run_train(small_mnist, tmp_path / "undisturbed", *arguments, recipe=recipe)
+    random = np.random.default_rng()
+    for resume in ([], ["--resume"], ["--resume"]):
+        process, lines = started(
+            small_mnist, tmp_path / "killed", *arguments, *resume, recipe=recipe
+        )
+        next(line for line in lines if line.startswith("epoch"))
+        time.sleep(random.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+    assert not (tmp_path / "killed" / "model.safetensors").exists()
+    run_train(small_mnist, tmp_path / "killed", *arguments, "--resume", recipe=recipe)
+    assert same(weights_in(tmp_path / "undisturbed"), weights_in(tmp_path / "killed"))
+    assert not (tmp_path / "killed" / train.CHECKPOINT).exists()
+
+
+def test_interrupted_it_keeps_the_best_so_far_and_goes_on_when_asked(small_mnist, tmp_path):
+    arguments = ["--epochs", "500", "--lr", "0.003"]
+    process, lines = started(small_mnist, tmp_path, *arguments)
+    seen = [next(line for line in lines if line.startswith("epoch"))]
+    process.send_signal(signal.SIGINT)
+    seen += list(lines)
+    assert process.wait() == 130
+    assert "--resume goes on" in seen[-1] and "saved in" in seen[-2]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    epochs = sum(line.startswith("epoch") for line in seen)
+    assert len(metrics["history"]) == epochs < 20
+    model = LeNet.from_pretrained(tmp_path)
+    _, accuracy = train.evaluate(model, *train.load_mnist(small_mnist, train=False))
+    assert accuracy == pytest.approx(metrics["test_accuracy"])
+
+    other = run_train(small_mnist, tmp_path, "--epochs", "20", "--resume", check=False)
+    assert other.returncode == 2 and "--epochs 500 --batch-size 64 --lr 0.003" in other.stderr
+    process, lines = started(small_mnist, tmp_path, *arguments, "--resume")
+    assert next(lines).startswith(f"epoch {epochs + 1:3}/500")
+    process.kill()
+
+
+def test_the_best_epoch_is_kept_not_the_last(small_mnist):
+    """With a rate that makes the loss jump about, the two are not the same."""
+    images, labels = train.load_mnist(small_mnist, train=True)
+    settings = {"recipe": "paper", "epochs": 15, "batch_size": 64, "lr": 0.05}
+    model, history = train.train(images, labels, **settings, report=lambda line: None)
+    losses = [epoch["validation_loss"] for epoch in history]
+    assert losses.index(min(losses)) < len(losses) - 1
+    _, held_back = train.split(1500, 0.2, torch.Generator().manual_seed(0))
+    loss, _ = train.evaluate(model, images[held_back], labels[held_back])
+    assert loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def in_process(data, folder, *arguments):
+    return train.main([*map(str, command(data, folder, *arguments)[2:])])
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(small_mnist, tmp_path, capsys):
+    assert in_process(small_mnist, tmp_path, "--lr", "1e30") == 1
+    assert "Try a lower --lr" in capsys.readouterr().err
+
+
+def test_a_missed_accuracy_is_an_exit_status(small_mnist, tmp_path, capsys):
+    arguments = ["--epochs", "1", "--min-accuracy"]
+    assert in_process(small_mnist, tmp_path, *arguments, "0.999") == 1
+    assert "less than 0.999" in capsys.readouterr().err
+    assert in_process(small_mnist, tmp_path, *arguments, "0") == 0
+
+
+def test_a_full_disk_is_found_before_the_training(small_mnist, tmp_path):
+    """A limit of 1 MB a file, set by the shell, stands for the disk."""
+    run = shlex.join(map(str, command(small_mnist, tmp_path)))
+    process = subprocess.run(
+        ["bash", "-c", f"ulimit -f 1000; {run}"], capture_output=True, text=True
+    )
+    assert process.returncode == 2
+    assert "Make room" in process.stderr and "Traceback" not in process.stderr
+    assert "epoch" not in process.stdout and not list(tmp_path.iterdir())
+
+
+def test_a_long_run_is_compiled_and_a_missing_compiler_is_no_hindrance(small_mnist, capsys):
+    """The compiled loss is the plain one; where nothing can compile, so is what is used."""
+    torch.manual_seed(0)
+    images, labels = train.load_mnist(small_mnist, train=True)
+    model, batch = LeNet(), torch.arange(64)
+    expected, right = train.make_score(model, images, labels)(batch)
+    loss, same_right = train.make_score(model, images, labels, compiles=True)(batch)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5) and right == same_right
+
+    code = (
+        "import torch, train; images = torch.zeros(9, 1, 28, 28, dtype=torch.uint8);"
+        "score = train.make_score(train.LeNet(), images, torch.arange(9), compiles=True);"
+        "[print('loss', score(torch.arange(8))[0].item()) for _ in range(2)]"
+    )
+    environment = os.environ | {"CXX": "/nowhere/c++", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert process.stdout.count("loss") == 2, process.stderr
+    assert process.stdout.count("without torch.compile") == 1
 
 
 def test_a_failed_download_says_what_to_put_where(tmp_path, monkeypatch, capsys):
