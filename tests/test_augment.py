@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from augment import ELASTIC, NOISE, UNTOUCHED, augment
+from augment import KNOTS, NOISE, SHIFT, UNTOUCHED, augment, smooth_fields
 
+KEPT = int(40 * UNTOUCHED)
 COLUMNS = ("turn", "slant", "size", "aspect", "right", "down", "breadth", "contrast", "blur")
 
 
@@ -28,7 +29,7 @@ def noise_of(count, **values):
 
 def changed(digits, **values):
     """Augment with these numbers alone; the pictures that are touched."""
-    return augment(digits, noise_of(len(digits), **values))[int(len(digits) * UNTOUCHED) :]
+    return augment(digits, noise_of(len(digits), **values))[KEPT:]
 
 
 def center(images):
@@ -45,14 +46,14 @@ def test_a_batch_keeps_its_form(digits):
     assert out.min() >= 0 and out.max() <= 1
 
 
-def test_the_first_quarter_stays_as_it_is(digits):
+def test_the_first_pictures_stay_as_they_are(digits):
     out = augment(digits, torch.randn(40, NOISE))
-    assert torch.equal(out[:10], digits[:10])
-    assert all(not torch.equal(a, b) for a, b in zip(out[10:], digits[10:], strict=True))
+    unchanged = (out == digits).all(dim=(1, 2, 3))
+    assert unchanged.nonzero().flatten().tolist() == list(range(KEPT))
 
 
 def test_no_noise_no_change(digits):
-    assert torch.allclose(changed(digits), digits[10:], atol=1e-5)
+    assert torch.allclose(changed(digits), digits[KEPT:], atol=1e-5)
 
 
 def test_a_pictures_numbers_alone_decide(digits):
@@ -65,37 +66,34 @@ def test_a_pictures_numbers_alone_decide(digits):
 
 
 @pytest.mark.parametrize("name", ["turn", "slant", "size", "aspect"])
-@pytest.mark.parametrize("value", [-2.0, 2.0])
+@pytest.mark.parametrize("value", [-3.0, 3.0])
 def test_an_affine_change_keeps_the_centre(digits, name, value):
     out = changed(digits, **{name: value})
     x, y = center(out)
-    assert not torch.allclose(out, digits[10:], atol=0.2)
+    assert not torch.allclose(out, digits[KEPT:], atol=0.1)
     assert (x - 14).abs().max() < 0.6 and (y - 14).abs().max() < 0.6
 
 
 def test_a_shift_moves_by_its_pixels(digits):
     x0, y0 = center(digits[:1])
     x, y = center(changed(digits, right=2.0, down=-1.0))
-    assert (x - x0).abs().mean() == pytest.approx(1.2, abs=0.05)
-    assert (y - y0).abs().mean() == pytest.approx(0.6, abs=0.05)
+    assert (x - x0).abs().mean().item() == pytest.approx(2 * SHIFT, abs=0.05)
+    assert (y - y0).abs().mean().item() == pytest.approx(SHIFT, abs=0.05)
 
 
 def test_a_stroke_becomes_broader_and_thinner(digits):
     ink = digits[:1].sum()
-    broad, thin = changed(digits, breadth=1.5)[0].sum(), changed(digits, breadth=-1.5)[0].sum()
+    broad, thin = (changed(digits, breadth=b)[0].sum() for b in (2.0, -2.0))
     assert thin < 0.8 * ink < ink < 1.2 * ink < broad
 
 
 def test_blur_keeps_the_ink_and_softens_its_edge(digits):
-    out = changed(digits, blur=1.5)
-    assert out[0].sum() == pytest.approx(digits[0].sum().item(), rel=1e-4)
-    assert ((out[0] > 0.05) & (out[0] < 0.95)).sum() > 50
+    out = changed(digits, blur=3.0)
+    assert out[0].sum().item() == pytest.approx(digits[0].sum().item(), rel=1e-4)
+    assert ((out[0] > 0.05) & (out[0] < 0.95)).sum() > 40
 
 
-def test_elastic_fields_are_smooth_and_as_strong_as_they_say(digits):
-    from augment import KNOTS, smooth_fields
-
+def test_elastic_fields_are_smooth_and_of_deviation_1():
     fields = smooth_fields(torch.randn(400, 3, KNOTS**2))
-    assert fields.std() == pytest.approx(1, abs=0.05)
+    assert fields.std().item() == pytest.approx(1, abs=0.05)
     assert fields.diff(dim=2).abs().mean() < 0.25
-    assert 0.3 < ELASTIC < 2
