@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
 BRUSH = 14  # pixels, the radius: a digit that fills the pad gets strokes as broad as MNIST's
 INVITATION = "Draw one digit, 0 to 9, as large as you like."
+DOUBT = "Is that a digit? The network is not sure that it sees one."
+SURE = 0.7  # the first guess's probability; how many fall below it: benchmarks/real_digits.py
 EXAMPLES = sorted(str(file) for file in (HERE / "examples").glob("[0-9]*.png"))
 
 # Loaded beside the server's start, so that a slow Hub does not hold up the page.
@@ -70,9 +72,10 @@ def answer(image: Image.Image | NoDigitError | None) -> tuple[dict, str]:
     if isinstance(image, NoDigitError):
         return {}, str(image)
     try:
-        return recognize(image), ""
+        probabilities = recognize(image)
     except NoDigitError as nothing:
         return {}, str(nothing)
+    return probabilities, "" if max(probabilities.values()) >= SURE else DOUBT
 
 
 def flatten(sketch: dict | None) -> Image.Image | None:

@@ -4,16 +4,20 @@ import contextlib
 import io
 import re
 import tomllib
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from gradio_client import Client, handle_file
 from huggingface_hub import RepoCard
 from PIL import Image, ImageDraw
 
+import app
 from app import recognize
-from preprocess import NoDigitError
+from lenet import LeNet, load_model
+from preprocess import NoDigitError, to_mnist
 
 SEVEN = [(0.25, 0.2), (0.75, 0.2), (0.4, 0.85)]
 
@@ -53,6 +57,25 @@ def test_recognize_gives_ten_probabilities():
     assert recognize(np.asarray(draw())) == probabilities
 
 
+def test_probabilities_are_divided_by_the_temperature(monkeypatch):
+    """The hotter, the evener, and always in the same order."""
+    model, _ = load_model()
+    tops = []
+    for temperature in (0.5, 1.0, 4.0):
+        heated = LeNet(temperature=temperature).eval()
+        heated.load_state_dict(model.state_dict())
+        loading = Future()
+        loading.set_result((heated, "embedded"))
+        monkeypatch.setattr(app, "loading", loading)
+        probabilities = recognize(draw())
+        tops.append(max(probabilities.values()))
+        digit = torch.from_numpy(to_mnist(draw()))[None, None]
+        with torch.inference_mode():
+            expected = (model(digit) / temperature).softmax(1)[0]
+        assert list(probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+    assert tops == sorted(tops, reverse=True) and tops[0] > tops[-1]
+
+
 def test_recognize_raises_where_there_is_nothing():
     with pytest.raises(NoDigitError):
         recognize(Image.new("L", (280, 280), 255))
@@ -69,6 +92,18 @@ def test_upload_answers_with_the_three_best(client, file):
     assert [name for name, _ in guesses] == [name for name, _ in expected]
     assert [p for _, p in guesses] == pytest.approx([p for _, p in expected], abs=1e-5)
     assert label["label"] == "7" and words == ""
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        [(0.1, 0.9), (0.15, 0.1), (0.5, 0.6), (0.85, 0.1), (0.9, 0.9)],  # M
+        [(0.2, 0.1), (0.2, 0.9), (0.2, 0.5), (0.8, 0.5), (0.8, 0.1), (0.8, 0.9)],  # H
+    ],
+)
+def test_what_is_no_digit_is_doubted(client, file, sign):
+    _, words = client.predict(file(draw(sign)), api_name="/upload")
+    assert "not sure" in words
 
 
 def test_upload_reads_transparent_pictures(client, file):
