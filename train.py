@@ -221,25 +221,25 @@ def train(
 
 def train_epoch(score, optimizer, batches, name: str) -> tuple[float, float]:
     """Take one step a batch of indices; give the mean loss and accuracy on the way."""
-    loss_sum, correct, seen = 0, 0, 0
+    loss_sum, accuracy_sum, seen = 0, 0, 0
     # The sums stay on the device: reading one makes the device wait, so that is rarely done.
     progress = tqdm(batches, f"epoch {name}", unit="batch", leave=False, mininterval=0.5)
     for step, batch in enumerate(progress, 1):
-        loss, right = score(batch)
+        loss, accuracy = score(batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
         loss_sum = loss_sum + loss.detach() * len(batch)
-        correct = correct + right
+        accuracy_sum = accuracy_sum + accuracy * len(batch)
         seen += len(batch)
         if step % 100 == 0:
             progress.set_postfix(
                 loss=f"{loss_sum.item() / seen:.4f}",
-                accuracy=f"{correct.item() / seen:.4f}",
+                accuracy=f"{accuracy_sum.item() / seen:.4f}",
                 refresh=False,
             )
-    return loss_sum.item() / seen, correct.item() / seen
+    return loss_sum.item() / seen, accuracy_sum.item() / seen
 
 
 def make_score(model, images, labels, noise: torch.Generator | None = None, compiles=False):
@@ -247,7 +247,7 @@ def make_score(model, images, labels, noise: torch.Generator | None = None, comp
 
     Returns
     -------
-    score : indices -> loss, share of the batch that is named right
+    score : indices -> mean loss, share of the digits that is named right
         With `noise`, the pictures are augmented, and `model` learns as `centered` computes it.
     """
     targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(labels.device)
@@ -259,8 +259,8 @@ def make_score(model, images, labels, noise: torch.Generator | None = None, comp
         return judge(centered(model, augment(scale(images[batch]), numbers)), labels[batch])
 
     def judge(logits, labels):
-        loss = F.cross_entropy(logits, targets[labels])
-        return loss, (logits.argmax(1) == labels).sum()
+        right, digits = logits.argmax(1) == labels, labels != NO_DIGIT
+        return F.cross_entropy(logits, targets[labels]), right.sum() / digits.sum()
 
     if compiles:
         plain, augmented = compiled(plain, labels.device), compiled(augmented, labels.device)
