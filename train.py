@@ -27,7 +27,7 @@ from threading import Event
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from augment import NOISE, augment
@@ -169,7 +169,7 @@ def train(
         batches = partial(mixed_batches, kinds, batch_size)
     else:
         batches = partial(plain_batches, len(images), batch_size)
-    steps = epochs * len(batches(by_seed))
+    steps = epochs * len(batches(by_seed, device))
     learner = make_learner(recipe, device, lr, steps, second_sigmoid)
     noise = torch.Generator(device) if recipe == "demo" else None
     score = make_score(learner["model"], images, labels, noise, compiles=steps >= COMPILING_PAYS)
@@ -186,7 +186,7 @@ def train(
         # Seeded anew for each epoch: an interrupted run goes on as if it had not been.
         for generator in (by_seed, noise) if noise else (by_seed,):
             generator.manual_seed(seed + (epoch << 32))
-        order = batches(by_seed)
+        order = batches(by_seed, device)
         loss, accuracy = train_epoch(score, learner["optimizer"], order, f"{epoch}/{epochs}")
         if not math.isfinite(loss):
             raise ArithmeticError(
@@ -298,12 +298,12 @@ def compiled(function, device: torch.device):
 # Batches: indices of pictures, a row a step
 
 
-def plain_batches(n: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+def plain_batches(n: int, batch_size: int, generator, device="cpu") -> tuple[Tensor, ...]:
     """Share n pictures out at random; the last batch may be smaller."""
-    return torch.randperm(n, generator=generator).split(batch_size)
+    return torch.randperm(n, generator=generator).to(device).split(batch_size)
 
 
-def mixed_batches(kinds: tuple[int, int, int], batch_size: int, generator) -> tuple[Tensor, ...]:
+def mixed_batches(kinds, batch_size: int, generator, device="cpu") -> tuple[Tensor, ...]:
     """Share MNIST's pictures out, among drawn digits and non-digits (see `add_drawings`).
 
     Each batch has the same number of each kind, MNIST's first; what is left over of MNIST's
@@ -318,7 +318,7 @@ def mixed_batches(kinds: tuple[int, int, int], batch_size: int, generator) -> tu
     parts = [torch.randperm(n, generator=generator)[: steps * some].view(steps, some)]
     parts.append(n + torch.randint(drawn, (steps, some_drawn), generator=generator))
     parts.append(n + drawn + torch.randint(others, (steps, some_others), generator=generator))
-    return torch.cat(parts, dim=1).unbind()
+    return torch.cat(parts, dim=1).to(device).unbind()
 
 
 def add_drawings(images: Tensor, labels: Tensor, seed: int):
@@ -354,8 +354,12 @@ def make_learner(recipe: str, device, lr: float, steps: int, second_sigmoid: boo
             parameter *= EDGES
     edges, others = list(model.conv1.parameters()), list(model.parameters())[2:]
     optimizer = SOAP([{"params": edges, "lr": EDGES * lr}, {"params": others}], lr)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    schedule = OneCycleLR(optimizer, rates, steps, pct_start=WARM_UP, cycle_momentum=False)
+
+    def rate(step: int) -> float:
+        cosine = (1 + math.cos(math.pi * step / steps)) / 2
+        return cosine * min(1, (step + 1) / (WARM_UP * steps))
+
+    schedule = LambdaLR(optimizer, rate)
     mean = deepcopy(model).requires_grad_(False)
 
     def follow(*_):

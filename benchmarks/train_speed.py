@@ -70,8 +70,7 @@ def our_loop():
     generator = torch.Generator()
 
     def epoch():
-        batches = plain_batches(len(images), PAPER["batch_size"], generator)
-        batches = [batch.to(device) for batch in batches]
+        batches = plain_batches(len(images), PAPER["batch_size"], generator, device)
         return train_epoch(score, learner["optimizer"], batches, "1/1")
 
     return epoch
