@@ -181,13 +181,21 @@ def train(
             part.load_state_dict(state[name])
         history, best = state["history"], state["best"]
 
+    progress = tqdm(
+        total=steps,
+        initial=steps * len(history) // epochs,
+        unit="step",
+        leave=False,
+        mininterval=0.5,
+    )
     for epoch in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
         # Seeded anew for each epoch: an interrupted run goes on as if it had not been.
         for generator in (by_seed, noise) if noise else (by_seed,):
             generator.manual_seed(seed + (epoch << 32))
         order = batches(by_seed, device)
-        loss, accuracy = train_epoch(score, learner["optimizer"], order, f"{epoch}/{epochs}")
+        progress.set_description(f"epoch {epoch}/{epochs}", refresh=False)
+        loss, accuracy = train_epoch(score, learner["optimizer"], order, progress)
         if not math.isfinite(loss):
             raise ArithmeticError(
                 f"the loss is no longer a number in epoch {epoch}. Try a lower --lr than {lr:g}."
@@ -210,6 +218,7 @@ def train(
         )
         if stop and stop.is_set():
             break
+    progress.close()
 
     model = LeNet(second_sigmoid).to(device)
     model.load_state_dict(best["weights"])
@@ -219,12 +228,11 @@ def train(
     return model.eval(), history
 
 
-def train_epoch(score, optimizer, batches, name: str) -> tuple[float, float]:
+def train_epoch(score, optimizer, batches, progress: tqdm) -> tuple[float, float]:
     """Take one step a batch of indices; give the mean loss and accuracy on the way."""
     loss_sum, accuracy_sum, seen = 0, 0, 0
     # The sums stay on the device: reading one makes the device wait, so that is rarely done.
-    progress = tqdm(batches, f"epoch {name}", unit="batch", leave=False, mininterval=0.5)
-    for step, batch in enumerate(progress, 1):
+    for step, batch in enumerate(batches, 1):
         loss, accuracy = score(batch)
         optimizer.zero_grad()
         loss.backward()
@@ -233,6 +241,7 @@ def train_epoch(score, optimizer, batches, name: str) -> tuple[float, float]:
         loss_sum = loss_sum + loss.detach() * len(batch)
         accuracy_sum = accuracy_sum + accuracy * len(batch)
         seen += len(batch)
+        progress.update()
         if step % 100 == 0:
             progress.set_postfix(
                 loss=f"{loss_sum.item() / seen:.4f}",

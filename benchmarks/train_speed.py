@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -71,7 +72,9 @@ def our_loop():
 
     def epoch():
         batches = plain_batches(len(images), PAPER["batch_size"], generator, device)
-        return train_epoch(score, learner["optimizer"], batches, "1/1")
+        return train_epoch(
+            score, learner["optimizer"], batches, tqdm(total=len(batches), leave=False)
+        )
 
     return epoch
 
