@@ -2,7 +2,7 @@
 
     python benchmarks/contact_sheet.py --data-dir data --output examples/augmented.png
 
-Above, 6 rows: MNIST's digits, augmented, a digit a column. Below them, 4 rows of digits that
+Above, 6 rows: MNIST's digits, augmented, two columns a digit. Below them, 4 rows of digits that
 MNIST lacks, and 2 rows of what is no digit; augmented, too.
 """
 
@@ -15,7 +15,7 @@ from torchvision.utils import save_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from augment import NOISE, augment
+import augment
 from strokes import write_digits, write_non_digits
 from train import load_mnist, scale
 
@@ -39,9 +39,9 @@ drawn, drawn_labels = map(torch.from_numpy, write_digits(600, arguments.seed))
 others = torch.from_numpy(write_non_digits(2 * COLUMNS, arguments.seed))
 pictures = [by_digit(images, labels, 6), by_digit(drawn, drawn_labels, 4), others]
 pictures = scale(torch.cat(pictures))
-first = len(pictures) // 3  # the quarter of the batch that `augment` leaves as it is
+augment.UNTOUCHED = 0
 generator = torch.Generator().manual_seed(arguments.seed)
-noise = torch.randn(first + len(pictures), NOISE, generator=generator)
-pictures = augment(torch.cat([pictures[:first], pictures]), noise)[first:]
+noise = torch.randn(len(pictures), augment.NOISE, generator=generator)
+pictures = augment.augment(pictures, noise)
 save_image(1 - pictures, arguments.output, nrow=COLUMNS, padding=1, pad_value=1)
 print(f"saved {arguments.output}")
