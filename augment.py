@@ -12,13 +12,13 @@ from torch import Tensor
 
 SIDE, CENTER = 28, 14  # pixels; the index of a digit's centre of mass (preprocess.CENTER)
 # Standard deviations. Of each batch so much stays as MNIST has it.
-UNTOUCHED = 0.1
-TURN = 0.16  # radians
-SLANT = 0.18  # pixels to the side for a pixel down
-SIZE = 0.06  # of the logarithm
-ASPECT = 0.05  # of the logarithm: broader and flatter by as much
-SHIFT = 0.6  # pixels
-ELASTIC = 0.9  # pixels
+UNTOUCHED = 0.2
+TURN = 0.14  # radians
+SLANT = 0.15  # pixels to the side for a pixel down
+SIZE = 0.05  # of the logarithm
+ASPECT = 0.04  # of the logarithm: broader and flatter by as much
+SHIFT = 0.5  # pixels
+ELASTIC = 0.8  # pixels
 BREADTH = 0.35  # 1 takes a pixel's ink all the way to the darkest, or lightest, beside it
 FAINT = 0.06  # of the ink gone, in clouds
 CONTRAST = 0.2  # only ever more

@@ -22,8 +22,7 @@ class SOAP(torch.optim.Optimizer):
         Decay of the mean gradient and of its square, a step, as Adam's.
     """
 
-    COVARIANCE_BETA = 0.8  # decay of a layer's covariances, each time they are taken:
-    COVARIANCE_EVERY = 5  # steps
+    COVARIANCE_BETA = 0.95  # decay of a layer's covariances, a step
     BASIS_EVERY = 20  # steps
 
     def __init__(self, params, lr: float, betas: tuple[float, float] = (0.9, 0.99)):
@@ -41,12 +40,11 @@ class SOAP(torch.optim.Optimizer):
     def direction(self, gradient: Tensor, state: dict, beta1: float, beta2: float) -> Tensor:
         """Give Adam's step (learning rate 1) in the eigenbasis, turned back; change the state."""
         step = state.setdefault("step", 0)
-        if step % self.COVARIANCE_EVERY == 0:
-            covariances = gradient @ gradient.T, gradient.T @ gradient
-            for old, new in zip(
-                state.setdefault("covariances", covariances), covariances, strict=True
-            ):
-                old.lerp_(new, 1 - self.COVARIANCE_BETA)
+        covariances = gradient @ gradient.T, gradient.T @ gradient
+        for mean, new in zip(
+            state.setdefault("covariances", covariances), covariances, strict=True
+        ):
+            mean.lerp_(new, 1 - self.COVARIANCE_BETA)
         if step == 0:
             state["bases"] = tuple(torch.linalg.eigh(c)[1].flip(1) for c in state["covariances"])
             state["mean"], state["square"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
