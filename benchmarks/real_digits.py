@@ -252,6 +252,12 @@ def ask(model: LeNet, digits: list[np.ndarray]) -> tuple[torch.Tensor, torch.Ten
     return (logits / model.temperature).softmax(1), batch.isnan().any((1, 2, 3))
 
 
+def told_apart(digits: torch.Tensor, others: torch.Tensor) -> float:
+    """Give the area under the ROC curve of scores that are to be high for digits alone."""
+    scores = torch.cat([digits, others])
+    return roc_auc_score(torch.arange(len(scores)) < len(digits), scores)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--digits", type=Path, required=True)
@@ -302,9 +308,7 @@ def main() -> None:
     doubt = letters.amax(1)
     print("\nletters against digits, by the probability of the first guess:")
     for name in ("tablet, any brush, size, place", "envelopes (USPS)", "MNIST test"):
-        scores = torch.cat([confidence[name], doubt])
-        is_digit = torch.arange(len(scores)) < len(confidence[name])
-        print(f"  {name}: area under the ROC curve {roc_auc_score(is_digit, scores):.4f}")
+        print(f"  {name}: area under the ROC curve {told_apart(confidence[name], doubt):.4f}")
     for share in (0.5, 0.7, 0.9):
         digits = (confidence["tablet, any brush, size, place"] < share).float().mean()
         print(f"  under {share:.0%} are {digits:.1%} of the tablet's, ", end="")
