@@ -301,9 +301,13 @@ def test_each_epoch_has_an_order_and_noise_of_its_own(device):
 
 
 def test_two_epochs_learn_in_different_orders(small_mnist, monkeypatch):
-    orders = []
-    usual = train.plain_batches
-    note = lambda *arguments: orders.append(torch.cat(usual(*arguments))) or usual(*arguments)  # noqa: E731
+    orders, usual = [], train.plain_batches
+
+    def note(*arguments):
+        batches = usual(*arguments)
+        orders.append(torch.cat(batches))
+        return batches
+
     monkeypatch.setattr(train, "plain_batches", note)
     images, labels = train.load_mnist(small_mnist, train=True)
     settings = {"recipe": "paper", "epochs": 2, "batch_size": 64, "lr": 0.001}
