@@ -240,7 +240,7 @@ def measure(model: LeNet, pictures, labels) -> tuple[str, torch.Tensor]:
         cells.append(f"{right[:, 0].float().mean():.2%}, {right.any(1).float().mean():.2%}")
     p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
     answered = probabilities[~refused]
-    cells += [refused.sum(), f"{calibration_error(answered, labels[~refused]):.2%}"]
+    cells += [refused.sum().item(), f"{calibration_error(answered, labels[~refused]):.2%}"]
     return " | ".join(map(str, [*cells, f"{p50:.1f}, {p95:.1f}"])), answered.amax(1)
 
 
