@@ -255,7 +255,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(small_mnist, tmp_path):
 
 
 def test_interrupted_it_keeps_the_best_so_far_and_goes_on_when_asked(small_mnist, tmp_path):
-    arguments = ["--epochs", "250", "--lr", "0.003"]
+    arguments = ["--epochs", "100", "--lr", "0.003"]
     process, lines = started(small_mnist, tmp_path, *arguments)
     seen = [next(line for line in lines if line.startswith("epoch"))]
     process.send_signal(signal.SIGINT)
@@ -270,9 +270,9 @@ def test_interrupted_it_keeps_the_best_so_far_and_goes_on_when_asked(small_mnist
     assert accuracy == pytest.approx(metrics["test_accuracy"])
 
     other = run_train(small_mnist, tmp_path, "--epochs", "20", "--resume", check=False)
-    assert other.returncode == 2 and "--epochs 250 --batch-size 64 --lr 0.003" in other.stderr
+    assert other.returncode == 2 and "--epochs 100 --batch-size 64 --lr 0.003" in other.stderr
     process, lines = started(small_mnist, tmp_path, *arguments, "--resume")
-    assert next(lines).startswith(f"epoch {epochs + 1:3}/250")
+    assert next(lines).startswith(f"epoch {epochs + 1:3}/100")
     process.kill()
 
 
