@@ -219,11 +219,8 @@ def write_non_digits(count: int, seed: int) -> np.ndarray:
     images : uint8 ndarray of shape (count, 1, 28, 28), in MNIST's form, 0 = paper, 255 = ink
     """
     random = np.random.default_rng(seed)
-    kinds = random.choice([scribble, sign, invented_sign, part_of_digit], count, p=NON_DIGITS)
+    kinds = random.choice(list(NON_DIGITS), count, p=list(NON_DIGITS.values()))
     return np.stack([picture(kind, random) for kind in kinds])[:, None]
-
-
-NON_DIGITS = (0.2, 0.35, 0.35, 0.1)  # shares of the four kinds
 
 
 def digit(label: int, random) -> list[np.ndarray]:
@@ -255,10 +252,13 @@ def invented_sign(random) -> list[np.ndarray]:
 
 def part_of_digit(random) -> list[np.ndarray]:
     """Give the upper or the lower half of a digit that is none without the other."""
-    strokes = [smooth(stroke) for stroke in parse(pick(DIGITS[pick([2, 4, 5], random)], random))]
+    strokes = [smooth(stroke) for stroke in digit(pick([2, 4, 5], random), random)]
     at, above = random.uniform(0.4, 0.6), random.random() < 0.5
     halves = [stroke[(stroke[:, 1] < at) == above][::4] for stroke in strokes]
     return [half for half in halves if len(half)]
+
+
+NON_DIGITS = {scribble: 0.2, sign: 0.35, invented_sign: 0.35, part_of_digit: 0.1}  # shares
 
 
 def pick(choices: list, random):
@@ -281,19 +281,15 @@ def picture(kind, random) -> np.ndarray:
     """Draw strokes of a kind as somebody's hand might, again until there is something to read."""
     while True:
         try:
-            digit = to_mnist(draw(by_hand(kind(random), random), random))
-            return (digit * 255).round().astype(np.uint8)
+            image = to_mnist(draw(by_hand(kind(random), random), random))
+            return (image * 255).round().astype(np.uint8)
         except NoDigitError:  # strokes too far apart, for instance
             continue
 
 
 def by_hand(strokes: list[np.ndarray], random) -> list[np.ndarray]:
     """Turn, slant and stretch strokes, and move their points, together where they are one."""
-    turn, slant, stretch = (
-        random.normal(0, 0.1),
-        random.normal(0.12, 0.22),
-        random.normal(-0.1, 0.25),
-    )
+    turn, slant, stretch = random.normal([0, 0.12, -0.1], [0.1, 0.22, 0.25])
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     matrix = rotation @ np.array([[np.exp(stretch), -slant], [0, 1]])
     written = []

