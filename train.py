@@ -3,6 +3,7 @@
     python train.py                             # --recipe demo: the weights that the page uses
     python train.py --recipe paper              # the report's experiment: 20 epochs, two minutes
     python train.py --push                      # and send the weights to <you>/lenet-mnist
+    python train.py --push-only runs/demo       # send those of a run that is over
 
 Everything a run makes lies in one folder, runs/<recipe>: the weights (model.safetensors,
 config.json), what happened (metrics.json, curves.png) and the model card (README.md). Ctrl-C
@@ -13,6 +14,7 @@ import argparse
 import math
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -33,7 +35,7 @@ from tqdm import tqdm
 
 from augment import NOISE, augment
 from lenet import LeNet
-from publish import REPORT, check_hub, push, save
+from publish import FILES, REPORT, check_hub, push, save
 from soap import SOAP
 from strokes import write_digits, write_non_digits
 
@@ -485,6 +487,12 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
     return sums.abs().sum().item() / len(labels)
 
 
+def confusion_of(logits: Tensor, labels: Tensor) -> list[list[int]]:
+    """Count the answers: a row a digit, a column a first guess."""
+    pairs = labels * 10 + logits.argmax(1)
+    return pairs.cpu().bincount(minlength=100).view(10, 10).tolist()
+
+
 # Command line
 
 
@@ -507,6 +515,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--min-accuracy", type=float, metavar="SHARE", help="fail if the test accuracy is lower")
     add("--push", action="store_true", help="send the run to the Hugging Face Hub")
     add("--repo-id", metavar="OWNER/NAME", help="where to (<you>/lenet-mnist)")
+    add("--push-only", type=Path, metavar="FOLDER", help="send a run that is over; train nothing")
+    add("--tag", help="give what is pushed this name, such as v1.2")
     add("--private", action="store_true", help="if the repository has to be made, make it private")
     arguments = parser.parse_args(argv)
     if arguments.min_accuracy is not None and not 0 <= arguments.min_accuracy <= 1:
@@ -611,8 +621,39 @@ def git_commit() -> str | None:
     return run.stdout.strip() or None
 
 
+def send(folder: Path, repo_id: str, tag: str | None) -> int:
+    """Push a run, or say how to do it later; give the exit status."""
+    try:
+        print(f"pushed: {push(folder, repo_id, tag)}")
+    except OSError as error:
+        again = ["python", "train.py", "--push-only", str(folder), "--repo-id", repo_id]
+        again = shlex.join(again + (["--tag", tag] if tag else []))
+        print(
+            f"train.py: not pushed to {repo_id}: {error}. All of it is kept in {folder}; "
+            f"to send it again: {again}",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def push_only(arguments: argparse.Namespace) -> int:
+    folder = arguments.push_only
+    try:
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise ValueError(f"{folder} is no run that is over: {', '.join(missing)} missing")
+        repo_id = check_hub(arguments.repo_id, arguments.private)
+    except (OSError, ValueError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    return send(folder, repo_id, arguments.tag)
+
+
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
+    if arguments.push_only:
+        return push_only(arguments)
     names = ("recipe", "epochs", "batch_size", "lr", "seed")
     settings = {name: getattr(arguments, name) for name in names}
     folder = arguments.output_dir
@@ -623,7 +664,9 @@ def main(argv: list[str] | None = None) -> int:
         check_folder(folder)
         if arguments.resume:
             check_resume(checkpoint, settings)
-        repo_id = check_hub(arguments.repo_id, arguments.private) if arguments.push else None
+        repo_id = None
+        if arguments.push:
+            repo_id = check_hub(arguments.repo_id, arguments.private, arguments.tag)
         images, labels = load_mnist(arguments.data_dir, train=True, device=device)
     except (OSError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
@@ -653,6 +696,7 @@ def main(argv: list[str] | None = None) -> int:
         "test_accuracy": test_accuracy,
         "test_errors": round((1 - test_accuracy) * len(test_labels)),
         "test_calibration_error": calibration_error(probabilities, test_labels),
+        "confusion": confusion_of(logits, test_labels),
         "seconds": sum(epoch["seconds"] for epoch in history),
         "device": device_name(device),
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
@@ -674,7 +718,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"train.py: that is less than {arguments.min_accuracy}", file=sys.stderr)
         return 1
     if arguments.push:
-        print(f"pushed: {push(folder, repo_id)}")
+        return send(folder, repo_id, arguments.tag)
     return 0
 
 

@@ -34,10 +34,26 @@ for name in ("HF_TOKEN", "LENET_REPO", "LENET_REVISION", "SPACE_AUTHOR_NAME"):
 def hub(monkeypatch):
     """An empty Hub that nothing is wrong with, and a token that may write to it."""
     monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
-    HUB.commits.clear()
-    HUB.large_files.clear()
+    HUB.clear()
     yield HUB
-    HUB.fault = lambda request: False
+    HUB.clear()
+
+
+FAILED_PUSHES = []
+
+
+@pytest.fixture
+def failed_pushes():
+    """A list for the table at the end of the tests' output."""
+    return FAILED_PUSHES
+
+
+def pytest_terminal_summary(terminalreporter):
+    if FAILED_PUSHES:
+        terminalreporter.section("failed pushes")
+        head = ("fails at", "with", "exit status", "the Hub holds", "the folder holds")
+        for row in (head, *FAILED_PUSHES):
+            terminalreporter.line("{:16}{:12}{!s:14}{:16}{}".format(*row))
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -78,9 +94,7 @@ def mnist_test():
 @pytest.fixture(scope="session")
 def page_url(tmp_path_factory):
     """The address of the page, served as a visitor finds it: by `python app.py`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("page") / "log"
     with log.open("w") as file:
         server = subprocess.Popen(
@@ -102,6 +116,12 @@ def page_url(tmp_path_factory):
     finally:
         server.terminate()
         server.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def answers(url: str) -> bool:

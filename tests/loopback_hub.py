@@ -12,7 +12,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-ROUTE = r"/(?:api/models/)?(?P<repo>[\w.-]+/[\w.-]+?)"
+ROUTE = r"/(?:api/(?:models|spaces)/|spaces/)?(?P<repo>[\w.-]+/[\w.-]+?)"
 OWNER = "maintainer"
 WRITE_TOKEN, READ_TOKEN = "hf_write", "hf_read"
 
@@ -30,6 +30,9 @@ class Hub:
     def __init__(self):
         self.commits: dict[str, list[dict[str, bytes]]] = {}
         self.large_files: dict[str, bytes] = {}  # by sha256, as Git LFS has it
+        self.tags: dict[tuple[str, str], str] = {}  # of a repository and a tag, the commit
+        self.renamed: dict[str, str] = {}  # of a repository's old name, the new one
+        self.jobs: list[dict] = []  # as they were ordered
         # Called with the request's handler before it is answered; True says that it has
         # dealt with the request itself.
         self.fault = lambda request: False
@@ -46,6 +49,12 @@ class Hub:
         self.server.daemon_threads = True
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def clear(self) -> None:
+        """Be as new."""
+        for everything in (self.commits, self.large_files, self.tags, self.renamed, self.jobs):
+            everything.clear()
+        self.fault = lambda request: False
 
     def stop(self) -> None:
         """From now on connections are refused, until `start`."""
@@ -64,6 +73,7 @@ class Hub:
 
     def files_at(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Give a revision's commit id and files, or None if there is no such revision."""
+        revision = self.tags.get((repo, revision), revision)
         ids = [commit_id(files, n) for n, files in enumerate(self.commits[repo], 1)]
         number = (
             len(ids) - 1 if revision == "main" else ids.index(revision) if revision in ids else None
@@ -86,6 +96,9 @@ class RequestHandler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_GET
 
     def route(self):
+        for old, new in self.hub.renamed.items():
+            if old in self.path:
+                return self.send(307, Location=self.path.replace(old, new))
         for method, pattern, answer in ROUTES:
             match = re.fullmatch(pattern, self.path)
             if match and method in (self.command, "ANY"):
@@ -129,7 +142,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     def create(self):
         wanted = json.loads(self.body)
         repo = f"{wanted.get('organization') or OWNER}/{wanted['name']}"
-        if not self.may_write():
+        if not self.may_write() or not repo.startswith(f"{OWNER}/"):
             return self.refuse(403, message="You don't have the rights to create a model.")
         url = {"url": f"{self.hub.url}/{repo}"}
         if repo in self.hub.commits:
@@ -155,12 +168,22 @@ class RequestHandler(BaseHTTPRequestHandler):
         return self.send(200, {"id": repo, "sha": commit, "siblings": siblings})
 
     def validate_yaml(self):
-        return self.send(200, {"errors": [], "warnings": []})
+        errors = [] if json.loads(self.body)["content"].startswith("---\n") else ["no metadata"]
+        return self.send(400 if errors else 200, {"errors": errors, "warnings": []})
 
     def preupload(self, repo: str, revision: str):
+        there = self.hub.commits[repo][-1]
+
         def plan(file):
-            mode = "lfs" if file["path"].endswith(".safetensors") else "regular"
-            return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
+            path = file["path"]
+            mode = "lfs" if path.endswith(".safetensors") else "regular"
+            plan = {"path": path, "uploadMode": mode, "shouldIgnore": False}
+            if path in there:  # the client leaves out what has not changed
+                blob = there[path]
+                git_blob = b"blob %d\0%s" % (len(blob), blob)
+                sha = hashlib.sha256(blob) if mode == "lfs" else hashlib.sha1(git_blob)
+                plan["oid"] = sha.hexdigest()
+            return plan
 
         return self.send(200, {"files": [plan(f) for f in json.loads(self.body)["files"]]})
 
@@ -199,6 +222,19 @@ class RequestHandler(BaseHTTPRequestHandler):
         url = f"{self.hub.url}/{repo}/commit/{oid}"
         return self.send(200, {"commitUrl": url, "commitOid": oid})
 
+    def tag(self, repo: str, revision: str):
+        name = json.loads(self.body)["tag"]
+        if (repo, name) in self.hub.tags:
+            return self.refuse(409, message="Tag already exists")
+        self.hub.tags[repo, name] = self.hub.files_at(repo, revision)[0]
+        return self.send(200, {})
+
+    def order_job(self, owner: str):
+        self.hub.jobs.append(json.loads(self.body))
+        job = {"id": "1", "createdAt": "2026-01-01T00:00:00.000Z", "status": {"stage": "RUNNING"}}
+        owner = {"id": "1", "name": owner, "type": "user"}
+        return self.send(200, {**self.hub.jobs[-1], **job, "owner": owner})
+
     def resolve(self, repo: str, revision: str, name: str):
         if repo not in self.hub.commits:
             return self.refuse(404, "RepoNotFound", "Repository not found")
@@ -218,6 +254,8 @@ ROUTES = [
     ("POST", r"/api/validate-yaml", RequestHandler.validate_yaml),
     ("GET", ROUTE + r"/auth-check(?P<write>/write)?", RequestHandler.auth_check),
     ("POST", ROUTE + r"/preupload/(?P<revision>[^/]+)", RequestHandler.preupload),
+    ("POST", ROUTE + r"/tag/(?P<revision>[^/]+)", RequestHandler.tag),
+    ("POST", r"/api/jobs/(?P<owner>[\w-]+)", RequestHandler.order_job),
     ("POST", ROUTE + r"/commit/(?P<revision>[^/]+)", RequestHandler.commit),
     ("POST", ROUTE + r"\.git/info/lfs/objects/batch", RequestHandler.lfs_batch),
     ("PUT", r"/lfs/(?P<oid>\w+)", RequestHandler.lfs_upload),
