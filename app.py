@@ -7,7 +7,9 @@ python app.py --share    # and at a public address for a week (or GRADIO_SHARE=T
 import argparse
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -17,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lenet import load_model
+from lenet import LeNet, load_model
 from preprocess import DAMAGED, NoDigitError, to_mnist
 
 HERE = Path(__file__).parent
@@ -28,8 +30,38 @@ DOUBT = "Is that a digit? The network is not sure that it sees one."
 SURE = 0.7  # the first guess's probability; how many fall below it: benchmarks/real_digits.py
 EXAMPLES = sorted(str(file) for file in (HERE / "examples").glob("[0-9]*.png"))
 
+CHECK_EVERY = 600  # seconds, at least, between looks for newer weights on the Hub
+
+
+def load() -> tuple[LeNet, str, datetime]:
+    """Load the weights: the model, where it is from (as `load_model` says), since when."""
+    return *load_model(), datetime.now(UTC)
+
+
 # Loaded beside the server's start, so that a slow Hub does not hold up the page.
-loading = ThreadPoolExecutor(1).submit(load_model)
+loader = ThreadPoolExecutor(1)
+loading = loader.submit(load)
+checked = time.monotonic()
+
+
+def look_for_newer_weights() -> None:
+    """Have what a maintainer has pushed since answer soon; what answers now does until then.
+
+    Called when a visitor comes. A Hub that does not answer, or has damaged weights, changes
+    nothing.
+    """
+    global checked
+    if not loading.done() or time.monotonic() - checked < CHECK_EVERY:
+        return
+    checked = time.monotonic()
+
+    def take_over(newer: Future) -> None:
+        global loading
+        source, now = newer.result()[1], loading.result()[1]
+        if "@" in source and source != now:
+            loading = newer
+
+    loader.submit(load).add_done_callback(take_over)
 
 
 def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
@@ -49,7 +81,7 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
     NoDigitError
         If there is nothing to read; the message is fit for the page.
     """
-    model, _ = loading.result()
+    model, *_ = loading.result()
     digit = torch.from_numpy(to_mnist(image))
     with torch.inference_mode():
         probabilities = (model(digit[None, None]) / model.temperature).softmax(1)[0]
@@ -114,15 +146,18 @@ def forgiving(preprocess):
 
 
 def provenance() -> str:
-    """Say which weights answer."""
-    _, source = loading.result()
+    """Say which weights answer, and since when."""
+    look_for_newer_weights()
+    _, source, since = loading.result()
     if source == "embedded":
         metrics = json.loads((HERE / "weights" / "metrics.json").read_text())
         accuracy = f"{metrics['test_accuracy']:.2%} right on MNIST's 10,000 test pictures"
-        return f"The weights that came with this page answer: {accuracy}."
-    if source == "cache":
-        return "Weights from the local cache answer; the Hub cannot be reached."
-    return f"Weights: {source}, from the Hub."
+        words = f"The weights that came with this page answer: {accuracy}"
+    elif source == "cache":
+        words = "Weights from the local cache answer; the Hub could not be reached"
+    else:
+        words = f"Weights: {source}, from the Hub"
+    return f"{words}. Since {since:%Y-%m-%d %H:%M} UTC."
 
 
 # The pad of Gradio 6.31 starts, after the load and after every clear, with no tool chosen:

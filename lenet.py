@@ -48,13 +48,15 @@ class LeNet(
     Raises
     ------
     ValueError
-        If the temperature is not positive.
+        If the temperature is not positive, or `second_sigmoid` is neither True nor False.
     """
 
     def __init__(self, second_sigmoid: bool = True, temperature: float = 1.0):
         super().__init__()
-        if not 0 < temperature < float("inf"):
-            raise ValueError(f"a temperature is positive, not {temperature}")
+        if not isinstance(second_sigmoid, bool):
+            raise ValueError(f"second_sigmoid is true or false, not {second_sigmoid!r}")
+        if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
+            raise ValueError(f"a temperature is a positive number, not {temperature!r}")
         self.temperature = temperature
         self.conv1 = nn.Conv2d(1, 6, kernel_size=5, padding=2)
         self.activation1 = nn.Sigmoid()
@@ -104,8 +106,11 @@ class LeNet(
         map_location="cpu",
         **model_kwargs,
     ):
-        # The mixin would read a pickle where there is no safetensors file, and would leave
-        # weights whose names do not match at their random start. Here either is an error.
+        # The mixin would read a pickle where there is no safetensors file, leave weights whose
+        # names do not match at their random start, and do without a configuration. Here each
+        # is an error.
+        if missing := {"second_sigmoid", "temperature"} - model_kwargs.keys():
+            raise ValueError(f"{model_id}: config.json lacks {' and '.join(sorted(missing))}")
         file = Path(model_id) / constants.SAFETENSORS_SINGLE_FILE
         if not file.is_file():
             file = hf_hub_download(
@@ -119,8 +124,8 @@ class LeNet(
             )
         weights = load_file(file, device=map_location)
         for name, tensor in weights.items():
-            if not tensor.isfinite().all():
-                raise ValueError(f"{file}: {name} holds values that are not finite")
+            if tensor.dtype != torch.float32 or not tensor.isfinite().all():
+                raise ValueError(f"{file}: {name} holds values that are not finite float32")
         model = cls(**model_kwargs).to(map_location)
         model.load_state_dict(weights, strict=True)
         return model.eval()
@@ -167,7 +172,10 @@ def _from_hub(repo_id: str, revision: str | None) -> tuple[LeNet, str]:
     api = HfApi()
     # Resolved once, so that the configuration and the weights are of one commit.
     commit = api.model_info(repo_id, revision=revision).sha
-    model = LeNet.from_pretrained(repo_id, revision=commit)
+    try:
+        model = LeNet.from_pretrained(repo_id, revision=commit)
+    except Exception:  # perhaps of a file that was damaged in the cache: fetch it anew
+        model = LeNet.from_pretrained(repo_id, revision=commit, force_download=True)
     # Only now may the cache call this commit `revision`: what it offers without the Hub was good.
     api.resolve_revision(repo_id, revision=revision)
     return model, f"{repo_id}@{commit[:7]}"
