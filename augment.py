@@ -12,17 +12,17 @@ from torch import Tensor
 
 SIDE, CENTER = 28, 14  # pixels; the index of a digit's centre of mass (preprocess.CENTER)
 # Standard deviations. Of each batch so much stays as MNIST has it.
-UNTOUCHED = 0.4
-TURN = 0.08  # radians
-SLANT = 0.1  # pixels to the side for a pixel down
+UNTOUCHED = 0.35
+TURN = 0.1  # radians
+SLANT = 0.115  # pixels to the side for a pixel down
 SIZE = 0.04  # of the logarithm
 ASPECT = 0.03  # of the logarithm: broader and flatter by as much
-SHIFT = 0.3  # pixels
-ELASTIC = 0.45  # pixels
-BREADTH = 0.25  # 1 takes a pixel's ink all the way to the darkest, or lightest, beside it
+SHIFT = 0.35  # pixels
+ELASTIC = 0.55  # pixels
+BREADTH = 0.3  # 1 takes a pixel's ink all the way to the darkest, or lightest, beside it
 FAINT = 0.06  # of the ink gone, in clouds
 CONTRAST = 0.2  # only ever more
-BLUR = 0.04  # of a pixel's ink to each neighbour along an axis
+BLUR = 0.05  # of a pixel's ink to each neighbour along an axis
 
 KNOTS = 6  # a side, of the grid of normal numbers that a smooth field is made from
 NOISE = 9 + 3 * KNOTS**2  # normal numbers that a picture takes: see `augment`

@@ -42,7 +42,7 @@ from strokes import write_digits, write_non_digits
 # "Handwritten digit recognition using CNN": cross entropy, Adam, a random 4:1 split.
 PAPER = {"epochs": 20, "batch_size": 64, "lr": 1e-3}
 # What each choice gained: benchmarks/README.md.
-DEMO = {"epochs": 20, "batch_size": 256, "lr": 1e-2}
+DEMO = {"epochs": 100, "batch_size": 256, "lr": 1e-2}
 RECIPES = {"demo": DEMO, "paper": PAPER}
 VALIDATION_SHARE = {"demo": 0.1, "paper": 0.2}
 WARM_UP = 0.1  # of the demo's steps, in which its rate grows; then it falls along a cosine
@@ -342,8 +342,8 @@ def mixed_batches(kinds, batch_size: int, generator, device="cpu") -> tuple[Tens
 def add_drawings(images: Tensor, labels: Tensor, seed: int):
     """Put drawn digits and what is no digit behind MNIST's; tell how many there are of each."""
     tqdm.write("Drawing what MNIST lacks …")
-    drawn, drawn_labels = map(torch.from_numpy, write_digits(len(images) // 4, seed))
-    others = torch.from_numpy(write_non_digits(len(images) // 8, seed))
+    drawn, drawn_labels = map(torch.from_numpy, write_digits(len(images), seed))
+    others = torch.from_numpy(write_non_digits(len(images) // 3, seed))
     kinds = len(images), len(drawn), len(others)
     images = torch.cat([images, drawn.to(images.device), others.to(images.device)])
     no_digit = torch.full((len(others),), NO_DIGIT)
