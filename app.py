@@ -6,10 +6,13 @@ python app.py --share    # and at a public address for a week (or GRADIO_SHARE=T
 
 import argparse
 import json
+import logging
 import os
 import time
+import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -17,18 +20,29 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 import gradio as gr
 import numpy as np
 import torch
+from huggingface_hub import constants
 from PIL import Image
 
+from explain import draw_layers
 from lenet import LeNet, load_model
 from preprocess import DAMAGED, NoDigitError, to_mnist
 
+log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
+# Limits, for the sake of the next visitor.
+LARGEST_FILE = "20mb"
+QUEUE = 500  # visitors who wait for an answer; the next is told that the page is busy
+KEPT = 3600  # seconds that an uploaded file stays on the server
+Image.MAX_IMAGE_PIXELS = 32_000_000  # Pillow opens twice as many; to_mnist has a limit of its own
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
 BRUSH = 14  # pixels, the radius: a digit that fills the pad gets strokes as broad as MNIST's
 INVITATION = "Draw one digit, 0 to 9, as large as you like."
+NOT_TAKEN = "That is not what this endpoint takes: “Use via API”, below the page, says what is."
 DOUBT = "Is that a digit? The network is not sure that it sees one."
+BETWEEN = 0.9  # the first two guesses' probability, for it to be one of them
 SURE = 0.7  # the first guess's probability; how many fall below it: benchmarks/real_digits.py
-EXAMPLES = sorted(str(file) for file in (HERE / "examples").glob("[0-9]*.png"))
+EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 
 CHECK_EVERY = 600  # seconds, at least, between looks for newer weights on the Hub
 
@@ -82,32 +96,78 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
         If there is nothing to read; the message is fit for the page.
     """
     model, *_ = loading.result()
-    digit = torch.from_numpy(to_mnist(image))
+    return probabilities_of(model, layers_of(model, to_mnist(image)))
+
+
+def layers_of(model: LeNet, digit: np.ndarray) -> list[np.ndarray]:
+    """Give what each of the network's steps makes of a picture in MNIST's form."""
     with torch.inference_mode():
-        probabilities = (model(digit[None, None]) / model.temperature).softmax(1)[0]
-    return {str(name): p for name, p in enumerate(probabilities.tolist())}
+        return [layer[0].numpy() for layer in model.layers(torch.from_numpy(digit)[None, None])]
 
 
-def recognize_sketch(sketch: dict | None) -> tuple[dict, str]:
-    """Answer a drawing on the pad, as gr.ImageEditor gives it: the label, and a line of words."""
-    return answer(flatten(sketch))
+def probabilities_of(model: LeNet, layers: list[np.ndarray]) -> dict[str, float]:
+    logits = layers[-1].astype(np.float64) / model.temperature
+    powers = np.exp(logits - logits.max())
+    return {str(name): p for name, p in enumerate((powers / powers.sum()).tolist())}
 
 
-def recognize_upload(image: Image.Image | NoDigitError | None) -> tuple[dict, str]:
-    """Answer an uploaded picture: the label, and a line of words."""
+@lru_cache(1)
+def layers_of_blank_paper(model: LeNet) -> list[np.ndarray]:
+    return layers_of(model, np.zeros((28, 28), np.float32))
+
+
+def recognize_sketch(sketch: dict | NoDigitError | None) -> tuple[dict, str, str]:
+    """Read the digit that is drawn on the pad.
+
+    Takes {"layers": [picture, …], "composite": picture}, one of which will do. Gives the three
+    best guesses with their probabilities, a line of words (why there is no guess, or how sure it
+    is), and the layers of the network as HTML.
+    """
+    return answer(sketch if isinstance(sketch, NoDigitError) else flatten(sketch))
+
+
+def recognize_upload(image: Image.Image | NoDigitError | None) -> tuple[dict, str, str]:
+    """Read the digit in a picture: a scan, a photograph, a drawing.
+
+    Gives the three best guesses with their probabilities, a line of words (why there is no guess,
+    or how sure it is), and the layers of the network as HTML.
+    """
     return answer(image)
 
 
-def answer(image: Image.Image | NoDigitError | None) -> tuple[dict, str]:
+def answer(image: Image.Image | NoDigitError | None) -> tuple[dict, str, str]:
+    """Give the three things that the page shows of a picture: guesses, words, layers."""
     if image is None:
-        return {}, INVITATION
-    if isinstance(image, NoDigitError):
-        return {}, str(image)
+        return {}, INVITATION, ""
     try:
-        probabilities = recognize(image)
+        if isinstance(image, NoDigitError):
+            raise image
+        digit = to_mnist(image)
     except NoDigitError as nothing:
-        return {}, str(nothing)
-    return probabilities, "" if max(probabilities.values()) >= SURE else DOUBT
+        return {}, str(nothing), ""
+    model, *_ = loading.result()
+    layers = layers_of(model, digit)
+    probabilities = probabilities_of(model, layers)
+    blank = layers_of_blank_paper(model)
+    return (
+        probabilities,
+        say(probabilities),
+        draw_layers(digit, layers, blank, [*probabilities.values()]),
+    )
+
+
+def say(probabilities: dict[str, float]) -> str:
+    """Put an answer into words, as sure as it is."""
+    (first, p), (second, q) = sorted(probabilities.items(), key=lambda item: -item[1])[:2]
+    if p >= SURE:
+        return f"That is {article(first)}."
+    if p + q >= BETWEEN:
+        return f"{article(first).capitalize()} or {article(second)}: the network is not sure."
+    return DOUBT
+
+
+def article(digit: str) -> str:
+    return f"an {digit}" if digit == "8" else f"a {digit}"
 
 
 def flatten(sketch: dict | None) -> Image.Image | None:
@@ -130,10 +190,10 @@ def flatten(sketch: dict | None) -> Image.Image | None:
 
 
 def forgiving(preprocess):
-    """Wrap gr.Image's own opening of a file, so that one that is no picture is answered.
+    """Wrap a component's own opening of a file, so that one that is no picture is answered.
 
     It comes before any function of ours, and its exception would leave the last answer
-    standing. (A subclass of gr.Image would make Gradio write an app.pyi.)
+    standing. (A subclass of the component would make Gradio write an app.pyi.)
     """
 
     def open_picture(payload):
@@ -143,6 +203,37 @@ def forgiving(preprocess):
             return NoDigitError(DAMAGED)
 
     return open_picture
+
+
+def fetch_nothing(component):
+    """Wrap a component's own fetching of a file: from this server's uploads, not from elsewhere."""
+    move = component.async_move_resource_to_block_cache
+
+    async def move_upload(path):
+        if path and "://" in str(path):
+            raise gr.Error("Send the picture itself, not its address.", print_exception=False)
+        return await move(path)
+
+    return move_upload
+
+
+def refuse_kindly(blocks: gr.Blocks) -> None:
+    """Have arguments that no endpoint takes refused with a sentence, and one line in the log.
+
+    They come from scripts; Gradio's own answer is empty, and its log a traceback for each.
+    """
+    preprocess_data = blocks.preprocess_data
+
+    async def preprocess(*arguments, **named):
+        try:
+            return await preprocess_data(*arguments, **named)
+        except gr.Error:
+            raise
+        except Exception as error:
+            log.warning("Refused a call: %s", type(error).__name__)
+            raise gr.Error(NOT_TAKEN, print_exception=False) from None
+
+    blocks.preprocess_data = preprocess
 
 
 def provenance() -> str:
@@ -156,78 +247,123 @@ def provenance() -> str:
     elif source == "cache":
         words = "Weights from the local cache answer; the Hub could not be reached"
     else:
-        words = f"Weights: {source}, from the Hub"
+        name = source.partition("@")[0]
+        words = f"Weights: [{source}]({constants.ENDPOINT}/{name}), from the Hub"
     return f"{words}. Since {since:%Y-%m-%d %H:%M} UTC."
 
 
-# The pad of Gradio 6.31 starts, after the load and after every clear, with no tool chosen:
-# strokes are lost until somebody finds the brush. Its notice that says so (.empty) is the
-# sign to choose the brush, the first of its tools, for the visitor.
-ARM_PAD = """() => {
-  const pad = document.getElementById("pad");
-  const arm = () => {
-    if (pad.querySelector(".empty")) pad.querySelector(".toolbar-wrap button")?.click();
+# What Gradio 6.31 leaves undone, done whenever the page has changed:
+# - The pad starts, after the load and after every clear, with no tool chosen: strokes are lost
+#   until somebody finds the brush. Its notice that says so (.empty) is the sign to choose the
+#   brush, the first of its tools, for the visitor.
+# - A screen reader is to say the answer, and to have names for the pad and the examples.
+# And Ctrl+Z undoes, as everywhere.
+ON_LOAD = """() => {
+  const names = NAMES;
+  const all = (selector, change) => document.querySelectorAll(selector).forEach(change);
+  const set = (element, attributes) => Object.entries(attributes).forEach(([name, value]) => {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  });
+  const tend = () => {
+    if (document.querySelector("#pad .empty"))
+      document.querySelector("#pad .toolbar-wrap button")?.click();
+    all("#words [data-testid=markdown-wrapper]", e => set(e, {"aria-live": "polite"}));
+    all("#pad .image-container", e => set(e, {role: "group", "aria-label": "Pad to draw on"}));
+    all("#answer .empty, #upload .empty", e => set(e, {role: "note"}));
+    all(".gallery-item", (e, i) => set(e, {"aria-label": names[i]}));
   };
-  new MutationObserver(arm).observe(pad, {childList: true, subtree: true});
-  arm();
-}"""
-# Sending the pad None empties it only the first time; its own bin does every time.
+  new MutationObserver(tend).observe(document.body, {childList: true, subtree: true});
+  tend();
+  document.addEventListener("keydown", event => {
+    if (event.key === "z" && (event.ctrlKey || event.metaKey) && !event.target.closest("input"))
+      document.querySelector("#tools button").click();
+  });
+}""".replace("NAMES", json.dumps([f"Example: {Path(example).stem}" for example in EXAMPLES]))
+# Its own tools are hidden, since they would lie on the paper; these buttons press them. (Sending
+# the pad None empties it only the first time; its own bin does every time.)
 CLEAR_PAD = (
     """() => document.querySelector("#pad .icon-button-wrapper button:last-of-type").click()"""
 )
-# Undo, redo and the bin are all the tools that a digit needs. The others stay in the page,
-# since ARM_PAD presses one of them.
-STYLE = """
-#pad .toolbar-wrap, #pad .empty {display: none}
-#pad .icon-button-wrapper > :not(.separator ~ button) {display: none}
-"""
+UNDO = """() => document.querySelector("#pad .icon-button-wrapper .separator ~ button").click()"""
+PAPER, NIGHT, ACCENT = "#faf8f4", "#161513", "#c2410c"
+THEME = gr.themes.Base(
+    neutral_hue="stone",
+    primary_hue="orange",
+    radius_size="sm",
+    font=["ui-sans-serif", "system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+).set(
+    body_background_fill=PAPER,
+    body_background_fill_dark=NIGHT,
+    color_accent=ACCENT,
+)
 
-with gr.Blocks(title="LeNet reads your digit") as demo:
+with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as demo:
     gr.Markdown(
         "# LeNet reads your digit\n"
-        "A network of 61,706 numbers, after LeCun's of the 1990s, names the digit you write."
+        "Draw one. A network of 61,706 numbers, after LeCun's of the 1990s, names it.",
+        elem_id="head",
     )
-    with gr.Row():
-        with gr.Column(), gr.Tabs():
-            with gr.Tab("Draw"):
+    with gr.Row(elem_id="top"):
+        with gr.Column(scale=2), gr.Tabs():
+            with gr.Tab("Draw") as draw_tab:
                 pad = gr.Sketchpad(
                     elem_id="pad",
                     type="pil",
                     canvas_size=(CANVAS, CANVAS),
                     fixed_canvas=True,
-                    height=460,
                     brush=gr.Brush(default_size=BRUSH, colors=["#000000"], color_mode="fixed"),
                     layers=False,
                     transforms=(),
                     label="Pad to draw a digit on",
                     show_label=False,
                 )
-                clear = gr.Button("Clear")
-            with gr.Tab("Upload"):
+                pad.preprocess = forgiving(pad.preprocess)
+                pad.async_move_resource_to_block_cache = fetch_nothing(pad)
+                with gr.Row(elem_id="tools"):
+                    undo = gr.Button("Undo", min_width=80)
+                    clear = gr.Button("Clear", min_width=80)
+            with gr.Tab("Picture") as picture_tab:
                 upload = gr.Image(
                     elem_id="upload",
                     type="pil",
                     image_mode=None,  # as it is: converting here would lose depth, or alpha
                     sources=["upload", "clipboard", "webcam"],
                     label="A picture of one digit",
-                    height=460,
+                    height=300,
                 )
                 upload.preprocess = forgiving(upload.preprocess)
-                gr.Examples(EXAMPLES, upload)
-        with gr.Column():
+                upload.async_move_resource_to_block_cache = fetch_nothing(upload)
+                gr.Examples(EXAMPLES, upload, label="Or one of these")
+        with gr.Column(scale=3):
             label = gr.Label(elem_id="answer", num_top_classes=3, label="Three best guesses")
             words = gr.Markdown(INVITATION, elem_id="words")
+            why = gr.HTML(elem_id="why", label="The layers of the network")
+            gr.DeepLinkButton("Link to this answer", size="sm")
     source = gr.Markdown(elem_id="source")
 
+    answers = [label, words, why]
     live = {"show_progress": "hidden", "trigger_mode": "always_last", "concurrency_limit": 4}
-    pad.change(recognize_sketch, pad, [label, words], api_name="sketch", **live)
-    upload.change(recognize_upload, upload, [label, words], api_name="upload", **live)
+    pad.change(recognize_sketch, pad, answers, api_name="sketch", **live)
+    upload.change(recognize_upload, upload, answers, api_name="upload", **live)
+    # Each tab has an answer of its own.
+    draw_tab.select(recognize_sketch, pad, answers, api_visibility="private", **live)
+    picture_tab.select(recognize_upload, upload, answers, api_visibility="private", **live)
+    undo.click(None, js=UNDO)
     clear.click(None, js=CLEAR_PAD)
-    demo.load(None, js=ARM_PAD)
-    demo.load(provenance, outputs=source, api_visibility="private")
+    demo.load(None, js=ON_LOAD)
+    refuse_kindly(demo)
+    demo.load(provenance, outputs=source, api_visibility="private", show_progress="hidden")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page.")
     parser.add_argument("--share", action="store_true", help="give it a public address, too")
     share = parser.parse_args().share or None
-    demo.launch(css=STYLE, run_history=False, share=share)
+    demo.queue(max_size=QUEUE)
+    demo.launch(
+        theme=THEME,
+        css_paths=[HERE / "style.css"],
+        max_file_size=LARGEST_FILE,
+        run_history=False,
+        share=share,
+    )

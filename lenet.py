@@ -86,12 +86,23 @@ class LeNet(
         ValueError
             If `x` has another shape.
         """
+        return self.layers(x)[-1]
+
+    def layers(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Give what each step makes of the pictures, the logits last.
+
+        Takes and raises what `forward` does. Shapes: (N, 6, 28, 28), (N, 6, 14, 14),
+        (N, 16, 10, 10), (N, 16, 5, 5), (N, 120), (N, 84), (N, 10).
+        """
         if x.ndim != 4 or x.shape[1:] != (1, 28, 28):
             raise ValueError(f"LeNet takes pictures of shape (N, 1, 28, 28), not {tuple(x.shape)}")
-        x = self.pool1(self.activation1(self.conv1(x)))  # (N, 6, 28, 28) -> (N, 6, 14, 14)
-        x = self.pool2(self.activation2(self.conv2(x)))  # (N, 16, 10, 10) -> (N, 16, 5, 5)
-        x = x.flatten(1)  # (N, 400)
-        return self.linear3(self.linear2(self.linear1(x)))
+        maps1 = self.activation1(self.conv1(x))
+        pooled1 = self.pool1(maps1)
+        maps2 = self.activation2(self.conv2(pooled1))
+        pooled2 = self.pool2(maps2)
+        line1 = self.linear1(pooled2.flatten(1))  # 400 numbers in
+        line2 = self.linear2(line1)
+        return [maps1, pooled1, maps2, pooled2, line1, line2, self.linear3(line2)]
 
     @classmethod
     def _from_pretrained(

@@ -39,20 +39,15 @@ def hub(monkeypatch):
     HUB.clear()
 
 
-FAILED_PUSHES = []
-
-
-@pytest.fixture
-def failed_pushes():
-    """A list for the table at the end of the tests' output."""
-    return FAILED_PUSHES
-
-
 def pytest_terminal_summary(terminalreporter):
-    if FAILED_PUSHES:
+    reports = [
+        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
+    ]
+    rows = [dict(report.user_properties).get("failed push") for report in reports]
+    if any(rows):
         terminalreporter.section("failed pushes")
         head = ("fails at", "with", "exit status", "the Hub holds", "the folder holds")
-        for row in (head, *FAILED_PUSHES):
+        for row in (head, *sorted(filter(None, rows))):
             terminalreporter.line("{:16}{:12}{!s:14}{:16}{}".format(*row))
 
 
@@ -112,7 +107,7 @@ def page_url(tmp_path_factory):
             time.sleep(0.25)
         yield url
         assert server.poll() is None, "the page's server did not survive the tests"
-        assert "Traceback" not in log.read_text()
+        assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         server.terminate()
         server.wait(10)
@@ -137,12 +132,16 @@ def browser():
     """Chromium: the system's, else Playwright's own. Where there is none, the tests fail."""
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        browser = find_browser(playwright)
+        yield browser
+        browser.close()
+
+
+def find_browser(playwright):
     names = ("chromium", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)
     arguments = ["--no-sandbox", "--disable-background-networking"]
     arguments += ["--disable-component-update", "--disable-sync"]
     arguments += ["--use-angle=swiftshader"]  # the pad needs WebGL; twice as fast without a GPU
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        yield browser
-        browser.close()
+    return playwright.chromium.launch(executable_path=executable, args=arguments)

@@ -1,0 +1,113 @@
+"""From the end of a stroke to the answer on the page, beside a handler that does nothing.
+
+    python benchmarks/latency.py
+
+The page and the same page with an empty handler are served side by side; a browser draws on
+one and the other in turn. A stroke ends when the mouse button goes up; the answer is there when
+the page has changed: the network's picture, or the empty handler's count.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from conftest import answers, find_browser, free_port  # noqa: E402
+
+EMPTY = """
+import itertools, app
+count = itertools.count()
+app.flatten = lambda sketch: None
+app.answer = lambda image: ({}, f"Stroke {next(count)}", "")
+app.demo.launch(theme=app.THEME, css_paths=[app.HERE / "style.css"], run_history=False)
+"""
+CLOCK = """() => {
+  const shown = () => document.querySelector("#why img")?.src
+    ?? document.querySelector("#words").textContent.match(/Stroke .*/)?.[0];
+  let before, started;
+  window.latency = null;
+  addEventListener("pointerup", () => {
+    before = shown(); started = performance.now(); window.latency = null;
+  }, true);
+  new MutationObserver(() => {
+    if (started && window.latency === null && shown() && shown() !== before)
+      window.latency = performance.now() - started;
+  }).observe(document.body, {childList: true, subtree: true, characterData: true,
+                             attributes: true, attributeFilter: ["src"]});
+}"""
+
+
+def serve(command: list[str]) -> tuple[subprocess.Popen, str]:
+    port = free_port()
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/"
+    while not answers(url):
+        if server.poll() is not None:
+            sys.exit(f"{command} ended")
+    return server, url
+
+
+def open_page(browser, url: str):
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(url)
+    page.locator("#pad .toolbar-wrap").wait_for(state="attached", timeout=60_000)
+    page.wait_for_timeout(3000)
+    page.evaluate(CLOCK)
+    return page
+
+
+def stroke(page, random) -> float:
+    """Draw one stroke somewhere; give the time to its answer (ms)."""
+    pad = page.locator("#pad").bounding_box()
+    points = random.uniform(0.15, 0.85, (4, 2)) * pad["width"] + (pad["x"], pad["y"])
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point)
+    page.mouse.up()
+    page.wait_for_function("window.latency !== null", timeout=60_000)
+    return page.evaluate("window.latency")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--strokes", type=int, default=40, help="on each page (%(default)s)")
+    count = parser.parse_args().strokes
+    random = np.random.default_rng(0)
+    servers = {"the page": serve([sys.executable, "app.py"])}
+    servers["an empty handler"] = serve([sys.executable, "-c", EMPTY])
+    times = {name: [] for name in servers}
+    try:
+        with sync_playwright() as playwright:
+            browser = find_browser(playwright)
+            pages = {name: open_page(browser, url) for name, (_, url) in servers.items()}
+            for number in range(count + 3):
+                for name, page in pages.items():
+                    time = stroke(page, random)
+                    if number >= 3:  # the first are slower everywhere
+                        times[name].append(time)
+                    if number % 3 == 2:
+                        page.get_by_role("button", name="Clear", exact=True).click()
+                        page.wait_for_timeout(1000)
+            browser.close()
+    finally:
+        for server, _ in servers.values():
+            server.terminate()
+    print("| from stroke to answer | p50 ms | p95 ms |\n| --- | --- | --- |")
+    for name, values in times.items():
+        print(f"| {name} | {np.median(values):.0f} | {np.percentile(values, 95):.0f} |")
+    ratio = statistics.median(times["the page"]) / statistics.median(times["an empty handler"])
+    print(f"\np50: {ratio:.2f} times the empty handler's")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+"""Whatever is sent to the two endpoints gets a sentence or an answer, and the next one is answered.
+
+Nothing is read of the server's disk, nothing is fetched from another host, no path is shown.
+"""
+
+import io
+import json
+import re
+import struct
+import threading
+import urllib.error
+import urllib.request
+import zlib
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image, ImageDraw, PngImagePlugin, features
+
+SEVEN = Image.new("L", (280, 280), 255)
+ImageDraw.Draw(SEVEN).line([(70, 56), (210, 56), (112, 238)], fill=0, width=23, joint="curve")
+DAMAGED, TOO_LARGE, NOTHING = "damaged", "million", "[Dd]raw|No digit|nothing"
+READ = "That is a 7"  # and the label says so
+ANY = "."  # any sentence
+
+
+def file(kind: str, image: Image.Image = SEVEN, **options) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def part(content: bytes, share: float) -> bytes:
+    return content[: int(len(content) * share)]
+
+
+def altered(content: bytes, *places: float) -> bytes:
+    content = bytearray(content)
+    for place in places:
+        content[int(len(content) * place)] ^= 0x5A
+    return bytes(content)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    """A PNG that claims that size, whatever is in it."""
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    end = png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + end
+
+
+def claim(content: bytes, place: int, form: str, *sizes: int) -> bytes:
+    """Write another size into a file's header."""
+    size = struct.pack(form, *sizes)
+    return content[:place] + size + content[place + len(size) :]
+
+
+def blank(width: int, height: int) -> Image.Image:
+    return Image.new("L", (width, height), 255)
+
+
+def exif(**tags) -> bytes:
+    data = Image.Exif()
+    for tag, value in tags.items():
+        data[int(tag[1:])] = value
+    return data.tobytes()
+
+
+def text_bomb() -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("bomb", "x" * 50_000_000, zip=True)
+    return info
+
+
+def animation(frames: int) -> dict:
+    return {"save_all": True, "append_images": [blank(64, 64), SEVEN.resize((64, 64))] * frames}
+
+
+RANDOM = np.random.default_rng(0)
+WAVES = np.sin(np.arange(280 * 280)).reshape(280, 280)
+GRAY = np.asarray(SEVEN, np.float32)
+IDAT = png_chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+JPEG, PNG = file("JPEG"), file("PNG")
+SOF = JPEG.index(b"\xff\xc0") + 5  # where a JPEG says its height and width
+
+KINDS = {
+    # No pictures
+    "empty": (b"", DAMAGED),
+    "text": (b"a letter, not a picture", DAMAGED),
+    "html": (b"<!doctype html><script>alert(1)</script>", DAMAGED),
+    "pdf": (b"%PDF-1.7\n1 0 obj<</Type/Catalog>>endobj", DAMAGED),
+    "zip": (b"PK\x03\x04" + bytes(200), DAMAGED),
+    "gzip bomb": (zlib.compress(bytes(10_000_000), 9, 31), DAMAGED),
+    "program": (b"\x7fELF" + bytes(500), DAMAGED),
+    "zeros": (bytes(5000), DAMAGED),
+    "noise": (RANDOM.bytes(5000), DAMAGED),
+    "json": (b'{"path": "/etc/passwd"}', DAMAGED),
+    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><text>7</text></svg>', DAMAGED),
+    "svg that fetches": (b'<svg><image href="http://127.0.0.1/x.png"/></svg>', DAMAGED),
+    "xml bomb": (b'<!DOCTYPE a [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><svg>&b;</svg>', DAMAGED),
+    "pickle": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix.", DAMAGED),
+    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) run\n", DAMAGED),
+    # Halves of pictures
+    **{f"{share:.0%} of a PNG": (part(PNG, share), DAMAGED) for share in (0.02, 0.3, 0.6)},
+    **{f"{share:.0%} of a JPEG": (part(JPEG, share), DAMAGED) for share in (0.02, 0.3, 0.7)},
+    "half a GIF": (part(file("GIF"), 0.5), DAMAGED),
+    "half a WebP": (part(file("WEBP"), 0.5), DAMAGED),
+    "half a TIFF": (part(file("TIFF"), 0.5), DAMAGED),
+    "half a BMP": (part(file("BMP"), 0.5), DAMAGED),
+    # Damaged inside
+    "PNG, head altered": (altered(PNG, 0.03), DAMAGED),
+    "PNG, pixels altered": (altered(PNG, 0.4, 0.5, 0.6), ANY),
+    "PNG without pixels": (png(280, 280), DAMAGED),
+    "PNG with too few pixels": (png(280, 280, IDAT), DAMAGED),
+    "PNG of no size": (png(0, 0, IDAT), DAMAGED),
+    "JPEG, altered": (altered(JPEG, 0.5, 0.6, 0.7), ANY),
+    "JPEG of no size": (claim(JPEG, SOF, ">HH", 0, 0), DAMAGED),
+    "ICC junk": (file("JPEG", icc_profile=b"junk" * 500), READ),
+    "EXIF junk": (file("JPEG", exif=b"Exif\0\0" + b"junk" * 50), READ),
+    "EXIF of no direction": (file("JPEG", exif=exif(_274=9)), READ),
+    "EXIF that lies of the size": (file("JPEG", exif=exif(_256=1, _257=1)), READ),
+    # Bombs: a kilobyte that claims more than fits
+    "PNG of 60,000 squared": (png(60_000, 60_000, IDAT), f"{TOO_LARGE}|{DAMAGED}"),
+    "PNG of 2^31": (png(2**31 - 1, 2**31 - 1, IDAT), f"{TOO_LARGE}|{DAMAGED}"),
+    "JPEG of 65,500 squared": (claim(JPEG, SOF, ">HH", 65500, 65500), f"{TOO_LARGE}|{DAMAGED}"),
+    "GIF of 65,535 squared": (claim(file("GIF"), 6, "<HH", 65535, 65535), f"{TOO_LARGE}|{DAMAGED}"),
+    "BMP of 60,000 squared": (
+        claim(file("BMP"), 18, "<ii", 60_000, 60_000), f"{TOO_LARGE}|{DAMAGED}"
+    ),
+    "text that unpacks to 50 MB": (file("PNG", pnginfo=text_bomb()), f"{READ}|{DAMAGED}"),
+    "profile that unpacks to 50 MB": (
+        png(280, 280, png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(50_000_000))), IDAT),
+        DAMAGED,
+    ),
+    "blank, 30,000,000 pixels": (file("PNG", Image.new("1", (6000, 5000), 1)), TOO_LARGE),
+    # Sizes
+    **{
+        f"{w} by {h}": (file("PNG", blank(w, h)), NOTHING)
+        for w, h in ((1, 1), (2, 2), (28, 28), (1, 20_000), (20_000, 1), (4000, 3900))
+    },
+    "one black pixel": (file("PNG", Image.new("L", (1, 1))), NOTHING),
+    "3 by 3 of noise": (file("PNG", Image.fromarray(np.uint8(np.eye(3) * 255))), ANY),
+    "noise of 500 by 500": (
+        file("PNG", Image.fromarray(RANDOM.integers(0, 256, (500, 500), np.uint8))), ANY
+    ),
+    "a 7 of 16,000,000 pixels": (file("PNG", SEVEN.resize((4000, 4000))), READ),
+    "a 7 of 36,000,000 pixels, as JPEG": (file("JPEG", SEVEN.resize((6000, 6000))), READ),
+    # Every kind of pixel
+    "one bit": (file("PNG", SEVEN.convert("1")), READ),
+    "palette": (file("PNG", SEVEN.convert("P")), READ),
+    "palette with a transparent color": (
+        file("PNG", SEVEN.convert("RGB").quantize(8), transparency=0), ANY
+    ),
+    "gray with alpha": (file("PNG", SEVEN.convert("LA")), READ),
+    "sixteen bits": (file("PNG", Image.fromarray(np.uint16(GRAY * 257))), READ),
+    "thirty-two bits": (file("TIFF", Image.fromarray(np.int32(GRAY * 257))), READ),
+    "floats": (file("TIFF", Image.fromarray(GRAY / 255)), READ),
+    "floats that are no numbers": (file("TIFF", Image.fromarray(GRAY * np.nan)), ANY),
+    "floats to infinity": (file("TIFF", Image.fromarray(GRAY * np.inf)), ANY),
+    "floats of waves": (file("TIFF", Image.fromarray(np.float32(WAVES * 1e30))), ANY),
+    "CMYK": (file("JPEG", SEVEN.convert("CMYK")), READ),
+    "YCbCr": (file("TIFF", SEVEN.convert("RGB").convert("YCbCr"), compression="jpeg"), READ),
+    "LAB": (file("TIFF", Image.merge("LAB", (SEVEN, *[Image.new("L", SEVEN.size, 128)] * 2))), ANY),
+    # Every kind of file
+    **{
+        kind: (file(kind, SEVEN.convert("RGB")), READ)
+        for kind in ("BMP", "PPM", "PCX", "TGA", "ICO", "SGI", "DDS", "TIFF", "WEBP", "GIF")
+    },
+    "progressive JPEG": (file("JPEG", progressive=True), READ),
+    "5,000 frames of GIF": (file("GIF", SEVEN.resize((64, 64)), **animation(2500)), READ),
+    "300 frames of WebP": (file("WEBP", SEVEN.resize((64, 64)), **animation(150)), READ),
+    "20 frames of APNG": (file("PNG", SEVEN, save_all=True, append_images=[SEVEN] * 20), READ),
+    "40 pages of TIFF": (file("TIFF", SEVEN, save_all=True, append_images=[SEVEN] * 40), READ),
+}  # fmt: skip
+for kind, codec in (("JPEG2000", "jpg_2000"), ("AVIF", "avif")):
+    if features.check(codec):
+        KINDS[kind] = (file(kind, SEVEN.convert("RGB")), READ)
+NAMES = {"svg": "picture.svg", "html": "page.html", "pdf": "paper.pdf", "pickle": "model.pt",
+         "JPEG, altered": "picture.png", "one bit": "picture.jpg", "BMP": "picture.gif",
+         "GIF": "no ending", "TIFF": "../../picture.png"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def client(page_url):
+    return Client(page_url, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    path = tmp_path_factory.mktemp("good") / "seven.png"
+    SEVEN.save(path)
+    return handle_file(path)
+
+
+def sketch(picture):
+    return {"background": None, "layers": [], "composite": picture}
+
+
+def check(result, expected: str) -> None:
+    label, words, layers = result
+    assert re.search(expected, words), words
+    assert not re.search(r"/tmp|/root|/home|Traceback|Error", words), words
+    if label:
+        assert layers and len(label["confidences"]) == 3
+    else:
+        assert not layers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_answered_and_so_is_the_next(client, good, tmp_path, kind):
+    content, expected = KINDS[kind]
+    path = tmp_path / NAMES.get(kind, "picture.png").rpartition("/")[2]
+    path.write_bytes(content)
+    check(client.predict(handle_file(path), api_name="/upload"), expected)
+    check(client.predict(sketch(handle_file(path)), api_name="/sketch"), ANY)
+    check(client.predict(good, api_name="/upload"), READ)
+
+
+def test_there_are_sixty_kinds():
+    assert len(KINDS) >= 60
+
+
+# By hand, past the client's own checks
+
+
+def call(page_url: str, name: str, body: bytes) -> tuple[int, str]:
+    """Order an answer over HTTP and wait for it; give the status and what came."""
+    request = urllib.request.Request(
+        f"{page_url}gradio_api/call/{name}", body, {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            event = json.load(reply)["event_id"]
+        with urllib.request.urlopen(f"{request.full_url}/{event}", timeout=30) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+FILE = {"meta": {"_type": "gradio.FileData"}}
+BODIES = {
+    "no JSON": b"7",
+    "half of JSON": b'{"data": [',
+    "no data": b"{}",
+    "no argument": b'{"data": []}',
+    "three arguments": b'{"data": [null, null, null]}',
+    **{
+        f"argument {value!r:.40}": json.dumps({"data": [value]}).encode()
+        for value in (
+            7, "seven", True, [], {}, [[]], {"layers": 7}, {"layers": [None]}, {"layers": ["x"]},
+            {"composite": "x"}, {"path": None, **FILE}, {"path": 7, **FILE}, {"id": "no such id"},
+            {"path": "", **FILE}, {"path": "no/such/file.png", **FILE},
+            {"path": "x", "url": "data:image/png;base64,AAAA", **FILE},
+            {"path": "x", "url": "data:nonsense", **FILE}, {"composite": {"path": "", **FILE}},
+            {"layers": [{"path": "x" * 5000, **FILE}]}, {"orig_name": "x\0y", "path": "x", **FILE},
+        )
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["sketch", "upload"])
+@pytest.mark.parametrize("body", BODIES)
+def test_arguments_of_the_wrong_shape_are_refused(page_url, client, good, name, body):
+    status, text = call(page_url, name, BODIES[body])
+    assert status in (200, 400, 422, 500)
+    assert re.search("not what this endpoint|damaged|[Dd]raw|json|Input should|required", text), text
+    assert not re.search(r"Traceback|/root|/home|/tmp|\.py", text), text
+    check(client.predict(good, api_name="/upload"), READ)
+
+
+@pytest.mark.parametrize("name", ["sketch", "upload"])
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "app.py", "../app.py", "weights/curves.png", "file:///etc/passwd"]
+)
+def test_no_file_of_the_server_is_read(page_url, client, good, name, path):
+    picture = {"path": path, **FILE}
+    argument = sketch(picture) if name == "sketch" else picture
+    _, text = call(page_url, name, json.dumps({"data": [argument]}).encode())
+    assert "event: error" in text or '"That is a' not in text
+    assert "root:" not in text and "import" not in text
+    check(client.predict(good, api_name="/upload"), READ)
+
+
+@pytest.mark.parametrize("name", ["sketch", "upload"])
+def test_nothing_is_fetched_from_another_host(page_url, name):
+    asked = []
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://localhost:{server.server_port}/picture.png"
+    try:
+        for picture in ({"path": url, **FILE}, {"path": "x", "url": url, **FILE}):
+            argument = sketch(picture) if name == "sketch" else picture
+            _, text = call(page_url, name, json.dumps({"data": [argument]}).encode())
+            assert "That is a" not in text
+        # Gradio itself refuses private addresses; others must not be asked either.
+        public = {"path": "https://example.com/picture.png", **FILE}
+        argument = sketch(public) if name == "sketch" else public
+        _, text = call(page_url, name, json.dumps({"data": [argument]}).encode())
+        assert "not its address" in text
+    finally:
+        server.shutdown()
+    assert asked == []
+
+
+def test_a_file_that_is_too_large_is_refused(page_url, client, good, tmp_path):
+    path = tmp_path / "large.png"
+    path.write_bytes(PNG + bytes(30_000_000))
+    with pytest.raises(Exception, match=r"size|large|413"):
+        client.predict(handle_file(path), api_name="/upload")
+    check(client.predict(good, api_name="/upload"), READ)
