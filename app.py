@@ -192,29 +192,36 @@ def flatten(sketch: dict | None) -> Image.Image | None:
 def forgiving(preprocess):
     """Wrap a component's own opening of a file, so that one that is no picture is answered.
 
-    It comes before any function of ours, and its exception would leave the last answer
-    standing. (A subclass of the component would make Gradio write an app.pyi.)
+    It comes before any function of ours, and its exception would leave the last answer standing.
     """
 
-    def open_picture(payload):
+    def open_picture(self, payload):
         try:
-            return preprocess(payload)
+            return preprocess(self, payload)
         except Exception:
             return NoDigitError(DAMAGED)
 
     return open_picture
 
 
-def fetch_nothing(component):
+def fetch_nothing(move):
     """Wrap a component's own fetching of a file: from this server's uploads, not from elsewhere."""
-    move = component.async_move_resource_to_block_cache
 
-    async def move_upload(path):
+    async def move_upload(self, path):
         if path and "://" in str(path):
             raise gr.Error("Send the picture itself, not its address.", print_exception=False)
-        return await move(path)
+        return await move(self, path)
 
     return move_upload
+
+
+# The classes are changed, since Gradio makes new components of them for a visitor, and would
+# write a file app.pyi for subclasses.
+for component in (gr.Image, gr.ImageEditor):
+    component.preprocess = forgiving(component.preprocess)
+    component.async_move_resource_to_block_cache = fetch_nothing(
+        component.async_move_resource_to_block_cache
+    )
 
 
 def refuse_kindly(blocks: gr.Blocks) -> None:
@@ -318,8 +325,6 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
                     label="Pad to draw a digit on",
                     show_label=False,
                 )
-                pad.preprocess = forgiving(pad.preprocess)
-                pad.async_move_resource_to_block_cache = fetch_nothing(pad)
                 with gr.Row(elem_id="tools"):
                     undo = gr.Button("Undo", min_width=80)
                     clear = gr.Button("Clear", min_width=80)
@@ -332,8 +337,6 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
                     label="A picture of one digit",
                     height=300,
                 )
-                upload.preprocess = forgiving(upload.preprocess)
-                upload.async_move_resource_to_block_cache = fetch_nothing(upload)
                 gr.Examples(EXAMPLES, upload, label="Or one of these")
         with gr.Column(scale=3):
             label = gr.Label(elem_id="answer", num_top_classes=3, label="Three best guesses")

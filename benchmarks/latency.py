@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ import itertools, app
 count = itertools.count()
 app.flatten = lambda sketch: None
 app.answer = lambda image: ({}, f"Stroke {next(count)}", "")
+app.demo.queue(max_size=app.QUEUE)
 app.demo.launch(theme=app.THEME, css_paths=[app.HERE / "style.css"], run_history=False)
 """
 CLOCK = """() => {
@@ -56,6 +58,19 @@ def serve(command: list[str]) -> tuple[subprocess.Popen, str]:
     return server, url
 
 
+@contextmanager
+def serve_both():
+    """Serve the page and the same with empty handlers: their names, processes and addresses."""
+    servers = {}
+    try:
+        servers["the page"] = serve([sys.executable, "app.py"])
+        servers["an empty handler"] = serve([sys.executable, "-c", EMPTY])
+        yield servers
+    finally:
+        for server, _ in servers.values():
+            server.terminate()
+
+
 def open_page(browser, url: str):
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.goto(url)
@@ -83,25 +98,19 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=40, help="on each page (%(default)s)")
     count = parser.parse_args().strokes
     random = np.random.default_rng(0)
-    servers = {"the page": serve([sys.executable, "app.py"])}
-    servers["an empty handler"] = serve([sys.executable, "-c", EMPTY])
-    times = {name: [] for name in servers}
-    try:
-        with sync_playwright() as playwright:
-            browser = find_browser(playwright)
-            pages = {name: open_page(browser, url) for name, (_, url) in servers.items()}
-            for number in range(count + 3):
-                for name, page in pages.items():
-                    time = stroke(page, random)
-                    if number >= 3:  # the first are slower everywhere
-                        times[name].append(time)
-                    if number % 3 == 2:
-                        page.get_by_role("button", name="Clear", exact=True).click()
-                        page.wait_for_timeout(1000)
-            browser.close()
-    finally:
-        for server, _ in servers.values():
-            server.terminate()
+    with serve_both() as servers, sync_playwright() as playwright:
+        times = {name: [] for name in servers}
+        browser = find_browser(playwright)
+        pages = {name: open_page(browser, url) for name, (_, url) in servers.items()}
+        for number in range(count + 3):
+            for name, page in pages.items():
+                time = stroke(page, random)
+                if number >= 3:  # the first are slower everywhere
+                    times[name].append(time)
+                if number % 3 == 2:
+                    page.get_by_role("button", name="Clear", exact=True).click()
+                    page.wait_for_timeout(1000)
+        browser.close()
     print("| from stroke to answer | p50 ms | p95 ms |\n| --- | --- | --- |")
     for name, values in times.items():
         print(f"| {name} | {np.median(values):.0f} | {np.percentile(values, 95):.0f} |")

@@ -1,6 +1,7 @@
 """What the tests share: a Hub on this machine, a small MNIST, the page's server, a browser."""
 
 import os
+import re
 import shutil
 import socket
 import struct
@@ -107,7 +108,9 @@ def page_url(tmp_path_factory):
             time.sleep(0.25)
         yield url
         assert server.poll() is None, "the page's server did not survive the tests"
-        assert "Traceback" not in log.read_text(), log.read_text()
+        # A visitor who closes the page in the middle of an upload is no fault of the server's.
+        failures = re.findall(r"^Traceback.*\n(?:\s.*\n)*(\S.*)", log.read_text(), re.M)
+        assert not [f for f in failures if "ClientDisconnect" not in f], log.read_text()
     finally:
         server.terminate()
         server.wait(10)

@@ -267,7 +267,9 @@ BODIES = {
 def test_arguments_of_the_wrong_shape_are_refused(page_url, client, good, name, body):
     status, text = call(page_url, name, BODIES[body])
     assert status in (200, 400, 422, 500)
-    assert re.search("not what this endpoint|damaged|[Dd]raw|json|Input should|required", text), text
+    assert re.search("not what this endpoint|damaged|[Dd]raw|json|Input should|required", text), (
+        text
+    )
     assert not re.search(r"Traceback|/root|/home|/tmp|\.py", text), text
     check(client.predict(good, api_name="/upload"), READ)
 

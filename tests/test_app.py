@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import subprocess
 import tomllib
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -194,7 +195,7 @@ def test_only_the_two_endpoints_are_public(client):
 
 
 def test_every_example_is_read_as_it_is_named():
-    """7-crossed.png is a 7, letter-H.png is none."""
+    """7-crossed.png is a 7, letter-X.png is none."""
     assert len(app.EXAMPLES) >= 7
     for example in map(Path, app.EXAMPLES):
         _, words, _ = app.answer(Image.open(example))
@@ -231,12 +232,28 @@ def test_everything_is_pinned():
             assert re.fullmatch(r"[\w-]+==[\w.]+|#.*|", line), f"{name}: {line}"
 
 
-def test_the_readmes_python_does_what_it_says(monkeypatch):
+def snippets(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def test_the_readmes_python_does_what_it_says(monkeypatch, page_url):
     monkeypatch.chdir(ROOT)
-    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    here, from_elsewhere = snippets("python")
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(snippet, {})
+        exec(here, {})
     assert printed.getvalue() == "7\n"
+    assert "http://127.0.0.1:7860" in from_elsewhere
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(from_elsewhere.replace("http://127.0.0.1:7860", page_url), {})
+    assert "That is a 7. [{'label': '7'" in printed.getvalue()
+
+
+def test_the_readmes_curl_does_what_it_says(page_url):
+    (script,) = [code for code in snippets("bash") if "curl" in code]
+    assert "http://127.0.0.1:7860/" in script
+    script = script.replace("http://127.0.0.1:7860/", page_url)
+    run = subprocess.run(["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True)
+    assert "event: complete" in run.stdout and "That is a 7." in run.stdout, run
 
 
 def test_the_readme_is_what_ci_runs():

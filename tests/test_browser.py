@@ -15,13 +15,13 @@ DIGITS = {
     "0": [[(0.5, 0.15), (0.33, 0.25), (0.27, 0.5), (0.33, 0.75), (0.5, 0.85), (0.67, 0.75)]
           + [(0.73, 0.5), (0.67, 0.25), (0.5, 0.15)]],
     "4": [[(0.38, 0.15), (0.25, 0.55), (0.75, 0.55)], [(0.62, 0.3), (0.6, 0.85)]],
-    "X": [[(0.15, 0.15), (0.85, 0.85)], [(0.85, 0.15), (0.15, 0.85)]],
+    "star": [[(0.5, 0.1), (0.25, 0.9), (0.9, 0.4), (0.1, 0.4), (0.75, 0.9), (0.5, 0.1)]],
     "11": [[(0.2, 0.2), (0.2, 0.8)], [(0.8, 0.2), (0.8, 0.8)]],
 }  # fmt: skip
 
 
 PATIENCE = 20_000  # milliseconds for an answer: other tests use the machine, too
-SHOTS = ROOT / "screenshots"  # CI keeps it; README's picture is page-1440-light.png
+SHOTS = ROOT / "screenshots"  # CI keeps it; examples/page.png is draw-1440-light.png
 
 
 @pytest.fixture
@@ -30,7 +30,8 @@ def visit(browser, page_url):
     contexts, wrong = [], []
 
     def on_console(message):
-        if message.type == "error":
+        # Gradio's pad says that of a drawing that a link has brought back, and draws on.
+        if message.type == "error" and message.text != "No draw texture found for layer":
             wrong.append(message.text)
 
     def on_request(request):
@@ -58,6 +59,15 @@ def wait_for_the_pad(page) -> None:
     # The pad is armed when its notice that a tool is to be chosen has gone.
     page.locator("#pad .toolbar-wrap").wait_for(state="attached", timeout=30_000)
     expect(page.locator("#pad .empty")).to_have_count(0)
+    # And its paper lies still: Gradio fits it into the frame a few times.
+    page.evaluate("""async () => {
+      const place = () => JSON.stringify([...document.querySelectorAll("#pad canvas, #pad")]
+        .map(e => e.getBoundingClientRect()));
+      for (let still = 0, before; still < 5; before = place()) {
+        await new Promise(done => setTimeout(done, 60));
+        still = place() === before ? still + 1 : 0;
+      }
+    }""")
 
 
 @pytest.fixture
@@ -133,7 +143,7 @@ def test_undoing_every_stroke_empties_the_answer(page):
 
 
 def test_what_is_no_digit_gets_words_instead_of_a_guess(page):
-    draw(page, "X")
+    draw(page, "star")
     expect(page.locator("#words")).to_contain_text("not sure", timeout=PATIENCE)
     page.get_by_role("button", name="Clear", exact=True).click()
     expect_no_answer(page)
@@ -167,14 +177,16 @@ def test_it_shows_why(page):
 def test_fast_scribbling_ends_with_the_answer_to_what_is_there(page):
     for _ in range(2):
         draw(page, "11")
-        draw(page, "X")
+        draw(page, "star")
         page.get_by_role("button", name="Clear", exact=True).click()
         expect(page.locator("#pad .empty")).to_have_count(0)
         draw(page, "4")
         expect_answer(page, "4")
+        page.wait_for_timeout(2000)  # both strokes are answered
         last = received(page)
         page.wait_for_timeout(1500)  # for a late answer to come, if there were one
         assert received(page) == last
+        expect_answer(page, "4")
         page.get_by_role("button", name="Clear", exact=True).click()
         expect_no_answer(page)
 
@@ -238,25 +250,27 @@ def test_a_screen_reader_has_what_it_needs(page):
     expect(live).to_have_text("That is a 7.", timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width, height", [(360, 740), (768, 1024), (1440, 900)])
-def test_it_fits_and_anyone_can_use_it(visit, width, height, theme):
+def test_it_fits_and_anyone_can_use_it(visit, width, height):
     """Nothing is cut off; axe-core finds nothing serious. Screenshots are kept."""
-    page = visit(width, height, f"?__theme={theme}")
-    draw(page, "7")
-    expect_answer(page, "7")
-    page.mouse.move(0, 0)
+    page = visit(width, height, "?__theme=light")
     SHOTS.mkdir(exist_ok=True)
-    for tab in ("Draw", "Picture"):
-        if tab == "Picture":
+    for tab, answer in (("Draw", "7"), ("Picture", "5")):
+        if tab == "Draw":
+            draw(page, "7")
+        else:
             page.get_by_role("tab", name=tab).click()
             page.get_by_role("button", name="Example: 5-photograph").click()
-            expect_answer(page, "5")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.screenshot(path=SHOTS / f"{tab.lower()}-{width}-{theme}.png", full_page=True)
-        violations = Axe().run(page).response["violations"]
-        serious = [v for v in violations if v["impact"] in ("serious", "critical")]
-        assert not serious, [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
+        expect_answer(page, answer)
+        page.mouse.move(0, 0)
+        for theme in ("light", "dark"):
+            page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.screenshot(path=SHOTS / f"{tab.lower()}-{width}-{theme}.png", full_page=True)
+            violations = Axe().run(page).response["violations"]
+            serious = [v for v in violations if v["impact"] in ("serious", "critical")]
+            found = [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
+            assert not found, found
 
 
 def test_a_link_leads_to_the_answer(visit):

@@ -237,7 +237,7 @@ def started(data, folder, *arguments, **how):
 
 
 def test_killed_three_times_it_ends_with_the_same_bits(small_mnist, tmp_path):
-    arguments, recipe = ["--epochs", "40"], "demo"  # far more than three lives see
+    arguments, recipe = ["--epochs", "24"], "demo"  # far more than three lives see
     run_train(small_mnist, tmp_path / "undisturbed", *arguments, recipe=recipe)
     random = np.random.default_rng()
     for resume in ([], ["--resume"], ["--resume"]):

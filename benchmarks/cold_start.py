@@ -1,0 +1,53 @@
+"""From `python app.py` to the first answer, beside importing torch and gradio alone.
+
+python benchmarks/cold_start.py
+"""
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+
+import httpx
+from latency import serve
+from load import ask, sketch, upload
+
+IMPORTS = [sys.executable, "-c", "import torch, gradio"]
+
+
+def imports() -> float:
+    started = time.perf_counter()
+    subprocess.run(IMPORTS, check=True)
+    return time.perf_counter() - started
+
+
+def first_answer() -> float:
+    started = time.perf_counter()
+    server, url = serve([sys.executable, "app.py"])
+
+    async def answer() -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            layer = await upload(http, sketch())
+            await ask(http, "sketch", {"background": None, "layers": [layer], "composite": None})
+
+    try:
+        asyncio.run(answer())
+        return time.perf_counter() - started
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main() -> None:
+    imports(), first_answer()  # the files are in the system's cache afterwards
+    pairs = [(imports(), first_answer()) for _ in range(5)]
+    bare, whole = (statistics.median(times) for times in zip(*pairs, strict=True))
+    ratios = [answer / bare for bare, answer in pairs]
+    print(
+        f"imports {bare:.2f} s, first answer {whole:.2f} s: {statistics.median(ratios):.2f} times"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Many visitors at once, beside the same page with handlers that do nothing.
+
+    python benchmarks/load.py
+
+1, 10, 100 and 300 clients speak Gradio's HTTP protocol with both servers in turn, without a
+pause: three sketches, then a photograph of two megapixels. An answer's time is from the call to
+the end of its event stream.
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import re
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+from latency import serve_both
+from PIL import Image
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "digits"
+FILE = {"meta": {"_type": "gradio.FileData"}}
+
+
+def sketch() -> bytes:
+    """A layer as the pad sends it: transparent, with black ink."""
+    ink = Image.open(EXAMPLES / "7-crossed.png").convert("L").resize((400, 400))
+    layer = Image.new("RGBA", ink.size)
+    layer.putalpha(ink.point(lambda gray: 255 - gray))
+    return encode(layer, "PNG")
+
+
+def photograph() -> bytes:
+    return encode(Image.open(EXAMPLES / "5-photograph.jpg").resize((1600, 1200)), "JPEG")
+
+
+def encode(image: Image.Image, kind: str) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind)
+    return out.getvalue()
+
+
+def memory(process) -> float:
+    """Give what a process holds in memory (MB)."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
+
+
+async def upload(http: httpx.AsyncClient, content: bytes) -> dict:
+    reply = await http.post("gradio_api/upload", files={"files": ("picture", content)})
+    return {"path": reply.json()[0], **FILE}
+
+
+async def ask(http: httpx.AsyncClient, name: str, argument) -> float:
+    """Have one answer; give its time (s), or raise."""
+    started = time.perf_counter()
+    reply = await http.post(f"gradio_api/call/{name}", json={"data": [argument]})
+    event = reply.json()["event_id"]
+    async with http.stream("GET", f"gradio_api/call/{name}/{event}") as stream:
+        text = "".join([line async for line in stream.aiter_text()])
+    if "event: complete" not in text:
+        raise RuntimeError(text)
+    return time.perf_counter() - started
+
+
+async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int, float]:
+    """Have so many answers by so many clients; give their times, the errors, and the whole (s)."""
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
+        layer, picture = await upload(http, sketch()), await upload(http, photograph())
+        drawing = {"background": None, "layers": [layer], "composite": None}
+        kinds = [("sketch", drawing)] * 3 + [("upload", picture)]
+        waiting = iter(range(answers))
+        times, errors = [], 0
+
+        async def client() -> None:
+            nonlocal errors
+            for number in waiting:
+                try:
+                    times.append(await ask(http, *kinds[number % 4]))
+                except (httpx.HTTPError, RuntimeError, KeyError, json.JSONDecodeError):
+                    errors += 1
+
+        started = time.perf_counter()
+        await asyncio.gather(*(client() for _ in range(clients)))
+        return times, errors, time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 100, 300])
+    parser.add_argument("--answers", type=int, default=1200, help="for each row (%(default)s)")
+    arguments = parser.parse_args()
+    with serve_both() as servers:
+        before = {name: memory(server) for name, (server, _) in servers.items()}
+        for _, url in servers.values():
+            asyncio.run(visit(url, 4, 40))  # the first are slower everywhere
+        print("| clients | | answers/s | p50 ms | p95 ms | p99 ms | errors | memory MB |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+        for clients in arguments.clients:
+            count = max(100, arguments.answers if clients > 1 else arguments.answers // 4)
+            for name, (server, url) in servers.items():
+                times, errors, seconds = asyncio.run(visit(url, clients, count))
+                p50, p95, p99 = np.percentile(times, (50, 95, 99)) * 1000
+                print(
+                    f"| {clients} | {name} | {len(times) / seconds:.0f} | {p50:.0f} | {p95:.0f} "
+                    f"| {p99:.0f} | {errors} | {before[name]:.0f} to {memory(server):.0f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A long life: the same two questions over and over to one server.
+
+    python benchmarks/soak.py
+
+Prints the server's memory on the way, whether every answer is the first one, and how many files
+it holds before and after.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+from latency import serve
+from load import memory, photograph, sketch, upload
+
+
+async def ask(http: httpx.AsyncClient, name: str, argument) -> str:
+    """Give the answer, as it comes."""
+    reply = await http.post(f"gradio_api/call/{name}", json={"data": [argument]})
+    event = reply.json()["event_id"]
+    return (await http.get(f"gradio_api/call/{name}/{event}")).text
+
+
+async def live(url: str, server, folder: Path, answers: int, clients: int) -> bool:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        layer, picture = await upload(http, sketch()), await upload(http, photograph())
+        drawing = {"background": None, "layers": [layer], "composite": None}
+        questions = [("sketch", drawing), ("upload", picture)]
+        first = [await ask(http, *question) for question in questions]
+        assert all("event: complete" in answer for answer in first), first
+        files = len(list(folder.rglob("*")))
+        done, different = 0, 0
+
+        async def client() -> None:
+            nonlocal done, different
+            while done < answers:
+                done += 1
+                number = done
+                different += await ask(http, *questions[number % 2]) != first[number % 2]
+                if number % (answers // 10) == 0:
+                    print(f"{number:6} answers, {memory(server):.0f} MB", flush=True)
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+        left = len(list(folder.rglob("*"))) - files
+    print(f"{different} answers differ from the first; {left} files more than after the first")
+    return not different and not left
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--answers", type=int, default=20_000)
+    parser.add_argument("--clients", type=int, default=8)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        server, url = serve([sys.executable, "app.py"])
+        try:
+            good = asyncio.run(
+                live(url, server, Path(folder), arguments.answers, arguments.clients)
+            )
+        finally:
+            server.terminate()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
