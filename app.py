@@ -17,6 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
+import cv2
 import gradio as gr
 import numpy as np
 import torch
@@ -362,6 +363,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page.")
     parser.add_argument("--share", action="store_true", help="give it a public address, too")
     share = parser.parse_args().share or None
+    # Many visitors share the processor: one thread an answer is less work in all.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     demo.queue(max_size=QUEUE)
     demo.launch(
         theme=THEME,

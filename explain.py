@@ -1,13 +1,16 @@
 """Why LeNet answered so: its layers, drawn as the figure in LeCun et al. 1998 has them."""
 
 import base64
-import io
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
-from PIL import Image
 
-PAPER, INK, LESS = (255, 255, 255), (20, 20, 20), (194, 65, 12)  # colours of a picture
+PAPER, INK, LESS = np.array([[255, 255, 255], [20, 20, 20], [194, 65, 12]])  # red, green, blue
+SHADES = np.linspace(0, 1, 128)[:, None]  # of a value from -1 over 0 to 1 the colour:
+PALETTE = np.uint8(
+    np.concatenate([LESS + SHADES[:-1] * (PAPER - LESS), PAPER + SHADES * (INK - PAPER)]).round()
+)
 # After each step: a title, a size, and how many maps, or numbers, stand in a row.
 STEPS = [
     ("Convolution 1", "6 maps of 28×28", 3),
@@ -65,20 +68,18 @@ def mosaic(tiles: np.ndarray, columns: int, gap: int) -> np.ndarray:
     return grid[: grid.shape[0] - gap, : grid.shape[1] - gap]
 
 
-def picture(values: np.ndarray) -> Image.Image:
-    """Colour values in [-1, 1]: from paper to ink, or, below zero, to red."""
-    amount = np.abs(values)[..., None]
-    colour = np.where(values[..., None] < 0, LESS, INK)
-    return Image.fromarray(np.uint8(PAPER + amount * (colour - np.array(PAPER)) + 0.5))
+def picture(values: np.ndarray) -> np.ndarray:
+    """Colour values in [-1, 1]: from paper to ink, or, below zero, to red; uint8 (h, w, 3)."""
+    return PALETTE[np.int16(np.rint((values + 1) * 127))]
 
 
-def figure(image: Image.Image, title: str, size: str, alternative: str = "") -> str:
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    data = base64.b64encode(file.getvalue()).decode()
-    return f"""<figure><img src="data:image/png;base64,{data}" width="{image.width}"
-height="{image.height}" alt="{alternative}"><figcaption><b>{title}</b> {size}</figcaption>
-</figure>"""
+def figure(image: np.ndarray, title: str, size: str, alternative: str = "") -> str:
+    blue_first = np.ascontiguousarray(image[..., ::-1])
+    file = cv2.imencode(".png", blue_first, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+    data = base64.b64encode(file).decode()
+    height, width = image.shape[:2]
+    return f"""<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}"
+alt="{alternative}"><figcaption><b>{title}</b> {size}</figcaption></figure>"""
 
 
 def bars(probabilities: Sequence[float]) -> str:

@@ -22,7 +22,7 @@ from conftest import find_browser  # noqa: E402
 
 from app import recognize  # noqa: E402
 
-MOVES = 12  # of the mouse a stroke at most: without a GPU each costs the browser 0.1 s
+MOVES = 8  # of the mouse a stroke at most: without a GPU each costs the browser 0.1 s
 
 
 def read_on_page(page, strokes) -> str:
@@ -65,7 +65,7 @@ def main() -> None:
                 on_page.append(read_on_page(page, strokes) == label)
                 probabilities = recognize(draw_at_best_brush(strokes, None))
                 in_python.append(max(probabilities, key=probabilities.get) == label)
-                if number % 20 == 0:
+                if number % 10 == 0:
                     print(f"{number} of {len(order)}", file=sys.stderr)
             browser.close()
     finally:
