@@ -160,7 +160,7 @@ KINDS = {
     "thirty-two bits": (file("TIFF", Image.fromarray(np.int32(GRAY * 257))), READ),
     "floats": (file("TIFF", Image.fromarray(GRAY / 255)), READ),
     "floats that are no numbers": (file("TIFF", Image.fromarray(GRAY * np.nan)), ANY),
-    "floats to infinity": (file("TIFF", Image.fromarray(GRAY * np.inf)), ANY),
+    "floats to infinity": (file("TIFF", Image.fromarray(GRAY + np.float32(np.inf))), ANY),
     "floats of waves": (file("TIFF", Image.fromarray(np.float32(WAVES * 1e30))), ANY),
     "CMYK": (file("JPEG", SEVEN.convert("CMYK")), READ),
     "YCbCr": (file("TIFF", SEVEN.convert("RGB").convert("YCbCr"), compression="jpeg"), READ),
