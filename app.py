@@ -140,9 +140,9 @@ def answer(image: Image.Image | NoDigitError | None) -> tuple[dict, str, str]:
     """Give the three things that the page shows of a picture: guesses, words, layers."""
     if image is None:
         return {}, INVITATION, ""
+    if isinstance(image, NoDigitError):
+        return {}, str(image), ""
     try:
-        if isinstance(image, NoDigitError):
-            raise image
         digit = to_mnist(image)
     except NoDigitError as nothing:
         return {}, str(nothing), ""
@@ -359,10 +359,9 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
     refuse_kindly(demo)
     demo.load(provenance, outputs=source, api_visibility="private", show_progress="hidden")
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Serve the page.")
-    parser.add_argument("--share", action="store_true", help="give it a public address, too")
-    share = parser.parse_args().share or None
+
+def serve(share: bool | None = None) -> None:
+    """Serve the page, with its limits, until the process ends."""
     # Many visitors share the processor: one thread an answer is less work in all.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -374,3 +373,9 @@ if __name__ == "__main__":
         run_history=False,
         share=share,
     )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Serve the page.")
+    parser.add_argument("--share", action="store_true", help="give it a public address, too")
+    serve(parser.parse_args().share or None)

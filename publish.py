@@ -200,6 +200,7 @@ def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None
         patiently(api.create_repo, repo_id, private=private, exist_ok=True, pauses=PAUSES[:1])
         # create_repo is content with reading.
         patiently(api.auth_check, repo_id, write=True, pauses=PAUSES[:1])
+        taken = tag and commit_of(repo_id, tag)
     except HFValidationError as error:
         raise ValueError(f"--repo-id {repo_id}: {reason_of(error)}") from None
     except Exception as error:
@@ -209,7 +210,7 @@ def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None
         if may_pass(error):
             advice = "Try again later, or train without --push and send the run with --push-only"
         raise OSError(f"cannot push to {repo_id or 'the Hub'}: {reason}. {advice}.") from None
-    if tag and commit_of(repo_id, tag):
+    if taken:
         raise ValueError(f"{repo_id} has a tag {tag} already: name another with --tag")
     return repo_id
 
@@ -249,9 +250,10 @@ def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
         try:
             # exist_ok: a try whose answer was lost may have made it.
             patiently(api.create_tag, repo_id, tag=tag, revision=commit.oid, exist_ok=True)
+            tagged = commit_of(repo_id, tag)
         except Exception as error:
             raise OSError(f"the files are there, but not the tag: {reason_of(error)}") from error
-        if commit_of(repo_id, tag) != commit.oid:
+        if tagged != commit.oid:
             raise OSError(f"the files are there, but {tag} already names another commit")
     return commit.commit_url
 

@@ -11,7 +11,7 @@ import time
 
 import httpx
 from latency import serve
-from load import ask, sketch, upload
+from load import ask, questions
 
 IMPORTS = [sys.executable, "-c", "import torch, gradio"]
 
@@ -28,8 +28,8 @@ def first_answer() -> float:
 
     async def answer() -> None:
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            layer = await upload(http, sketch())
-            await ask(http, "sketch", {"background": None, "layers": [layer], "composite": None})
+            drawing, _ = await questions(http)
+            await ask(http, *drawing)
 
     try:
         asyncio.run(answer())

@@ -21,15 +21,14 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from conftest import answers, find_browser, free_port  # noqa: E402
+from conftest import answers, draw_stroke, find_browser, free_port  # noqa: E402
 
 EMPTY = """
 import itertools, app
 count = itertools.count()
 app.flatten = lambda sketch: None
 app.answer = lambda image: ({}, f"Stroke {next(count)}", "")
-app.demo.queue(max_size=app.QUEUE)
-app.demo.launch(theme=app.THEME, css_paths=[app.HERE / "style.css"], run_history=False)
+app.serve()
 """
 CLOCK = """() => {
   const shown = () => document.querySelector("#why img")?.src
@@ -84,11 +83,12 @@ def stroke(page, random) -> float:
     """Draw one stroke somewhere; give the time to its answer (ms)."""
     pad = page.locator("#pad").bounding_box()
     points = random.uniform(0.15, 0.85, (4, 2)) * pad["width"] + (pad["x"], pad["y"])
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point)
-    page.mouse.up()
+    return answer_to(page, points)
+
+
+def answer_to(page, points) -> float:
+    """Draw a stroke and wait for its answer; give the time from its end (ms)."""
+    draw_stroke(page, points)
     page.wait_for_function("window.latency !== null", timeout=60_000)
     return page.evaluate("window.latency")
 

@@ -53,33 +53,40 @@ async def upload(http: httpx.AsyncClient, content: bytes) -> dict:
     return {"path": reply.json()[0], **FILE}
 
 
-async def ask(http: httpx.AsyncClient, name: str, argument) -> float:
-    """Have one answer; give its time (s), or raise."""
-    started = time.perf_counter()
+async def questions(http: httpx.AsyncClient) -> list[tuple[str, dict]]:
+    """Upload a drawing and a photograph; give each one's endpoint and argument."""
+    layer, picture = await upload(http, sketch()), await upload(http, photograph())
+    drawing = {"background": None, "layers": [layer], "composite": None}
+    return [("sketch", drawing), ("upload", picture)]
+
+
+async def ask(http: httpx.AsyncClient, name: str, argument) -> str:
+    """Give one answer, as it comes, or raise RuntimeError if it is none."""
     reply = await http.post(f"gradio_api/call/{name}", json={"data": [argument]})
     event = reply.json()["event_id"]
     async with http.stream("GET", f"gradio_api/call/{name}/{event}") as stream:
         text = "".join([line async for line in stream.aiter_text()])
     if "event: complete" not in text:
         raise RuntimeError(text)
-    return time.perf_counter() - started
+    return text
 
 
 async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int, float]:
     """Have so many answers by so many clients; give their times, the errors, and the whole (s)."""
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
-        layer, picture = await upload(http, sketch()), await upload(http, photograph())
-        drawing = {"background": None, "layers": [layer], "composite": None}
-        kinds = [("sketch", drawing)] * 3 + [("upload", picture)]
+        drawing, picture = await questions(http)
+        kinds = [drawing] * 3 + [picture]
         waiting = iter(range(answers))
         times, errors = [], 0
 
         async def client() -> None:
             nonlocal errors
             for number in waiting:
+                asked = time.perf_counter()
                 try:
-                    times.append(await ask(http, *kinds[number % 4]))
+                    await ask(http, *kinds[number % 4])
+                    times.append(time.perf_counter() - asked)
                 except (httpx.HTTPError, RuntimeError, KeyError, json.JSONDecodeError):
                     errors += 1
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from latency import ROOT, open_page, serve
+from latency import ROOT, answer_to, open_page, serve
 from playwright.sync_api import sync_playwright
 from real_digits import CANVAS, SEED, draw_at_best_brush, place
 
@@ -35,13 +35,7 @@ def read_on_page(page, strokes) -> str:
     """Draw a digit on the page's pad; give the first guess."""
     pad = page.locator("#pad").bounding_box()
     for stroke in place(strokes, side=200 / CANVAS, center=np.array([0.5, 0.5])):
-        points = stroke * pad["width"] + (pad["x"], pad["y"])
-        page.mouse.move(*points[0])
-        page.mouse.down()
-        for point in points[1:]:
-            page.mouse.move(*point)
-        page.mouse.up()
-        page.wait_for_function("window.latency !== null", timeout=60_000)
+        answer_to(page, stroke * pad["width"] + (pad["x"], pad["y"]))
     guess = page.get_by_test_id("label-output-value").or_(page.locator("#words")).first.inner_text()
     page.get_by_role("button", name="Clear", exact=True).click()
     page.locator("#why img").first.wait_for(state="detached")

@@ -15,23 +15,13 @@ from pathlib import Path
 
 import httpx
 from latency import serve
-from load import memory, photograph, sketch, upload
-
-
-async def ask(http: httpx.AsyncClient, name: str, argument) -> str:
-    """Give the answer, as it comes."""
-    reply = await http.post(f"gradio_api/call/{name}", json={"data": [argument]})
-    event = reply.json()["event_id"]
-    return (await http.get(f"gradio_api/call/{name}/{event}")).text
+from load import ask, memory, questions
 
 
 async def live(url: str, server, folder: Path, answers: int, clients: int) -> bool:
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-        layer, picture = await upload(http, sketch()), await upload(http, photograph())
-        drawing = {"background": None, "layers": [layer], "composite": None}
-        questions = [("sketch", drawing), ("upload", picture)]
-        first = [await ask(http, *question) for question in questions]
-        assert all("event: complete" in answer for answer in first), first
+        both = await questions(http)
+        first = [await ask(http, *question) for question in both]
         files = len(list(folder.rglob("*")))
         done, different = 0, 0
 
@@ -40,7 +30,7 @@ async def live(url: str, server, folder: Path, answers: int, clients: int) -> bo
             while done < answers:
                 done += 1
                 number = done
-                different += await ask(http, *questions[number % 2]) != first[number % 2]
+                different += await ask(http, *both[number % 2]) != first[number % 2]
                 if number % (answers // 10) == 0:
                     print(f"{number:6} answers, {memory(server):.0f} MB", flush=True)
 

@@ -141,6 +141,15 @@ def browser():
         browser.close()
 
 
+def draw_stroke(page, points) -> None:
+    """Draw with the mouse from point to point (pixels of the page)."""
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point)
+    page.mouse.up()
+
+
 def find_browser(playwright):
     names = ("chromium", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT
+from conftest import ROOT, draw_stroke
 from playwright.sync_api import expect
 
 # Pen paths in the unit square, x to the right, y down.
@@ -85,11 +85,7 @@ def paths(page, strokes):
 def draw(page, digit: str) -> None:
     """Draw a digit with the mouse, stroke by stroke."""
     for points in paths(page, DIGITS[digit]):
-        page.mouse.move(*points[0])
-        page.mouse.down()
-        for point in points[1:]:
-            page.mouse.move(*point)
-        page.mouse.up()
+        draw_stroke(page, points)
 
 
 def draw_with_a_finger(page, digit: str) -> None:
