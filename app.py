@@ -25,7 +25,7 @@ from huggingface_hub import constants
 from PIL import Image
 
 from explain import draw_layers
-from lenet import LeNet, load_model
+from lenet import LeNet, load_accuracy, load_model
 from preprocess import DAMAGED, NoDigitError, to_mnist
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,10 @@ EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 CHECK_EVERY = 600  # seconds, at least, between looks for newer weights on the Hub
 
 
-def load() -> tuple[LeNet, str, datetime]:
-    """Load the weights: the model, where it is from (as `load_model` says), since when."""
-    return *load_model(), datetime.now(UTC)
+def load() -> tuple[LeNet, str, float | None, datetime]:
+    """Load the weights: the model, its source (`load_model`), its accuracy, since when."""
+    model, source = load_model()
+    return model, source, load_accuracy(source), datetime.now(UTC)
 
 
 # Loaded beside the server's start, so that a slow Hub does not hold up the page.
@@ -247,16 +248,16 @@ def refuse_kindly(blocks: gr.Blocks) -> None:
 def provenance() -> str:
     """Say which weights answer, and since when."""
     look_for_newer_weights()
-    _, source, since = loading.result()
+    _, source, accuracy, since = loading.result()
     if source == "embedded":
-        metrics = json.loads((HERE / "weights" / "metrics.json").read_text())
-        accuracy = f"{metrics['test_accuracy']:.2%} right on MNIST's 10,000 test pictures"
-        words = f"The weights that came with this page answer: {accuracy}"
+        words = "The weights that came with this page answer"
     elif source == "cache":
         words = "Weights from the local cache answer; the Hub could not be reached"
     else:
         name = source.partition("@")[0]
         words = f"Weights: [{source}]({constants.ENDPOINT}/{name}), from the Hub"
+    if accuracy is not None:
+        words += f". They read {accuracy:.2%} of MNIST's test pictures right"
     return f"{words}. Since {since:%Y-%m-%d %H:%M} UTC."
 
 

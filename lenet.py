@@ -7,6 +7,7 @@ A report's table leaves one thing open, the activation after the second convolut
 Its figures are those of the network that has one (README, "The report, repeated").
 """
 
+import json
 import logging
 import os
 from concurrent.futures import Future
@@ -174,6 +175,28 @@ def load_model() -> tuple[LeNet, str]:
     return model, source
 
 
+def load_accuracy(source: str) -> float | None:
+    """Load how much of MNIST's test set the weights read right, from their run's metrics.json.
+
+    Parameters
+    ----------
+    source : str
+        As `load_model` has just given it.
+
+    Returns
+    -------
+    accuracy : float or None
+        In [0, 1]; None if the figure cannot be had within `HUB_PATIENCE` seconds.
+    """
+    try:
+        file = EMBEDDED_WEIGHTS / "metrics.json"
+        if source != "embedded":
+            file = Path(_within(HUB_PATIENCE, _fetch_metrics, source == "cache"))
+        return float(json.loads(file.read_text())["test_accuracy"])
+    except Exception:  # weights may come without figures; they answer all the same
+        return None
+
+
 def _repository() -> str | None:
     owner = os.environ.get("SPACE_AUTHOR_NAME")
     return os.environ.get("LENET_REPO") or (f"{owner}/lenet-mnist" if owner else None)
@@ -196,6 +219,15 @@ def _from_cache(repo_id: str, revision: str | None) -> tuple[LeNet, str]:
     cached = HfApi().resolve_revision(repo_id, revision=revision, local_files_only=True)
     model = LeNet.from_pretrained(repo_id, revision=cached.resolved, local_files_only=True)
     return model, "cache"
+
+
+def _fetch_metrics(local_files_only: bool) -> str:
+    repo_id, revision = _repository(), os.environ.get("LENET_REVISION") or None
+    # The commit that the weights were of, even if there is a newer one by now.
+    cached = HfApi().resolve_revision(repo_id, revision=revision, local_files_only=True)
+    return hf_hub_download(
+        repo_id, "metrics.json", revision=cached.resolved, local_files_only=local_files_only
+    )
 
 
 def _within(seconds: float, function, *args):

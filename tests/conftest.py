@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -89,15 +90,19 @@ def mnist_test():
 
 @pytest.fixture(scope="session")
 def page_url(tmp_path_factory):
-    """The address of the page, served as a visitor finds it: by `python app.py`."""
+    """The address of the page, served as a visitor finds it."""
+    with serve_page(tmp_path_factory.mktemp("page") / "log") as url:
+        yield url
+
+
+@contextmanager
+def serve_page(log: Path, **environment: str):
+    """Serve the page by `python app.py`; give its address. At the end the log tells no failure."""
     port = free_port()
-    log = tmp_path_factory.mktemp("page") / "log"
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), **environment}
     with log.open("w") as file:
         server = subprocess.Popen(
-            [sys.executable, ROOT / "app.py"],
-            env={**os.environ, "GRADIO_SERVER_PORT": str(port)},
-            stdout=file,
-            stderr=subprocess.STDOUT,
+            [sys.executable, ROOT / "app.py"], env=environment, stdout=file, stderr=file
         )
     url = f"http://127.0.0.1:{port}/"
     try:
@@ -105,7 +110,7 @@ def page_url(tmp_path_factory):
         while not answers(url):
             assert server.poll() is None, f"app.py ended:\n{log.read_text()}"
             assert time.monotonic() < deadline, f"app.py does not serve:\n{log.read_text()}"
-            time.sleep(0.25)
+            time.sleep(0.1)
         yield url
         assert server.poll() is None, "the page's server did not survive the tests"
         # A visitor who closes the page in the middle of an upload is no fault of the server's.

@@ -68,7 +68,7 @@ def test_probabilities_are_divided_by_the_temperature(monkeypatch):
         heated = LeNet(temperature=temperature).eval()
         heated.load_state_dict(model.state_dict())
         loading = Future()
-        loading.set_result((heated, "embedded", datetime.now(UTC)))
+        loading.set_result((heated, "embedded", None, datetime.now(UTC)))
         monkeypatch.setattr(app, "loading", loading)
         probabilities = recognize(draw())
         tops.append(max(probabilities.values()))

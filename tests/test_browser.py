@@ -1,10 +1,15 @@
 """A visitor at the page, in a real browser."""
 
 import re
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, draw_stroke
+from conftest import ROOT, draw_stroke, serve_page
 from playwright.sync_api import expect
 
 # Pen paths in the unit square, x to the right, y down.
@@ -25,34 +30,45 @@ SHOTS = ROOT / "screenshots"  # CI keeps it; examples/page.png is draw-1440-ligh
 
 
 @pytest.fixture
-def visit(browser, page_url):
-    """Give a function that opens the page; at the end, nothing has gone wrong on any."""
+def new_page(browser):
+    """Give a function that makes an empty page; at the end, nothing has gone wrong on any."""
     contexts, wrong = [], []
 
-    def on_console(message):
-        # Gradio's pad says that of a drawing that a link has brought back, and draws on.
-        if message.type == "error" and message.text != "No draw texture found for layer":
-            wrong.append(message.text)
+    def new_page(site, width=1200, height=900, **context):
+        def on_console(message):
+            # Gradio's pad says that of a drawing that a link has brought back, and draws on.
+            if message.type == "error" and message.text != "No draw texture found for layer":
+                wrong.append(f"{message.text} {message.location['url']}")
 
-    def on_request(request):
-        if not request.url.startswith((page_url, "data:", "blob:")):
-            wrong.append(f"asked of another host: {request.url}")
+        def on_request(request):
+            if not request.url.startswith((site, "data:", "blob:")):
+                wrong.append(f"asked of another host: {request.url}")
 
-    def visit(width=1200, height=900, query="", **context):
         viewport = {"width": width, "height": height}
         contexts.append(browser.new_context(viewport=viewport, **context))
         page = contexts[-1].new_page()
         page.on("console", on_console)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", on_request)
+        return page
+
+    yield new_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def visit(new_page, page_url):
+    """Give a function that opens the page."""
+
+    def visit(width=1200, height=900, query="", **context):
+        page = new_page(page_url, width, height, **context)
         page.goto(page_url + query)
         wait_for_the_pad(page)
         return page
 
-    yield visit
-    for context in contexts:
-        context.close()
-    assert wrong == []
+    return visit
 
 
 def wait_for_the_pad(page) -> None:
@@ -294,4 +310,61 @@ def test_a_reload_starts_afresh(page):
 
 
 def test_says_which_weights_answer(page):
-    expect(page.locator("#source")).to_contain_text("weights")
+    expect(page.locator("#source")).to_contain_text(re.compile(r"weights.* \d\d\.\d\d% of MNIST"))
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """A site with our page under /lenet, which it takes from the address, and in a frame at /."""
+
+    def do_GET(self):
+        if self.path == "/":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(
+                b"<link rel=icon href=data:,><iframe src=lenet/ width=1180 height=880></iframe>"
+            )
+        elif self.path.startswith("/lenet/"):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            page = HTTPConnection(self.server.page)
+            page.request(self.command, self.path.removeprefix("/lenet"), body, self.headers)
+            answer = page.getresponse()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() != "transfer-encoding":
+                    self.send_header(name, value)
+            self.end_headers()
+            with suppress(HTTPException, OSError):  # the visitor, or the page, is gone
+                while part := answer.read1():
+                    self.wfile.write(part)
+        else:
+            self.send_error(404)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+def test_it_works_under_the_path_of_a_proxy_and_in_a_frame(new_page, tmp_path):
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy,
+        serve_page(tmp_path / "log", GRADIO_ROOT_PATH="/lenet") as url,
+    ):
+        proxy.page = urlsplit(url).netloc
+        proxy.daemon_threads = True
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        site = f"http://127.0.0.1:{proxy.server_port}/"
+        page = new_page(site)
+        page.goto(site)
+        frame = page.frames[1]
+        wait_for_the_pad(frame)
+        for points in paths(frame, DIGITS["7"]):
+            draw_stroke(page, points)
+        expect_answer(frame, "7")
+        expect(frame.locator("#why img")).to_have_count(7)
+        frame.get_by_role("tab", name="Picture").click()
+        frame.get_by_role("button", name="Example: 3-dark").click()
+        expect_answer(frame, "3")
+        page.close()
+        proxy.shutdown()

@@ -18,7 +18,7 @@ from threading import Event
 import pytest
 import safetensors.torch
 import torch
-from conftest import ROOT, answers, free_port
+from conftest import ROOT, serve_page
 from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard, hf_hub_download
 from loopback_hub import OWNER, READ_TOKEN, WRITE_TOKEN
@@ -636,32 +636,47 @@ def test_a_push_reaches_a_page_that_runs(hub, pull, monkeypatch):
     assert second in app.provenance()
 
 
-def test_a_stalled_hub_delays_the_first_answer_by_seconds_at_most(hub, pull):
+def test_the_page_says_how_good_the_hubs_weights_are(hub, pull, monkeypatch):
+    """From the Hub and, once they have been there, from the cache."""
+    _, repo = pull
+    hub.add(repo, {"metrics.json": b'{"test_accuracy": 0.8765}'})
+    monkeypatch.setattr(app, "loading", app.loader.submit(app.load))
+    assert "87.65%" in app.provenance() and repo in app.provenance()
+    hub.stop()
+    try:
+        monkeypatch.setattr(app, "loading", app.loader.submit(app.load))
+        assert "87.65%" in app.provenance() and "cache" in app.provenance()
+    finally:
+        hub.start()
+
+
+@pytest.mark.parametrize("metrics", [None, b"no JSON", b"[]", b"{}", b'{"test_accuracy": "high"}'])
+def test_weights_without_figures_answer_all_the_same(hub, pull, monkeypatch, metrics):
+    _, repo = pull
+    if metrics is not None:
+        hub.add(repo, {"metrics.json": metrics})
+    monkeypatch.setattr(app, "loading", app.loader.submit(app.load))
+    assert repo in app.provenance() and "%" not in app.provenance()
+
+
+def test_a_stalled_hub_delays_the_first_answer_by_seconds_at_most(hub, pull, tmp_path):
     """Against a Hub that refuses at once, by the clock of a visitor."""
 
-    def seconds_to_first_answer(port):
+    def seconds_to_first_answer():
         started = time.monotonic()
-        environment = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
-        with subprocess.Popen([sys.executable, ROOT / "app.py"], env=environment) as server:
-            try:
-                url = f"http://127.0.0.1:{port}/"
-                while not answers(url):
-                    assert server.poll() is None and time.monotonic() - started < 60
-                    time.sleep(0.1)
-                picture = handle_file(ROOT / "examples" / "digits" / "7-crossed.png")
-                label, *_ = Client(url, verbose=False).predict(picture, api_name="/upload")
-                assert label["label"] == "7"
-                return time.monotonic() - started
-            finally:
-                server.terminate()
+        with serve_page(tmp_path / "log") as url:
+            picture = handle_file(ROOT / "examples" / "digits" / "7-crossed.png")
+            label, *_ = Client(url, verbose=False).predict(picture, api_name="/upload")
+            assert label["label"] == "7"
+            return time.monotonic() - started
 
     hub.stop()
     try:
-        refused = seconds_to_first_answer(free_port())
+        refused = seconds_to_first_answer()
     finally:
         hub.start()
     hub.fault = stall
-    assert seconds_to_first_answer(free_port()) - refused < 10
+    assert seconds_to_first_answer() - refused < 10
 
 
 def test_weights_of_another_network_are_not_used(hub, pull):
