@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-PAPER, INK, LESS = np.array([[255, 255, 255], [20, 20, 20], [194, 65, 12]])  # red, green, blue
+PAPER, INK, LESS = np.array([[255, 255, 255], [20, 20, 20], [12, 65, 194]])  # blue, green, red
 SHADES = np.linspace(0, 1, 128)[:, None]  # of a value from -1 over 0 to 1 the colour:
 PALETTE = np.uint8(
     np.concatenate([LESS + SHADES[:-1] * (PAPER - LESS), PAPER + SHADES * (INK - PAPER)]).round()
 )
+# Filters, which help photographs, make such a picture larger, and take most of the time.
+PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
 # After each step: a title, a size, and how many maps, or numbers, stand in a row.
 STEPS = [
     ("Convolution 1", "6 maps of 28×28", 3),
@@ -69,14 +71,12 @@ def mosaic(tiles: np.ndarray, columns: int, gap: int) -> np.ndarray:
 
 
 def picture(values: np.ndarray) -> np.ndarray:
-    """Colour values in [-1, 1]: from paper to ink, or, below zero, to red; uint8 (h, w, 3)."""
-    return PALETTE[np.int16(np.rint((values + 1) * 127))]
+    """Colour values in [-1, 1]: from paper to ink, or, below zero, to red; uint8 (h, w, 3), BGR."""
+    return PALETTE.take(np.rint((values + 1) * 127).astype(np.intp), axis=0)
 
 
 def figure(image: np.ndarray, title: str, size: str, alternative: str = "") -> str:
-    blue_first = np.ascontiguousarray(image[..., ::-1])
-    file = cv2.imencode(".png", blue_first, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-    data = base64.b64encode(file).decode()
+    data = base64.b64encode(cv2.imencode(".png", image, PNG)[1]).decode()
     height, width = image.shape[:2]
     return f"""<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}"
 alt="{alternative}"><figcaption><b>{title}</b> {size}</figcaption></figure>"""

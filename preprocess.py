@@ -70,12 +70,13 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
 def read(image: Image.Image | np.ndarray) -> np.ndarray:
     """Give the picture, its first frame, upright: uint8 of shape (H, W), (H, W, 3) or (H, W, 4).
 
-    A large one comes smaller, but no smaller than `WORK`.
+    A large one comes smaller, its longest side between half of `WORK` and `WORK`.
     """
     if isinstance(image, np.ndarray):
         return to_bytes(image)
     if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
-        image.draft(None, (2 * WORK, 2 * WORK))
+        least = WORK / 2 / max(image.size)
+        image.draft(None, (int(image.width * least), int(image.height * least)))
         millions = image.width * image.height / 1e6
         if millions > MAX_PIXELS / 1e6:
             raise NoDigitError(
@@ -89,7 +90,7 @@ def read(image: Image.Image | np.ndarray) -> np.ndarray:
         if image.mode[0] in "IF":  # 16 or 32 bits a pixel, of which few may be in use
             values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
             return to_bytes(shrink((values - values.min()) / max(np.ptp(values), 1e-9)))
-        factor = max(image.size) // WORK
+        factor = -(-max(image.size) // WORK)  # whole, rounded up: averaging whole pixels is fast
         if factor > 1 and image.mode not in ("1", "P", "PA"):
             image = image.reduce(factor)
         if image.mode != "L":

@@ -206,30 +206,19 @@ def test_every_example_is_read_as_it_is_named():
 # The Space
 
 
-def pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
-
-
 def test_the_front_matter_is_a_spaces():
     """By the Hub's documentation, "Spaces configuration reference"."""
     space = RepoCard.load(ROOT / "README.md", repo_type="space").data.to_dict()
     colors = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {space["colorFrom"], space["colorTo"]} <= colors
+    requirements = (ROOT / "requirements.txt").read_text()
     assert space["title"] and not space["emoji"].isascii()
-    assert space["sdk"] == "gradio" and space["sdk_version"] == pins()["gradio"]
+    assert space["sdk"] == "gradio" and f"gradio=={space['sdk_version']}\n" in requirements
     assert isinstance(space["python_version"], str)
     assert (ROOT / space["app_file"]).is_file()
     assert len(space["short_description"]) <= 60
     assert space["license"] == "mit" and space["datasets"] == ["ylecun/mnist"]
     assert space["models"] and space["tags"]
-
-
-def test_everything_is_pinned():
-    assert {"torch", "torchvision", "gradio", "huggingface_hub", "numpy", "pytest"} <= set(pins())
-    for name in ("requirements.txt", "tests/requirements.txt"):
-        for line in (ROOT / name).read_text().splitlines():
-            assert re.fullmatch(r"[\w-]+==[\w.]+|#.*|", line), f"{name}: {line}"
 
 
 def snippets(language: str) -> list[str]:

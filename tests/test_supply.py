@@ -1,0 +1,75 @@
+"""What the product is made of: pinned, free to use, and nothing in it that runs what it is sent."""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import metadata, requires
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+
+SOURCES = sorted(ROOT.glob("*.py"))
+
+
+def pins(name: str = "requirements.txt") -> dict[str, str]:
+    lines = (ROOT / name).read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def everything_installed_for(names) -> set[str]:
+    """Give the packages, and all that they need, down to the last."""
+    found, waiting = set(), list(names)
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name not in found:
+            found.add(name)
+            needed = map(Requirement, requires(name) or [])
+            waiting += [r.name for r in needed if not r.marker or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
+def test_everything_is_pinned(name):
+    for line in (ROOT / name).read_text().splitlines():
+        assert re.fullmatch(r"[\w-]+==[\w.]+|#.*|", line), line
+
+
+def test_the_owners_packages_are_there():
+    assert {"torch", "torchvision", "gradio", "huggingface_hub", "numpy", "pytest"} <= set(pins())
+
+
+def test_every_dependency_may_be_used_freely():
+    """MIT goes with permissive licences, the MPL, and what NVIDIA gives out with PyTorch."""
+    free = r"MIT|BSD|Apache|PSF|Python Software|ISC|MPL|Mozilla|HPND|Zlib|NVIDIA|Proprietary"
+    dependencies = everything_installed_for(pins())
+    assert {"starlette", "pydantic"} <= dependencies
+    for name in dependencies:
+        about = metadata(name)
+        classifiers = [c for c in about.get_all("Classifier", []) if c.startswith("License")]
+        license = about["License-Expression"] or " ".join(classifiers) or about["License"] or ""
+        if name != "cuda-toolkit":  # which says nothing, and only names NVIDIA's others
+            assert re.search(free, license), (name, license[:200])
+        assert not re.search(r"\bA?GPL|Affero|GNU General", license), name
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_nothing_runs_what_it_is_sent(source):
+    """No pickle, no eval, no shell; torch.load of tensors alone."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            assert not names & {"pickle", "marshal", "shelve", "dill", "joblib"}, names
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            named = {argument.arg: ast.unparse(argument.value) for argument in node.keywords}
+            assert called not in ("eval", "exec", "compile", "os.system", "os.popen"), called
+            assert "shell" not in named, called
+            assert called != "torch.load" or named.get("weights_only") == "True"
+
+
+def test_the_page_imports_nothing_that_it_does_not_need():
+    code = "import app, sys; print(*{'torchvision', 'matplotlib', 'train'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout == "\n", run
