@@ -5,6 +5,7 @@ python app.py --share    # and at a public address for a week (or GRADIO_SHARE=T
 """
 
 import argparse
+import asyncio
 import json
 import logging
 import os
@@ -15,7 +16,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+# Read when gradio, torch and numpy are imported. Many visitors share the processor, so that one
+# thread an answer is less work in all.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import cv2
 import gradio as gr
@@ -38,6 +42,7 @@ Image.MAX_IMAGE_PIXELS = 32_000_000  # Pillow opens twice as many; to_mnist has 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
 BRUSH = 14  # pixels, the radius: a digit that fills the pad gets strokes as broad as MNIST's
+PAD_READ_AT = 200  # pixels: so broad a stroke loses nothing by it, and it takes half the time
 INVITATION = "Draw one digit, 0 to 9, as large as you like."
 NOT_TAKEN = "That is not what this endpoint takes: “Use via API”, below the page, says what is."
 DOUBT = "Is that a digit? The network is not sure that it sees one."
@@ -118,13 +123,15 @@ def layers_of_blank_paper(model: LeNet) -> list[np.ndarray]:
     return layers_of(model, np.zeros((28, 28), np.float32))
 
 
-def recognize_sketch(sketch: dict | NoDigitError | None) -> tuple[dict, str, str]:
+async def recognize_sketch(sketch: dict | NoDigitError | None) -> tuple[dict, str, str]:
     """Read the digit that is drawn on the pad.
 
     Takes {"layers": [picture, …], "composite": picture}, one of which will do. Gives the three
     best guesses with their probabilities, a line of words (why there is no guess, or how sure it
     is), and the layers of the network as HTML.
     """
+    # Without a thread: beside many visitors, changing to one costs more than reading a drawing.
+    await asyncio.wrap_future(loading)
     return answer(sketch if isinstance(sketch, NoDigitError) else flatten(sketch))
 
 
@@ -188,7 +195,7 @@ def flatten(sketch: dict | None) -> Image.Image | None:
     paper = Image.new("L", inked[0].size, "white")
     for layer in inked:
         paper.paste("black", mask=layer)
-    return paper
+    return paper.reduce(max(1, max(paper.size) // PAD_READ_AT))
 
 
 def forgiving(preprocess):
@@ -363,8 +370,6 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
 
 def serve(share: bool | None = None) -> None:
     """Serve the page, with its limits, until the process ends."""
-    # Many visitors share the processor: one thread an answer is less work in all.
-    torch.set_num_threads(1)
     cv2.setNumThreads(1)
     demo.queue(max_size=QUEUE)
     demo.launch(

@@ -146,7 +146,7 @@ def brightness(pixels: np.ndarray) -> np.ndarray:
         return gray
     sample = sample.astype(np.float32) - np.median(border(color), axis=0)
     variances, axes = np.linalg.eigh(sample.T @ sample / len(sample))
-    if gray.var() >= 0.05 * variances[-1]:
+    if cv2.meanStdDev(gray)[1].item() ** 2 >= 0.05 * variances[-1]:
         return gray
     along = color @ axes[:, -1]
     return (128 + (along - along.mean()) / 2).clip(0, 255).astype(np.uint8)
@@ -209,13 +209,14 @@ def ink_in_uneven_light(gray: np.ndarray) -> np.ndarray:
     """Give the ink on a sheet that is lit unevenly, about 0 where there is none."""
     gray = cv2.GaussianBlur(gray / np.quantile(gray[::3, ::3], 0.99), (0, 0), 1.2).clip(0, 1)
     # Whether the ink is dark is seen in the middle, against the median around each point.
-    small = (shrink(gray, 160) * 255).astype(np.uint8)
+    small = shrink((gray * 255).astype(np.uint8), 80)
     around = cv2.medianBlur(small, max(small.shape) // 4 | 1)
     # Closing takes away what is dark and narrower than the window, and leaves shadows' edges.
     dark = leaning(inner(small.astype(np.float32) - around)) < 0
     size = max(3, min(gray.shape) // 6)
     window = np.ones((size, size), np.uint8)
-    sheet = cv2.morphologyEx(gray, cv2.MORPH_CLOSE if dark else cv2.MORPH_OPEN, window)
+    how = cv2.MORPH_CLOSE if dark else cv2.MORPH_OPEN
+    sheet = cv2.morphologyEx((gray * 255).astype(np.uint8), how, window) / np.float32(255)
     if dark:
         ink = 1 - gray / np.maximum(sheet, 0.02)
     else:
@@ -231,7 +232,7 @@ def inner(picture: np.ndarray) -> np.ndarray:
 
 def leaning(difference: np.ndarray) -> float:
     """Tell by its sign to which side, darker or lighter, the strong differences lie."""
-    return float(np.vdot(difference, np.abs(difference)))
+    return float((difference * np.abs(difference)).sum())
 
 
 # The digit
@@ -245,9 +246,10 @@ def find_digit(ink: np.ndarray, threshold: float, even: bool) -> np.ndarray:
     digit : float32 ndarray of shape (h, w)
         0 or 1: NIST's digits were bilevel, too.
     """
-    mask = (ink > threshold).view(np.uint8)
+    inked = ink > threshold
+    mask = inked.view(np.uint8)
     count, labels, boxes, centers = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    inked = np.flatnonzero(mask)
+    inked = np.flatnonzero(inked)
     part_of_pixel = labels.ravel()[inked]
     mass = np.bincount(part_of_pixel, np.square(ink.ravel()[inked]), minlength=count)
     main = mass.argmax()
