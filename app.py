@@ -131,7 +131,8 @@ async def recognize_sketch(sketch: dict | NoDigitError | None) -> tuple[dict, st
     is), and the layers of the network as HTML.
     """
     # Without a thread: beside many visitors, changing to one costs more than reading a drawing.
-    await asyncio.wrap_future(loading)
+    if not loading.done():
+        await asyncio.wrap_future(loading)
     return answer(sketch if isinstance(sketch, NoDigitError) else flatten(sketch))
 
 
@@ -355,12 +356,15 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
     source = gr.Markdown(elem_id="source")
 
     answers = [label, words, why]
-    live = {"show_progress": "hidden", "trigger_mode": "always_last", "concurrency_limit": 4}
-    pad.change(recognize_sketch, pad, answers, api_name="sketch", **live)
-    upload.change(recognize_upload, upload, answers, api_name="upload", **live)
+    live = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    draw = {"fn": recognize_sketch, "inputs": pad, "concurrency_limit": 4, **live}
+    # A second thread for pictures would only contend with the first, and with the server's own.
+    look = {"fn": recognize_upload, "inputs": upload, "concurrency_limit": 1, **live}
+    pad.change(**draw, outputs=answers, api_name="sketch")
+    upload.change(**look, outputs=answers, api_name="upload")
     # Each tab has an answer of its own.
-    draw_tab.select(recognize_sketch, pad, answers, api_visibility="private", **live)
-    picture_tab.select(recognize_upload, upload, answers, api_visibility="private", **live)
+    draw_tab.select(**draw, outputs=answers, api_visibility="private")
+    picture_tab.select(**look, outputs=answers, api_visibility="private")
     undo.click(None, js=UNDO)
     clear.click(None, js=CLEAR_PAD)
     demo.load(None, js=ON_LOAD)

@@ -141,7 +141,7 @@ def brightness(pixels: np.ndarray) -> np.ndarray:
         if visible.sum() < alpha.sum() / 2:  # dark ink
             color = cv2.add(color, cv2.bitwise_not(covered))
         gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY)
-    sample = color[::3, ::3].reshape(-1, 3)
+    sample = color[::4, ::4].reshape(-1, 3)
     if (sample == sample[:, :1]).all():
         return gray
     sample = sample.astype(np.float32) - np.median(border(color), axis=0)
@@ -266,7 +266,9 @@ def find_digit(ink: np.ndarray, threshold: float, even: bool) -> np.ndarray:
         mass[along_border > 0.25 * boxes[:, 2:4].max(axis=1)] = 0
         main = (np.sign(mass) * length * (1.2 - distance).clip(0.05)).argmax()
     chosen = choose_parts(boxes[:, :4], mass, main, neighbors_count=even)
-    return crop(chosen[labels].astype(np.float32))
+    left, top = boxes[chosen, :2].min(axis=0)
+    right, bottom = (boxes[chosen, :2] + boxes[chosen, 2:4]).max(axis=0)
+    return chosen[labels[top:bottom, left:right]].astype(np.float32)
 
 
 def choose_parts(boxes: np.ndarray, mass: np.ndarray, main: int, neighbors_count: bool):

@@ -1,12 +1,16 @@
 """A visitor at the page, in a real browser."""
 
+import json
+import os
 import re
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, draw_stroke, serve_page
@@ -99,8 +103,12 @@ def paths(page, strokes):
 
 
 def draw(page, digit: str) -> None:
-    """Draw a digit with the mouse, stroke by stroke."""
-    for points in paths(page, DIGITS[digit]):
+    draw_strokes(page, DIGITS[digit])
+
+
+def draw_strokes(page, strokes) -> None:
+    """Draw with the mouse on the pad."""
+    for points in paths(page, strokes):
         draw_stroke(page, points)
 
 
@@ -143,6 +151,31 @@ def test_draw_clear_draw_clear_draw(page):
 def test_a_digit_of_two_strokes(page):
     draw(page, "4")
     expect_answer(page, "4")
+
+
+def other_peoples_digits() -> dict:
+    """Give four of those that the benchmarks draw, if they are there; else our own."""
+    file = Path(os.environ.get("REAL_DIGITS_DIR", "")) / "pendigits-strokes.json"
+    if not file.is_file():
+        return {digit: DIGITS[digit] for digit in "3704"}
+    digits = {}
+    for written in json.loads(file.read_text())[:400:100]:
+        strokes = [np.array(stroke, float) for stroke in written["strokes"]]
+        points = np.concatenate(strokes)
+        low, high = points.min(axis=0), points.max(axis=0)
+        # Eight points a stroke: a mouse's move takes a browser without a GPU a tenth of a second.
+        few = [s[np.linspace(0, len(s) - 1, 8).astype(int)] for s in strokes]
+        in_square = [0.5 + 0.7 * (s - (low + high) / 2) / max(high - low) for s in few]
+        digits[str(written["label"])] = in_square
+    return digits
+
+
+def test_other_peoples_digits(page):
+    for digit, strokes in other_peoples_digits().items():
+        draw_strokes(page, strokes)
+        expect_answer(page, digit)
+        page.get_by_role("button", name="Clear", exact=True).click()
+        expect_no_answer(page)
 
 
 def test_undoing_every_stroke_empties_the_answer(page):
