@@ -38,6 +38,7 @@ HERE = Path(__file__).parent
 LARGEST_FILE = "20mb"
 QUEUE = 500  # visitors who wait for an answer; the next is told that the page is busy
 KEPT = 3600  # seconds that an uploaded file stays on the server
+SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
 Image.MAX_IMAGE_PIXELS = 32_000_000  # Pillow opens twice as many; to_mnist has a limit of its own
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
@@ -380,6 +381,7 @@ def serve(share: bool | None = None) -> None:
         theme=THEME,
         css_paths=[HERE / "style.css"],
         max_file_size=LARGEST_FILE,
+        state_session_capacity=SESSIONS,
         run_history=False,
         share=share,
     )

@@ -54,8 +54,8 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
     Raises
     ------
     NoDigitError
-        If there is nothing, or more than one digit, to read, or the picture is damaged or of
-        more than `MAX_PIXELS` pixels. The message is fit for the page.
+        If there is nothing, or more than one digit, to read, or the picture is damaged, of more
+        than `MAX_PIXELS` pixels, or an array of another shape. The message is fit for the page.
     """
     gray = brightness(read(image))
     ink, threshold, even = find_ink(gray)
@@ -106,7 +106,9 @@ def to_bytes(array: np.ndarray) -> np.ndarray:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise ValueError(f"a picture is of shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
+        raise NoDigitError(
+            f"A picture is of shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}."
+        )
     if array.dtype.kind in "fb":
         array = np.nan_to_num(shrink(array.astype(np.float32))).clip(0, 1) * 255
     return array.clip(0, 255).round().astype(np.uint8)
