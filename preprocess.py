@@ -75,8 +75,8 @@ def read(image: Image.Image | np.ndarray) -> np.ndarray:
     if isinstance(image, np.ndarray):
         return to_bytes(image)
     if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
-        least = WORK / 2 / max(image.size)
-        image.draft(None, (int(image.width * least), int(image.height * least)))
+        least = WORK / 2 / max(1, *image.size)
+        image.draft(None, tuple(max(1, int(side * least)) for side in image.size))
         millions = image.width * image.height / 1e6
         if millions > MAX_PIXELS / 1e6:
             raise NoDigitError(

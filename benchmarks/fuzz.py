@@ -9,7 +9,7 @@ most.
 
 import argparse
 import io
-import resource
+import os
 import sys
 import time
 import traceback
@@ -17,6 +17,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from load import memory
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -111,12 +112,11 @@ def main() -> int:
         counts[outcome] += 1
         seed += 1
         if seed - arguments.seed == 10_000:
-            early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            early = memory(os.getpid())
     total = seed - arguments.seed
     print(f"{total} inputs: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
     if early:
-        print(f"most memory after 10,000: {early / 1000:.0f} MB, at the end {most / 1000:.0f} MB")
+        print(f"memory after 10,000: {early:.0f} MB, at the end {memory(os.getpid()):.0f} MB")
     return 1 if counts["failed"] else 0
 
 

@@ -42,9 +42,9 @@ def encode(image: Image.Image, kind: str) -> bytes:
     return out.getvalue()
 
 
-def memory(process) -> float:
+def memory(process_id: int) -> float:
     """Give what a process holds in memory (MB)."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
+    status = Path(f"/proc/{process_id}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 
 
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="for each row (%(default)s)")
     arguments = parser.parse_args()
     with serve_both() as servers:
-        before = {name: memory(server) for name, (server, _) in servers.items()}
+        before = {name: memory(server.pid) for name, (server, _) in servers.items()}
         for _, url in servers.values():
             asyncio.run(visit(url, 4, 40))  # the first are slower everywhere
         print("| clients | | answers/s | p50 ms | p95 ms | p99 ms | errors | memory MB |")
@@ -119,7 +119,7 @@ def main() -> None:
                 errors = sum(errors for *_, errors in figures[name])
                 print(
                     f"| {clients} | {name} | {rate:.0f} | {p50:.0f} | {p95:.0f} | {p99:.0f} "
-                    f"| {errors} | {before[name]:.0f} to {memory(servers[name][0]):.0f} |"
+                    f"| {errors} | {before[name]:.0f} to {memory(servers[name][0].pid):.0f} |"
                 )
             ours, empty = medians.values()
             rate, p99 = ours[0] / empty[0], ours[3] / empty[3]

@@ -33,7 +33,7 @@ async def live(url: str, server, folder: Path, answers: int, clients: int) -> bo
                 number = done
                 different += await ask(http, *both[number % 2]) != first[number % 2]
                 if number % (answers // 10) == 0:
-                    held.append(memory(server))
+                    held.append(memory(server.pid))
                     print(f"{number:6} answers, {held[-1]:.0f} MB", flush=True)
 
         await asyncio.gather(*(client() for _ in range(clients)))

@@ -147,6 +147,7 @@ KINDS = {
         f"{w} by {h}": (file("PNG", blank(w, h)), NOTHING)
         for w, h in ((1, 1), (2, 2), (28, 28), (1, 20_000), (20_000, 1), (4000, 3900))
     },
+    "1 by 2,000, as JPEG": (file("JPEG", blank(1, 2000)), NOTHING),
     "one black pixel": (file("PNG", Image.new("L", (1, 1))), NOTHING),
     "3 by 3 of noise": (file("PNG", Image.fromarray(np.uint8(np.eye(3) * 255))), ANY),
     "noise of 500 by 500": (
