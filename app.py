@@ -54,10 +54,11 @@ EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 CHECK_EVERY = 600  # seconds, at least, between looks for newer weights on the Hub
 
 
-def load() -> tuple[LeNet, str, float | None, datetime]:
-    """Load the weights: the model, its source (`load_model`), its accuracy, since when."""
+def load() -> tuple[LeNet, str, Future, datetime]:
+    """Load the weights: the model, its source (`load_model`), its accuracy to come, since when."""
     model, source = load_model()
-    return model, source, load_accuracy(source), datetime.now(UTC)
+    # Its accuracy afterwards: no answer is to wait for it.
+    return model, source, loader.submit(load_accuracy, source), datetime.now(UTC)
 
 
 # Loaded beside the server's start, so that a slow Hub does not hold up the page.
@@ -258,6 +259,7 @@ def provenance() -> str:
     """Say which weights answer, and since when."""
     look_for_newer_weights()
     _, source, accuracy, since = loading.result()
+    accuracy = accuracy.result()
     if source == "embedded":
         words = "The weights that came with this page answer"
     elif source == "cache":

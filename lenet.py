@@ -157,12 +157,11 @@ def load_model() -> tuple[LeNet, str]:
     source : str
         "owner/name@1a2b3c4" from the Hub, "cache" or "embedded".
     """
-    repo_id = _repository()
+    repo_id, revision = _repository()
     if repo_id is None:
         return LeNet.from_pretrained(EMBEDDED_WEIGHTS), "embedded"
 
     hub_logging.set_verbosity_error()  # one line of ours instead of the client's line a retry
-    revision = os.environ.get("LENET_REVISION") or None
     try:
         return _within(HUB_PATIENCE, _from_hub, repo_id, revision)
     except Exception as error:  # whatever went wrong there, the page has to answer
@@ -197,9 +196,11 @@ def load_accuracy(source: str) -> float | None:
         return None
 
 
-def _repository() -> str | None:
+def _repository() -> tuple[str | None, str | None]:
+    """Give the repository that the weights are to come from, and the revision, if one is set."""
     owner = os.environ.get("SPACE_AUTHOR_NAME")
-    return os.environ.get("LENET_REPO") or (f"{owner}/lenet-mnist" if owner else None)
+    repo_id = os.environ.get("LENET_REPO") or (f"{owner}/lenet-mnist" if owner else None)
+    return repo_id, os.environ.get("LENET_REVISION") or None
 
 
 def _from_hub(repo_id: str, revision: str | None) -> tuple[LeNet, str]:
@@ -216,17 +217,20 @@ def _from_hub(repo_id: str, revision: str | None) -> tuple[LeNet, str]:
 
 
 def _from_cache(repo_id: str, revision: str | None) -> tuple[LeNet, str]:
-    cached = HfApi().resolve_revision(repo_id, revision=revision, local_files_only=True)
-    model = LeNet.from_pretrained(repo_id, revision=cached.resolved, local_files_only=True)
-    return model, "cache"
+    commit = _cached_commit(repo_id, revision)
+    return LeNet.from_pretrained(repo_id, revision=commit, local_files_only=True), "cache"
+
+
+def _cached_commit(repo_id: str, revision: str | None) -> str:
+    """Give the commit that the weights were last loaded of, even if there is a newer one by now."""
+    return HfApi().resolve_revision(repo_id, revision=revision, local_files_only=True).resolved
 
 
 def _fetch_metrics(local_files_only: bool) -> str:
-    repo_id, revision = _repository(), os.environ.get("LENET_REVISION") or None
-    # The commit that the weights were of, even if there is a newer one by now.
-    cached = HfApi().resolve_revision(repo_id, revision=revision, local_files_only=True)
+    repo_id, revision = _repository()
+    commit = _cached_commit(repo_id, revision)
     return hf_hub_download(
-        repo_id, "metrics.json", revision=cached.resolved, local_files_only=local_files_only
+        repo_id, "metrics.json", revision=commit, local_files_only=local_files_only
     )
 
 

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, draw_stroke, serve_page
+from page_digits import sparse
 from playwright.sync_api import expect
+from real_digits import place
 
 # Pen paths in the unit square, x to the right, y down.
 DIGITS = {
@@ -155,13 +157,8 @@ def other_peoples_digits() -> dict:
         return {digit: DIGITS[digit] for digit in "30"}
     digits = {}
     for written in json.loads(file.read_text())[:400:200]:
-        strokes = [np.array(stroke, float) for stroke in written["strokes"]]
-        points = np.concatenate(strokes)
-        low, high = points.min(axis=0), points.max(axis=0)
-        # Eight points a stroke: a mouse's move takes a browser without a GPU a tenth of a second.
-        few = [s[np.linspace(0, len(s) - 1, 8).astype(int)] for s in strokes]
-        in_square = [0.5 + 0.7 * (s - (low + high) / 2) / max(high - low) for s in few]
-        digits[str(written["label"])] = in_square
+        strokes = [sparse(stroke) for stroke in written["strokes"]]
+        digits[str(written["label"])] = place(strokes, side=0.7, center=np.array([0.5, 0.5]))
     return digits
 
 

@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 SOURCES = sorted(ROOT.glob("*.py"))
 
 
-def pins(name: str = "requirements.txt") -> dict[str, str]:
-    lines = (ROOT / name).read_text().splitlines()
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
     return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
