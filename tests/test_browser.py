@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
@@ -15,8 +16,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, draw_stroke, serve_page
 from page_digits import sparse
+from PIL import Image
 from playwright.sync_api import expect
 from real_digits import place
+
+from app import BRUSH, CANVAS
 
 # Pen paths in the unit square, x to the right, y down.
 DIGITS = {
@@ -27,6 +31,7 @@ DIGITS = {
           + [(0.73, 0.5), (0.67, 0.25), (0.5, 0.15)]],
     "4": [[(0.38, 0.15), (0.25, 0.55), (0.75, 0.55)], [(0.62, 0.3), (0.6, 0.85)]],
     "star": [[(0.5, 0.1), (0.25, 0.9), (0.9, 0.4), (0.1, 0.4), (0.75, 0.9), (0.5, 0.1)]],
+    "X": [[(0.2, 0.15), (0.8, 0.85)], [(0.8, 0.15), (0.2, 0.85)]],
     "11": [[(0.2, 0.2), (0.2, 0.8)], [(0.8, 0.2), (0.8, 0.8)]],
 }  # fmt: skip
 
@@ -183,8 +188,9 @@ def test_what_is_no_digit_gets_words_instead_of_a_guess(page):
     draw(page, "11")
     expect(page.locator("#words")).to_contain_text("One at a time", timeout=PATIENCE)
     expect(page.locator("#why img")).to_have_count(0)
-    page.get_by_role("tab", name="Picture").click()
-    page.get_by_role("button", name="Example: letter-X").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect_no_answer(page)
+    draw(page, "X")
     expect(page.locator("#words")).to_contain_text("not sure", timeout=PATIENCE)
 
 
@@ -286,6 +292,13 @@ def test_a_screen_reader_has_what_it_needs(page):
     expect(live).to_have_text("That is a 7.", timeout=PATIENCE)
 
 
+def breadth_of_stroke(page) -> float:
+    """Measure the 7's upper bar, in the pad's side: it tells at what scale the paper is shown."""
+    shot = Image.open(BytesIO(page.locator("#pad").screenshot())).convert("L")
+    middle = np.asarray(shot)[: shot.height // 3, shot.width // 2]
+    return (middle < 128).sum() / shot.height
+
+
 @pytest.mark.parametrize("width, height", [(360, 740), (768, 1024), (1440, 900)])
 def test_it_fits_and_anyone_can_use_it(visit, width, height):
     """Nothing is cut off; axe-core finds nothing serious. Screenshots are kept."""
@@ -294,6 +307,7 @@ def test_it_fits_and_anyone_can_use_it(visit, width, height):
     for tab, answer in (("Draw", "7"), ("Picture", "5")):
         if tab == "Draw":
             draw(page, "7")
+            assert breadth_of_stroke(page) == pytest.approx(2 * BRUSH / CANVAS, abs=0.01)
         else:
             page.get_by_role("tab", name=tab).click()
             page.get_by_role("button", name="Example: 5-photograph").click()
