@@ -6,7 +6,6 @@ python app.py --share    # and at a public address for a week (or GRADIO_SHARE=T
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import time
@@ -229,6 +228,7 @@ def fetch_nothing(move):
 
 # The classes are changed, since Gradio makes new components of them for a visitor, and would
 # write a file app.pyi for subclasses.
+del gr.ImageEditor.accept_blobs  # keeps in memory whatever is sent; the pad here sends files
 for component in (gr.Image, gr.ImageEditor):
     component.preprocess = forgiving(component.preprocess)
     component.async_move_resource_to_block_cache = fetch_nothing(
@@ -272,39 +272,6 @@ def provenance() -> str:
     return f"{words}. Since {since:%Y-%m-%d %H:%M} UTC."
 
 
-# What Gradio 6.31 leaves undone, done whenever the page has changed:
-# - The pad starts, after the load and after every clear, with no tool chosen: strokes are lost
-#   until somebody finds the brush. Its notice that says so (.empty) is the sign to choose the
-#   brush, the first of its tools, for the visitor.
-# - A screen reader is to say the answer, and to have names for the pad and the examples.
-# And Ctrl+Z undoes, as everywhere.
-ON_LOAD = """() => {
-  const names = NAMES;
-  const all = (selector, change) => document.querySelectorAll(selector).forEach(change);
-  const set = (element, attributes) => Object.entries(attributes).forEach(([name, value]) => {
-    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
-  });
-  const tend = () => {
-    if (document.querySelector("#pad .empty"))
-      document.querySelector("#pad .toolbar-wrap button")?.click();
-    all("#words [data-testid=markdown-wrapper]", e => set(e, {"aria-live": "polite"}));
-    all("#pad .image-container", e => set(e, {role: "group", "aria-label": "Pad to draw on"}));
-    all("#answer .empty, #upload .empty", e => set(e, {role: "note"}));
-    all(".gallery-item", (e, i) => set(e, {"aria-label": names[i]}));
-  };
-  new MutationObserver(tend).observe(document.body, {childList: true, subtree: true});
-  tend();
-  document.addEventListener("keydown", event => {
-    if (event.key === "z" && (event.ctrlKey || event.metaKey) && !event.target.closest("input"))
-      document.querySelector("#tools button").click();
-  });
-}""".replace("NAMES", json.dumps([f"Example: {Path(example).stem}" for example in EXAMPLES]))
-# Its own tools are hidden, since they would lie on the paper; these buttons press them. (Sending
-# the pad None empties it only the first time; its own bin does every time.)
-CLEAR_PAD = (
-    """() => document.querySelector("#pad .icon-button-wrapper button:last-of-type").click()"""
-)
-UNDO = """() => document.querySelector("#pad .icon-button-wrapper .separator ~ button").click()"""
 PAPER, NIGHT, ACCENT = "#faf8f4", "#161513", "#c2410c"
 THEME = gr.themes.Base(
     neutral_hue="stone",
@@ -338,6 +305,8 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
                     label="Pad to draw a digit on",
                     show_label=False,
                 )
+                drawing = gr.Sketchpad(visible=False, type="pil", label="A drawing")
+                take = gr.Button(visible="hidden", elem_id="take")
                 with gr.Row(elem_id="tools"):
                     undo = gr.Button("Undo", min_width=80)
                     clear = gr.Button("Clear", min_width=80)
@@ -360,17 +329,20 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
 
     answers = [label, words, why]
     live = {"show_progress": "hidden", "trigger_mode": "always_last"}
-    draw = {"fn": recognize_sketch, "inputs": pad, "concurrency_limit": 4, **live}
+    draw = {"fn": recognize_sketch, "inputs": drawing, "concurrency_limit": 4, **live}
     # A second thread for pictures would only contend with the first, and with the server's own.
     look = {"fn": recognize_upload, "inputs": upload, "concurrency_limit": 1, **live}
-    pad.change(**draw, outputs=answers, api_name="sketch")
+    take.click(None, pad, drawing, js="drawing => lenet.taken(drawing)")
+    drawing.change(**draw, outputs=answers, api_name="sketch")
     upload.change(**look, outputs=answers, api_name="upload")
     # Each tab has an answer of its own.
     draw_tab.select(**draw, outputs=answers, api_visibility="private")
     picture_tab.select(**look, outputs=answers, api_visibility="private")
-    undo.click(None, js=UNDO)
-    clear.click(None, js=CLEAR_PAD)
-    demo.load(None, js=ON_LOAD)
+    undo.click(None, js="() => lenet.undo()")
+    clear.click(None, js="() => lenet.clear()")
+    demo.load(None, js=(HERE / "page.js").read_text())
+    # A link brings the drawing back; it is to be seen on the pad.
+    demo.load(None, drawing, pad, js="sketch => sketch ?? undefined")
     refuse_kindly(demo)
     demo.load(provenance, outputs=source, api_visibility="private", show_progress="hidden")
 

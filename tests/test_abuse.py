@@ -14,6 +14,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import httpx
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -325,6 +326,18 @@ def test_a_file_that_is_too_large_is_refused(page_url, client, good, tmp_path):
     path.write_bytes(PNG + bytes(30_000_000))
     with pytest.raises(Exception, match=r"size|large|413"):
         client.predict(handle_file(path), api_name="/upload")
+    check(client.predict(good, api_name="/upload"), READ)
+
+
+def test_nothing_is_kept_in_memory_for_later(page_url, client, good):
+    """Gradio's pad would keep what it is sent under any id, up to the largest file, for ever."""
+    pads = [part["id"] for part in client.config["components"] if part["type"] == "imageeditor"]
+    assert pads
+    for pad in pads:
+        form = {"type": "composite", "index": "null", "id": "x", "fn_name": "accept_blobs"}
+        form |= {"component_id": str(pad), "session_hash": "abuse"}
+        url = f"{page_url}gradio_api/component_server/"
+        assert httpx.post(url, data=form, files={"file": PNG}).status_code == 404
     check(client.predict(good, api_name="/upload"), READ)
 
 
