@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, write_idx
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file
@@ -182,12 +183,12 @@ def test_the_cards_figures_are_the_runs(run):
 
 
 def test_a_seed_gives_the_same_bits_in_another_process(small_mnist, tmp_path):
-    weights = {}
-    for name, seed in (("one", "7"), ("again", "7"), ("other", "8")):
-        run_train(small_mnist, tmp_path / name, "--epochs", "1", "--seed", seed)
-        weights[name] = weights_in(tmp_path / name)
-    assert same(weights["one"], weights["again"])
-    assert not torch.equal(weights["one"]["conv1.weight"], weights["other"]["conv1.weight"])
+    one, again, other = (tmp_path / name for name in ("one", "again", "other"))
+    run_train(small_mnist, one, "--epochs", "1", "--seed", "7")
+    run_train(small_mnist, again, "--epochs", "1", "--seed", "7")
+    assert same(weights_in(one), weights_in(again))
+    in_process(small_mnist, other, "--epochs", "1", "--seed", "8")
+    assert not torch.equal(weights_in(one)["conv1.weight"], weights_in(other)["conv1.weight"])
 
 
 @pytest.mark.parametrize(
@@ -237,19 +238,22 @@ def started(data, folder, *arguments, **how):
 
 
 def test_killed_three_times_it_ends_with_the_same_bits(small_mnist, tmp_path):
-    arguments, recipe = ["--epochs", "24"], "demo"  # far more than three lives see
-    run_train(small_mnist, tmp_path / "undisturbed", *arguments, recipe=recipe)
+    data = tmp_path / "data"
+    shutil.copytree(small_mnist, data)
+    images, labels = train.load_mnist(small_mnist, train=True)
+    for kind, part in (("images-idx3", images[:300, 0]), ("labels-idx1", labels[:300])):
+        write_idx(data / "MNIST" / "raw" / f"train-{kind}-ubyte", part.numpy())
+    arguments, recipe = ["--epochs", "40"], "demo"  # far more than three lives see
+    run_train(data, tmp_path / "undisturbed", *arguments, recipe=recipe)
     random = np.random.default_rng()
     for resume in ([], ["--resume"], ["--resume"]):
-        process, lines = started(
-            small_mnist, tmp_path / "killed", *arguments, *resume, recipe=recipe
-        )
+        process, lines = started(data, tmp_path / "killed", *arguments, *resume, recipe=recipe)
         next(line for line in lines if line.startswith("epoch"))
-        time.sleep(random.uniform(0, 0.5))
+        time.sleep(random.uniform(0, 0.3))
         process.kill()
         process.wait()
     assert not (tmp_path / "killed" / "model.safetensors").exists()
-    run_train(small_mnist, tmp_path / "killed", *arguments, "--resume", recipe=recipe)
+    run_train(data, tmp_path / "killed", *arguments, "--resume", recipe=recipe)
     assert same(weights_in(tmp_path / "undisturbed"), weights_in(tmp_path / "killed"))
     assert not (tmp_path / "killed" / train.CHECKPOINT).exists()
 
