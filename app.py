@@ -42,6 +42,7 @@ Image.MAX_IMAGE_PIXELS = 32_000_000  # Pillow opens twice as many; to_mnist has 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
 BRUSH = 14  # pixels, the radius: a digit that fills the pad gets strokes as broad as MNIST's
+IN_PASSING = 3_000_000  # pixels: a JPEG or PNG of no more is read too fast to be worth a thread
 PAD_READ_AT = 200  # pixels: so broad a stroke loses nothing by it, and it takes half the time
 INVITATION = "Draw one digit, 0 to 9, as large as you like."
 NOT_TAKEN = "That is not what this endpoint takes: “Use via API”, below the page, says what is."
@@ -131,18 +132,22 @@ async def recognize_sketch(sketch: dict | NoDigitError | None) -> tuple[dict, st
     best guesses with their probabilities, a line of words (why there is no guess, or how sure it
     is), and the layers of the network as HTML.
     """
-    # Without a thread: beside many visitors, changing to one costs more than reading a drawing.
+    # Without a thread: beside many visitors, one waits for its turn longer than this takes.
     if not loading.done():
         await asyncio.wrap_future(loading)
     return answer(sketch if isinstance(sketch, NoDigitError) else flatten(sketch))
 
 
-def recognize_upload(image: Image.Image | NoDigitError | None) -> tuple[dict, str, str]:
+async def recognize_upload(image: Image.Image | NoDigitError | None) -> tuple[dict, str, str]:
     """Read the digit in a picture: a scan, a photograph, a drawing.
 
     Gives the three best guesses with their probabilities, a line of words (why there is no guess,
     or how sure it is), and the layers of the network as HTML.
     """
+    if isinstance(image, Image.Image):
+        in_passing = image.format in ("JPEG", "PNG") and image.width * image.height <= IN_PASSING
+        if not in_passing or not loading.done():
+            return await asyncio.to_thread(answer, image)
     return answer(image)
 
 
@@ -350,6 +355,7 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
 def serve(share: bool | None = None) -> None:
     """Serve the page, with its limits, until the process ends."""
     cv2.setNumThreads(1)
+    torch.backends.mkldnn.set_flags(False)  # made for more than one small picture at a time
     demo.queue(max_size=QUEUE)
     demo.launch(
         theme=THEME,
