@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 from latency import serve
 from load import ask, memory, questions
 
