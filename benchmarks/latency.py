@@ -70,8 +70,9 @@ def serve_both():
             server.terminate()
 
 
-def open_page(browser, url: str):
+def open_page(browser, url: str, script: str = ""):
     page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.add_init_script(script)
     page.goto(url)
     page.locator("#pad .toolbar-wrap").wait_for(state="attached", timeout=60_000)
     page.wait_for_timeout(3000)

@@ -18,7 +18,7 @@ from real_digits import CANVAS, SEED, draw_at_best_brush, place
 
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from conftest import find_browser  # noqa: E402
+from conftest import TEN_FRAMES_A_SECOND, find_browser  # noqa: E402
 
 from app import recognize  # noqa: E402
 
@@ -55,7 +55,7 @@ def main() -> None:
     try:
         with sync_playwright() as playwright:
             browser = find_browser(playwright)
-            page = open_page(browser, url)
+            page = open_page(browser, url, TEN_FRAMES_A_SECOND)
             for number, i in enumerate(order, 1):
                 strokes = [sparse(stroke) for stroke in written[i]["strokes"]]
                 label = str(written[i]["label"])

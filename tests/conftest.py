@@ -155,6 +155,13 @@ def draw_stroke(page, points) -> None:
     page.mouse.up()
 
 
+# The pad paints itself all the time, which without a GPU leaves little for anything else.
+TEN_FRAMES_A_SECOND = """
+  const paint = requestAnimationFrame;
+  window.requestAnimationFrame = (change) => setTimeout(() => paint(change), 100);
+"""
+
+
 def find_browser(playwright):
     names = ("chromium", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, draw_stroke, serve_page
+from conftest import ROOT, TEN_FRAMES_A_SECOND, draw_stroke, serve_page
 from page_digits import sparse
 from PIL import Image
 from playwright.sync_api import expect
@@ -37,11 +37,6 @@ DIGITS = {
 
 
 PATIENCE = 20_000  # milliseconds for an answer: other tests use the machine, too
-# The pad paints itself all the time, which without a GPU leaves little for anything else.
-TEN_FRAMES_A_SECOND = """
-  const paint = requestAnimationFrame;
-  window.requestAnimationFrame = (change) => setTimeout(() => paint(change), 100);
-"""
 SHOTS = ROOT / "screenshots"  # CI keeps it; examples/page.png is draw-1440-light.png
 
 
