@@ -77,12 +77,7 @@ def read(image: Image.Image | np.ndarray) -> np.ndarray:
     if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
         least = WORK / 2 / max(1, *image.size)
         image.draft(None, tuple(max(1, int(side * least)) for side in image.size))
-        millions = image.width * image.height / 1e6
-        if millions > MAX_PIXELS / 1e6:
-            raise NoDigitError(
-                f"This picture has {millions:.0f} million pixels. "
-                f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
-            )
+        refuse_if_large(image)
     try:
         if getattr(image, "n_frames", 1) > 1:
             image.seek(0)
@@ -99,6 +94,16 @@ def read(image: Image.Image | np.ndarray) -> np.ndarray:
         return np.asarray(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them
         raise NoDigitError(DAMAGED) from error
+
+
+def refuse_if_large(image: Image.Image) -> None:
+    """Raise NoDigitError if a picture has more pixels than are decoded for a visitor."""
+    millions = image.width * image.height / 1e6
+    if millions > MAX_PIXELS / 1e6:
+        raise NoDigitError(
+            f"This picture has {millions:.0f} million pixels. "
+            f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
+        )
 
 
 def to_bytes(array: np.ndarray) -> np.ndarray:
@@ -250,7 +255,10 @@ def find_digit(ink: np.ndarray, threshold: float, even: bool) -> np.ndarray:
         0 or 1: NIST's digits were bilevel, too.
     """
     mask = (ink > threshold).view(np.uint8)
-    count, labels, boxes, centers = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    # Grana's algorithm: of OpenCV 5's it alone counts pixels quickly, three times as fast.
+    count, labels, boxes, centers = cv2.connectedComponentsWithStatsWithAlgorithm(
+        mask, 8, cv2.CV_32S, cv2.CCL_GRANA
+    )
     inked = np.flatnonzero(mask.view(bool))  # of bytes it takes ten times as long
     part_of_pixel = labels.ravel()[inked]
     mass = np.bincount(part_of_pixel, np.square(ink.ravel()[inked]), minlength=count)
@@ -268,7 +276,9 @@ def find_digit(ink: np.ndarray, threshold: float, even: bool) -> np.ndarray:
         mass[along_border > 0.25 * boxes[:, 2:4].max(axis=1)] = 0
         main = (np.sign(mass) * length * (1.2 - distance).clip(0.05)).argmax()
     chosen = choose_parts(boxes[:, :4], mass, main, neighbors_count=even)
-    return crop(chosen[labels].astype(np.float32))
+    left, top = boxes[chosen, :2].min(axis=0)
+    right, bottom = (boxes[chosen, :2] + boxes[chosen, 2:4]).max(axis=0)
+    return chosen[labels[top:bottom, left:right]].astype(np.float32)
 
 
 def choose_parts(boxes: np.ndarray, mass: np.ndarray, main: int, neighbors_count: bool):

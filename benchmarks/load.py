@@ -17,10 +17,12 @@ from pathlib import Path
 
 import httpx2 as httpx  # costs these processors half of what httpx does
 import numpy as np
-from latency import serve_both
+from latency import ROOT, serve_both
 from PIL import Image
 
-EXAMPLES = Path(__file__).parent.parent / "examples" / "digits"
+from conftest import children  # isort: skip
+
+EXAMPLES = ROOT / "examples" / "digits"
 FILE = {"meta": {"_type": "gradio.FileData"}}
 
 
@@ -43,9 +45,10 @@ def encode(image: Image.Image, kind: str) -> bytes:
 
 
 def memory(process_id: int) -> float:
-    """Give what a process holds in memory (MB)."""
+    """Give what a process, and those that it has started, hold in memory (MB)."""
     status = Path(f"/proc/{process_id}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
+    held = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
+    return held + sum(map(memory, children(process_id)))
 
 
 async def upload(http: httpx.AsyncClient, content: bytes) -> dict:
@@ -101,7 +104,7 @@ async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 100, 300])
-    parser.add_argument("--answers", type=int, default=300, help="in each round (%(default)s)")
+    parser.add_argument("--answers", type=int, default=1000, help="in each round (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="for each row (%(default)s)")
     arguments = parser.parse_args()
     with serve_both() as servers:

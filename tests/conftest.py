@@ -95,6 +95,9 @@ def page_url(tmp_path_factory):
         yield url
 
 
+SERVERS: dict[str, int] = {}  # by their address, their processes
+
+
 @contextmanager
 def serve_page(log: Path, **environment: str):
     """Serve the page by `python app.py`; give its address. At the end the log tells no failure."""
@@ -105,6 +108,7 @@ def serve_page(log: Path, **environment: str):
             [sys.executable, ROOT / "app.py"], env=environment, stdout=file, stderr=file
         )
     url = f"http://127.0.0.1:{port}/"
+    SERVERS[url] = server.pid
     try:
         deadline = time.monotonic() + 60
         while not answers(url):
@@ -119,6 +123,12 @@ def serve_page(log: Path, **environment: str):
     finally:
         server.terminate()
         server.wait(10)
+
+
+def children(process_id: int) -> list[int]:
+    """Give the processes that a process has started."""
+    tasks = Path(f"/proc/{process_id}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def free_port() -> int:

@@ -3,11 +3,15 @@
 Nothing is read of the server's disk, nothing is fetched from another host, no path is shown.
 """
 
+import base64
 import io
 import json
+import os
 import re
+import signal
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 import zlib
@@ -17,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, SERVERS, children
 from gradio_client import Client, handle_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -249,6 +253,18 @@ def call(page_url: str, name: str, body: bytes) -> tuple[int, str]:
 
 
 FILE = {"meta": {"_type": "gradio.FileData"}}
+
+
+def test_a_picture_may_be_a_data_url(page_url):
+    """The client sends files; other callers may have none."""
+    picture = {"url": "data:image/png;base64," + base64.b64encode(file("PNG")).decode(), **FILE}
+    _, text = call(page_url, "upload", json.dumps({"data": [picture]}).encode())
+    assert READ in text
+    picture["url"] = "data:image/png;base64,AAAA"
+    _, text = call(page_url, "upload", json.dumps({"data": [picture]}).encode())
+    assert "damaged" in text
+
+
 BODIES = {
     "no JSON": b"7",
     "half of JSON": b'{"data": [',
@@ -379,6 +395,28 @@ def test_visitors_never_see_one_anothers_answers(page_url, tmp_path):
         assert {label["label"] for label, _, _ in results} == {path.name[0]}
         assert len({layers for _, _, layers in results}) == 1
     assert len({results[0][2] for results in answers}) == len(own)
+
+
+def test_what_ends_the_reader_leaves_the_page(page_url, client, good):
+    """As a picture would that makes a decoder crash, or takes all of the memory."""
+    for _ in range(2):
+        (process,) = children(SERVERS[page_url])
+        os.kill(process, signal.SIGSTOP)
+        waiting = [client.submit(good, api_name="/upload") for _ in range(3)]
+        time.sleep(0.5)
+        os.kill(process, signal.SIGKILL)
+        answers = [job.result(timeout=60) for job in waiting]
+        assert sum(words.startswith("That is a 7") for _, words, _ in answers) == 2
+        assert sum("could not be read" in words for _, words, _ in answers) == 1
+        check(client.predict(good, api_name="/upload"), READ)
+
+
+def test_a_sketch_of_many_layers_is_refused(page_url, client, good):
+    """What the reader is asked stays short, however much somebody sends."""
+    body = {"background": None, "layers": [good] * 9, "composite": None}
+    with pytest.raises(Exception, match="not what this endpoint"):
+        client.predict(body, api_name="/sketch")
+    check(client.predict(good, api_name="/upload"), READ)
 
 
 def test_what_visitors_send_cannot_be_listed(page_url, client, good):

@@ -17,6 +17,7 @@ from gradio_client import Client, handle_file
 from huggingface_hub import RepoCard
 from PIL import Image, ImageDraw
 
+import answer
 import app
 from app import recognize
 from lenet import LeNet, load_model
@@ -69,7 +70,7 @@ def test_probabilities_are_divided_by_the_temperature(monkeypatch):
         heated.load_state_dict(model.state_dict())
         loading = Future()
         loading.set_result((heated, "embedded", None, datetime.now(UTC)))
-        monkeypatch.setattr(app, "loading", loading)
+        monkeypatch.setattr(answer, "loading", loading)
         probabilities = recognize(draw())
         tops.append(max(probabilities.values()))
         digit = torch.from_numpy(to_mnist(draw()))[None, None]
@@ -198,7 +199,7 @@ def test_every_example_is_read_as_it_is_named():
     """7-crossed.png is a 7, letter-X.png is none."""
     assert len(app.EXAMPLES) >= 7
     for example in map(Path, app.EXAMPLES):
-        _, words, _ = app.answer(Image.open(example))
+        _, words, _ = answer.answer_upload(str(example))
         name = example.name[0]
         assert (f" {name}." in words) if name.isdigit() else "not sure" in words, example.name
 

@@ -23,7 +23,7 @@ from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard, hf_hub_download
 from loopback_hub import OWNER, READ_TOKEN, WRITE_TOKEN
 
-import app
+import answer
 import publish
 import train
 from lenet import LeNet, load_model
@@ -615,12 +615,12 @@ def test_a_push_reaches_a_page_that_runs(hub, pull, monkeypatch):
     _, repo = pull
 
     def visit():
-        monkeypatch.setattr(app, "checked", -app.CHECK_EVERY)
-        words = app.provenance()
-        app.loader.submit(int).result()  # the look is over
+        monkeypatch.setattr(answer, "checked", -answer.CHECK_EVERY)
+        words = answer.provenance()
+        answer.loader.submit(int).result()  # the look is over
         return words
 
-    monkeypatch.setattr(app, "loading", app.loader.submit(app.load))
+    monkeypatch.setattr(answer, "loading", answer.loader.submit(answer.load))
     first = hub.head(repo)[:7]
     assert first in visit() and "UTC" in visit()
     newer = LeNet()
@@ -628,24 +628,24 @@ def test_a_push_reaches_a_page_that_runs(hub, pull, monkeypatch):
     second = hub.head(repo)[:7]
     assert first in visit()  # this visitor has it looked for …
     assert second in visit()  # … for the next
-    assert same(app.loading.result()[0], newer)
+    assert same(answer.loading.result()[0], newer)
     hub.add(repo, {"model.safetensors": b"damaged"})
     visit()
-    assert second in visit() and same(app.loading.result()[0], newer)
-    app.provenance()
-    assert second in app.provenance()
+    assert second in visit() and same(answer.loading.result()[0], newer)
+    answer.provenance()
+    assert second in answer.provenance()
 
 
 def test_the_page_says_how_good_the_hubs_weights_are(hub, pull, monkeypatch):
     """From the Hub and, once they have been there, from the cache."""
     _, repo = pull
     hub.add(repo, {"metrics.json": b'{"test_accuracy": 0.8765}'})
-    monkeypatch.setattr(app, "loading", app.loader.submit(app.load))
-    assert "87.65%" in app.provenance() and repo in app.provenance()
+    monkeypatch.setattr(answer, "loading", answer.loader.submit(answer.load))
+    assert "87.65%" in answer.provenance() and repo in answer.provenance()
     hub.stop()
     try:
-        monkeypatch.setattr(app, "loading", app.loader.submit(app.load))
-        assert "87.65%" in app.provenance() and "cache" in app.provenance()
+        monkeypatch.setattr(answer, "loading", answer.loader.submit(answer.load))
+        assert "87.65%" in answer.provenance() and "cache" in answer.provenance()
     finally:
         hub.start()
 
@@ -655,8 +655,8 @@ def test_weights_without_figures_answer_all_the_same(hub, pull, monkeypatch, met
     _, repo = pull
     if metrics is not None:
         hub.add(repo, {"metrics.json": metrics})
-    monkeypatch.setattr(app, "loading", app.loader.submit(app.load))
-    assert repo in app.provenance() and "%" not in app.provenance()
+    monkeypatch.setattr(answer, "loading", answer.loader.submit(answer.load))
+    assert repo in answer.provenance() and "%" not in answer.provenance()
 
 
 def test_a_stalled_hub_delays_the_first_answer_by_seconds_at_most(hub, pull, tmp_path):

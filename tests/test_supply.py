@@ -69,7 +69,14 @@ def test_nothing_runs_what_it_is_sent(source):
             assert called != "torch.load" or named.get("weights_only") == "True"
 
 
-def test_the_page_imports_nothing_that_it_does_not_need():
-    code = "import app, sys; print(*{'torchvision', 'matplotlib', 'train'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("app", {"torch", "cv2", "torchvision", "matplotlib", "train"}),
+        ("answer", {"gradio", "torchvision", "matplotlib", "train"}),
+    ],
+)
+def test_the_page_imports_nothing_that_it_does_not_need(module, others):
+    code = f"import {module}, sys; print(*{others} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.stdout == "\n", run

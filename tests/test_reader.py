@@ -1,0 +1,110 @@
+"""The process that reads pictures: in order, and anew after whatever ended it."""
+
+import asyncio
+import os
+import sys
+import time
+
+import pytest
+
+import reader
+from reader import NoAnswer, Reader
+
+# Answers a question with itself, but ends over "end", says what is no answer over "babble", and
+# is stuck over "sleep".
+ECHO = """
+import json, os, sys, time
+for line in sys.stdin:
+    question, *rest = json.loads(line)
+    if question == "end": os._exit(1)
+    if question == "sleep": time.sleep(600)
+    print("?" if question == "babble" else json.dumps([question, os.getpid(), *rest]), flush=True)
+"""
+
+
+def run(work, *command):
+    """Run `work` with a reader, ended afterwards."""
+
+    async def main():
+        echo = Reader(*command or (sys.executable, "-c", ECHO))
+        try:
+            return await asyncio.wait_for(work(echo), 60)
+        finally:
+            await echo.stop()
+
+    return asyncio.run(main())
+
+
+def all_of(*questions):
+    """Ask all at once; give the answers, or what was raised."""
+    return lambda echo: asyncio.gather(*(echo.ask(q) for q in questions), return_exceptions=True)
+
+
+def said(answers) -> list:
+    return [type(a) if isinstance(a, Exception) else a[0] for a in answers]
+
+
+def test_each_gets_the_answer_to_its_own_question():
+    questions = [f"question {number} ñ\n" for number in range(200)]
+    answers = run(all_of(*questions))
+    assert said(answers) == questions
+    assert len({process for _, process in answers}) == 1
+
+
+def test_an_answer_may_be_long():
+    assert run(lambda echo: echo.ask("long", "x" * 500_000))[2] == "x" * 500_000
+
+
+@pytest.mark.parametrize("evil", ["end", "babble"])
+def test_who_ends_it_gets_no_answer_and_the_others_theirs(evil, caplog):
+    answers = run(all_of("a", evil, "b", evil, "c"))
+    assert said(answers) == ["a", NoAnswer, "b", NoAnswer, "c"]
+    assert len({answer[1] for answer in answers[::2]}) == 3
+    assert caplog.text.count("has ended") == 2
+
+
+def test_it_starts_anew_for_the_next_question():
+    async def work(echo):
+        first = await echo.ask("a")
+        with pytest.raises(NoAnswer):
+            await echo.ask("end")
+        return first[1] != (await echo.ask("b"))[1]
+
+    assert run(work)
+
+
+def test_one_that_is_stuck_is_ended(monkeypatch):
+    monkeypatch.setattr(reader, "PATIENCE", 0.5)
+    started = time.monotonic()
+    assert said(run(all_of("sleep", "a"))) == [NoAnswer, "a"]
+    assert time.monotonic() - started < 10
+
+
+def test_patience_is_for_one_question_not_for_the_queue(monkeypatch):
+    monkeypatch.setattr(reader, "PATIENCE", 0.5)
+    slow = ECHO.replace("print", "time.sleep(0.15); print")
+    assert said(run(all_of(*"abcdefgh"), sys.executable, "-c", slow)) == list("abcdefgh")
+
+
+def test_who_waits_no_longer_disturbs_nobody():
+    async def work(echo):
+        gone = asyncio.create_task(echo.ask("gone"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await echo.ask("a")
+
+    assert run(work)[0] == "a"
+
+
+def test_a_program_that_cannot_be_started_answers_nobody():
+    assert said(run(all_of("a", "b"), "no/such/program")) == [NoAnswer, NoAnswer]
+
+
+def test_stopping_it_ends_the_process():
+    async def work(echo):
+        _, process = await echo.ask("a")
+        await echo.stop()
+        return process
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(run(work), 0)
