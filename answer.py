@@ -11,7 +11,6 @@ import io
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import warnings
@@ -228,7 +227,6 @@ QUESTIONS = {"sketch": answer_sketch, "upload": answer_upload, "provenance": pro
 
 def main() -> None:
     """Answer each line of JSON on standard input, [question, argument, …], with another."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the page, which closes the input
     if hasattr(os, "nice"):  # not on Windows
         os.nice(10)  # where the processors are busy, the page goes first
     cv2.setNumThreads(1)
@@ -236,6 +234,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)  # what a library prints is no answer
+        print("ready", file=answers, flush=True)
         for line in sys.stdin:
             question, *arguments = json.loads(line)
             print(json.dumps(QUESTIONS[question](*arguments)), file=answers, flush=True)

@@ -22,8 +22,9 @@ class NoAnswer(Exception):
 class Reader:
     """Start a program, pass it questions, and start it anew when it has ended.
 
-    It gets each question as a line of JSON on its standard input, and answers each, in their
-    order, with a line of JSON on its standard output. When the input ends, it does.
+    It writes a line on its standard output when it is ready; it gets each question as a line of
+    JSON on its standard input, and answers each, in their order, with a line of JSON on its
+    standard output. When the input ends, it does.
 
     Parameters
     ----------
@@ -67,8 +68,13 @@ class Reader:
         process = watch = None
         try:
             process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=PIPE, stdout=PIPE, limit=LONGEST
+                *self.command,
+                stdin=PIPE,
+                stdout=PIPE,
+                limit=LONGEST,
+                start_new_session=True,  # so that Ctrl-C is for the server, which then ends this
             )
+            await process.stdout.readuntil(b"\n")  # ready: a slow machine may take long to start it
             watch = asyncio.create_task(self._end_when_stuck(process))
             process.stdin.writelines(line for line, _ in self.waiting)
             self.process = process

@@ -14,6 +14,7 @@ from reader import NoAnswer, Reader
 # is stuck over "sleep".
 ECHO = """
 import json, os, sys, time
+print("ready", flush=True)
 for line in sys.stdin:
     question, *rest = json.loads(line)
     if question == "end": os._exit(1)
@@ -78,6 +79,12 @@ def test_one_that_is_stuck_is_ended(monkeypatch):
     started = time.monotonic()
     assert said(run(all_of("sleep", "a"))) == [NoAnswer, "a"]
     assert time.monotonic() - started < 10
+
+
+def test_a_slow_start_is_not_being_stuck(monkeypatch):
+    monkeypatch.setattr(reader, "PATIENCE", 0.2)
+    slow = "import time; time.sleep(1.5)" + ECHO
+    assert said(run(all_of("a"), sys.executable, "-c", slow)) == ["a"]
 
 
 def test_patience_is_for_one_question_not_for_the_queue(monkeypatch):
