@@ -200,10 +200,15 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
     source = gr.Markdown(elem_id="source")
 
     answers = [label, words, why]
-    # Files are not opened here, so the components have nothing to prepare, for which Gradio would
-    # change threads four times an answer; the reader takes one question after another.
-    plain = {"preprocess": False, "postprocess": False, "concurrency_limit": None}
-    live = {"show_progress": "hidden", "trigger_mode": "always_last", **plain}
+    live = {
+        "show_progress": "hidden",
+        "trigger_mode": "always_last",
+        # Files are not opened here, so the components have nothing to prepare, for which Gradio
+        # would change threads four times an answer; the reader takes one question after another.
+        "preprocess": False,
+        "postprocess": False,
+        "concurrency_limit": None,
+    }
     draw = {"fn": recognize_sketch, "inputs": drawing, **live}
     look = {"fn": recognize_upload, "inputs": upload, **live}
     take.click(None, pad, drawing, js="drawing => lenet.taken(drawing)")
