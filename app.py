@@ -13,7 +13,9 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+# Read when gradio is imported. Of 10,000 past events it would list all after each answer.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 
 import gradio as gr
 import numpy as np
@@ -27,7 +29,7 @@ HERE = Path(__file__).parent
 LARGEST_FILE = "20mb"
 LONGEST_URL = 28_000_000  # characters of a picture that is sent as a data: URL: as much
 LAYERS = 8  # of a drawing; the pad sends one
-IN_HAND = 40  # answers at once; the reader gives one after another
+IN_HAND = 16  # answers at once: the reader gives one after another, and more are in the way
 QUEUE = 500  # visitors who wait for an answer; the next is told that the page is busy
 KEPT = 3600  # seconds that an uploaded file stays on the server
 SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
