@@ -3,7 +3,7 @@
 python app.py            # serves on this machine
 python app.py --share    # and at a public address for a week (or GRADIO_SHARE=True)
 
-What is drawn or uploaded is read in a process of its own: answer.py, which this asks by reader.py.
+What is drawn or uploaded is read in a process of its own (page/worker.py, asked by page/pool.py).
 """
 
 import argparse
@@ -21,7 +21,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from reader import NoAnswer, Reader
+from page.pool import NoAnswer, Reader
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -40,7 +40,7 @@ UNREADABLE = "This picture could not be read: it is damaged, or takes too long."
 NOT_TAKEN = "That is not what this endpoint takes: “Use via API”, below the page, says what is."
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 
-reader = Reader(sys.executable, str(HERE / "answer.py"))
+reader = Reader(sys.executable, "-m", "page.worker", cwd=HERE)
 
 
 def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
@@ -49,7 +49,7 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
     Gives the calibrated probabilities of "0" to "9"; raises `preprocess.NoDigitError`, with a
     message that is fit for the page, if there is nothing to read.
     """
-    import answer  # not at the top, since the page does without PyTorch
+    from page import worker as answer  # not at the top, since the page does without PyTorch
 
     return answer.recognize(image)
 
@@ -221,7 +221,7 @@ with gr.Blocks(title="LeNet reads your digit", delete_cache=(KEPT, KEPT)) as dem
     picture_tab.select(**look, outputs=answers, api_visibility="private")
     undo.click(None, js="() => lenet.undo()")
     clear.click(None, js="() => lenet.clear()")
-    demo.load(None, js=(HERE / "page.js").read_text())
+    demo.load(None, js=(HERE / "page" / "pen.js").read_text())
     # A link brings the drawing back; it is to be seen on the pad.
     demo.load(None, drawing, pad, js="sketch => sketch ?? undefined")
     refuse_kindly(demo)
@@ -240,7 +240,7 @@ def serve(share: bool | None = None) -> None:
     demo.queue(max_size=QUEUE, status_update_rate=10)  # nobody is shown a place in the queue
     demo.launch(
         theme=THEME,
-        css_paths=[HERE / "style.css"],
+        css_paths=[HERE / "page" / "style.css"],
         max_file_size=LARGEST_FILE,
         max_threads=IN_HAND,
         state_session_capacity=SESSIONS,

@@ -33,11 +33,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
-from augment import NOISE, augment
 from lenet import LeNet
-from publish import FILES, REPORT, check_hub, push, save
-from soap import SOAP
-from strokes import write_digits, write_non_digits
+from training.augment import NOISE, augment
+from training.hub import FILES, REPORT, check_hub, push, save
+from training.soap import SOAP
+from training.strokes import write_digits, write_non_digits
 
 # "Handwritten digit recognition using CNN": cross entropy, Adam, a random 4:1 split.
 PAPER = {"epochs": 20, "batch_size": 64, "lr": 1e-3}

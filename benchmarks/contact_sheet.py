@@ -15,9 +15,9 @@ from torchvision.utils import save_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import augment
-from strokes import write_digits, write_non_digits
 from train import load_mnist, scale
+from training import augment
+from training.strokes import write_digits, write_non_digits
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("--data-dir", type=Path, default="data")

@@ -24,7 +24,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from preprocess import NoDigitError, to_mnist
+from reading.preprocess import NoDigitError, to_mnist
 
 warnings.simplefilter("ignore")
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "PCX", "TGA", "ICO", "SGI", "DDS")

@@ -15,8 +15,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from publish import REPORT
 from train import FIGURES, PAPER, choose_device, load_mnist, train
+from training.hub import REPORT
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("--data-dir", type=Path, default="data")

@@ -34,9 +34,9 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from lenet import EMBEDDED_WEIGHTS, LeNet
-from preprocess import NoDigitError, crop, frame, to_mnist
-from strokes import by_hand, parse, smooth
+from reading.preprocess import NoDigitError, crop, frame, to_mnist
 from train import calibration_error, load_mnist
+from training.strokes import by_hand, parse, smooth
 
 CANVAS = 280  # pixels, the side of a drawing
 SEED = 7

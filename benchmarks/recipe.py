@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from real_digits import SEED, ask, draw_anyhow, draw_letters, told_apart
 
 import train
-from preprocess import to_mnist
+from reading.preprocess import to_mnist
 
 TAKEN_OUT = {
     "the whole recipe": {},

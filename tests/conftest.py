@@ -64,7 +64,7 @@ def small_mnist(tmp_path_factory) -> Path:
     """A data folder of 1,797 real digits in MNIST's form: 1,500 to train on, 297 to test on."""
     from sklearn.datasets import load_digits
 
-    from preprocess import to_mnist
+    from reading.preprocess import to_mnist
 
     digits = load_digits()
     images = np.stack([to_mnist(image / 16) for image in digits.images]) * 255

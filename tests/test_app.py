@@ -17,11 +17,11 @@ from gradio_client import Client, handle_file
 from huggingface_hub import RepoCard
 from PIL import Image, ImageDraw
 
-import answer
 import app
 from app import recognize
 from lenet import LeNet, load_model
-from preprocess import NoDigitError, to_mnist
+from page import worker as answer
+from reading.preprocess import NoDigitError, to_mnist
 
 SEVEN = [(0.25, 0.2), (0.75, 0.2), (0.4, 0.85)]
 

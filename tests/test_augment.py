@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from augment import KNOTS, NOISE, SHIFT, UNTOUCHED, augment, smooth_fields
+from training.augment import KNOTS, NOISE, SHIFT, UNTOUCHED, augment, smooth_fields
 
 KEPT = int(40 * UNTOUCHED)
 COLUMNS = ("turn", "slant", "size", "aspect", "right", "down", "breadth", "contrast", "blur")

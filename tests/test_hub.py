@@ -23,10 +23,10 @@ from gradio_client import Client, handle_file
 from huggingface_hub import ModelCard, hf_hub_download
 from loopback_hub import OWNER, READ_TOKEN, WRITE_TOKEN
 
-import answer
-import publish
 import train
 from lenet import LeNet, load_model
+from page import worker as answer
+from training import hub as publish
 
 REPO = f"{OWNER}/lenet-mnist"
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from preprocess import MAX_PIXELS, NoDigitError, to_mnist
+from reading.preprocess import MAX_PIXELS, NoDigitError, to_mnist
 
 # An L: no symmetry hides a swapped axis or a mirrored picture.
 L_STROKE = [(0.3, 0.2), (0.3, 0.8), (0.6, 0.8)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from soap import SOAP
+from training.soap import SOAP
 
 
 def badly_scaled_regression():

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from lenet import EMBEDDED_WEIGHTS, LeNet
-from strokes import DIGITS, SIGNS, by_hand, draw, parse, smooth, write_digits, write_non_digits
+from training.strokes import (
+    DIGITS,
+    SIGNS,
+    by_hand,
+    draw,
+    parse,
+    smooth,
+    write_digits,
+    write_non_digits,
+)
 
 
 @pytest.fixture(scope="module")

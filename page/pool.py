@@ -9,6 +9,7 @@ import json
 import logging
 from asyncio.subprocess import PIPE
 from collections import deque
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 PATIENCE = 20  # seconds without an answer, after which the process is taken for stuck
@@ -29,10 +30,12 @@ class Reader:
     Parameters
     ----------
     command : the program and its arguments
+    cwd : the folder that it is started in
     """
 
-    def __init__(self, *command: str):
+    def __init__(self, *command: str, cwd: Path | None = None):
         self.command = command
+        self.cwd = cwd
         self.waiting: deque[tuple[bytes, asyncio.Future]] = deque()
         self.process = None
         self.life = None
@@ -72,6 +75,7 @@ class Reader:
                 stdin=PIPE,
                 stdout=PIPE,
                 limit=LONGEST,
+                cwd=self.cwd,
                 start_new_session=True,  # so that Ctrl-C is for the server, which then ends this
             )
             await process.stdout.readuntil(b"\n")  # ready: a slow machine may take long to start it

@@ -11,7 +11,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from preprocess import NoDigitError, to_mnist
+from reading.preprocess import NoDigitError, to_mnist
 
 # A shape: points "x,y" in hundredths, x to the right, y down, that the pen passes smoothly;
 # | makes a corner of one, / lifts the pen.

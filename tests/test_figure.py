@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from explain import draw_layers, mosaic, picture
 from lenet import LeNet
+from page.figure import draw_layers, mosaic, picture
 
 
 def arrays(model, image):

@@ -120,13 +120,13 @@ parameters, trained on MNIST's 60,000 training pictures, some of them held back 
 
 ## Use
 
-With `lenet.py` and `preprocess.py` of the demo that these weights answer in:
+With `lenet.py` and `reading/preprocess.py` of the demo that these weights answer in:
 
 ```python
 import torch
 from PIL import Image
 from lenet import LeNet
-from preprocess import to_mnist
+from reading.preprocess import to_mnist
 
 model = LeNet.from_pretrained("{repo_id}")
 digit = torch.from_numpy(to_mnist(Image.open("digit.png")))  # any picture of one digit

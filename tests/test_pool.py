@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-import reader
-from reader import NoAnswer, Reader
+from page import pool as reader
+from page.pool import NoAnswer, Reader
 
 # Answers a question with itself, but ends over "end", says what is no answer over "babble", and
 # is stuck over "sleep".

@@ -27,9 +27,9 @@ import torch
 from huggingface_hub import constants
 from PIL import Image
 
-from explain import draw_layers
 from lenet import LeNet, load_accuracy, load_model
-from preprocess import DAMAGED, NOTHING, NoDigitError, refuse_if_large, to_mnist
+from page.figure import draw_layers
+from reading.preprocess import DAMAGED, NOTHING, NoDigitError, refuse_if_large, to_mnist
 
 Image.MAX_IMAGE_PIXELS = 32_000_000  # Pillow opens twice as many; to_mnist has a limit of its own
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

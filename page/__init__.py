@@ -1,0 +1,1 @@
+"""What the visitor sees, and what keeps the server alive."""

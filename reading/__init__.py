@@ -1,0 +1,1 @@
+"""A picture becomes a reading. Knows no Gradio."""

@@ -1,0 +1,1 @@
+"""What train.py runs. Knows no Gradio and no page."""
