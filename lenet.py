@@ -105,6 +105,22 @@ class LeNet(
         line2 = self.linear2(line1)
         return [maps1, pooled1, maps2, pooled2, line1, line2, self.linear3(line2)]
 
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the calibrated probabilities of the ten digits.
+
+        Parameters
+        ----------
+        logits : float tensor of shape (N, 10)
+            As `forward` returns them.
+
+        Returns
+        -------
+        probabilities : float tensor of shape (N, 10)
+            softmax(logits / temperature), in [0, 1]; each row sums to 1 (Guo et al. 2017, "On
+            Calibration of Modern Neural Networks", section 4.2). Of the dtype of `logits`.
+        """
+        return (logits / self.temperature).softmax(dim=1)
+
     @classmethod
     def _from_pretrained(
         cls,
