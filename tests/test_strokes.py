@@ -1,20 +1,12 @@
-"""The pictures that we draw ourselves are MNIST's kind of picture, and what they say they are."""
+"""Drawn images are normalised as MNIST is, and show what their labels say."""
 
 import numpy as np
 import pytest
 import torch
 
 from lenet import EMBEDDED_WEIGHTS, LeNet
-from training.strokes import (
-    DIGITS,
-    SIGNS,
-    by_hand,
-    draw,
-    parse,
-    smooth,
-    write_digits,
-    write_non_digits,
-)
+from training.shapes import DIGITS, SIGNS
+from training.strokes import by_hand, draw, parse, smooth, write_digits, write_non_digits
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +19,7 @@ def non_digits():
     return write_non_digits(300, seed=1)
 
 
-def test_they_are_in_mnists_form(digits, non_digits):
+def test_they_are_normalised_as_mnist(digits, non_digits):
     images, labels = digits
     assert (images.shape, images.dtype) == ((600, 1, 28, 28), np.uint8)
     assert (labels.shape, set(labels)) == ((600,), set(range(10)))
@@ -38,7 +30,7 @@ def test_they_are_in_mnists_form(digits, non_digits):
         assert picture.max() > 200
 
 
-def test_a_seed_gives_the_same_pictures(digits, non_digits):
+def test_a_seed_gives_the_same_images(digits, non_digits):
     again, labels = write_digits(20, seed=1)
     other, _ = write_digits(20, seed=2)
     assert np.array_equal(again, write_digits(20, seed=1)[0])
@@ -64,7 +56,7 @@ def test_every_shape_can_be_read_and_drawn(shape):
     assert 0.01 < (image > 128).mean() < 0.5
 
 
-def test_a_curve_passes_its_points_and_stops_at_corners():
+def test_a_curve_passes_its_points_and_breaks_at_corners():
     (stroke,) = parse("0,0 50,100| 100,0")
     path = smooth(stroke, steps=50)
     for point in stroke:
@@ -75,13 +67,13 @@ def test_a_curve_passes_its_points_and_stops_at_corners():
 
 
 def test_the_network_reads_the_digits_and_doubts_the_rest(digits, non_digits):
-    """Whether somebody who never saw these very pictures reads what was meant."""
+    """The embedded weights, which have not seen these very images, read what was meant."""
     model = LeNet.from_pretrained(EMBEDDED_WEIGHTS)
 
     def probabilities(images):
         with torch.inference_mode():
             logits = model(torch.from_numpy(images).float() / 255)
-        return (logits / model.temperature).softmax(1).max(1)
+        return model.probabilities(logits).max(1)
 
     confidence, guesses = probabilities(digits[0])
     assert (guesses.numpy() == digits[1]).mean() > 0.95
