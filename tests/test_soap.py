@@ -7,7 +7,7 @@ from training.soap import SOAP
 
 
 def badly_scaled_regression():
-    """Predict 4 numbers from 20 that are nearly the same, so that plain steps hardly help."""
+    """Predict 4 numbers from 20 that are almost equal: an ill-conditioned problem."""
     generator = torch.Generator().manual_seed(0)
     common = torch.randn(500, 1, generator=generator)
     x = common + 0.05 * torch.randn(500, 20, generator=generator)
@@ -27,21 +27,21 @@ def loss_after(steps, optimizer_of):
     return loss.item(), layer, optimizer
 
 
-def test_it_learns_what_adam_needs_far_longer_for():
+def test_it_converges_faster_than_adam():
     soap, _, _ = loss_after(400, lambda p: SOAP(p, lr=0.01))
     adam, _, _ = loss_after(400, lambda p: torch.optim.Adam(p, lr=0.01))
     assert soap < adam / 3
 
 
-def test_its_first_step_is_as_long_as_the_rate():
+def test_its_first_step_is_as_long_as_the_learning_rate():
     _, layer, _ = loss_after(1, lambda p: SOAP(p, lr=0.01))
     start, _, _ = badly_scaled_regression()
     step = layer.weight - start.weight
-    # In the eigenbasis each of Adam's first steps is the rate, whatever the gradient.
+    # In the eigenbasis each component of the step is the rate, whatever the gradient.
     assert step.norm().item() == pytest.approx(0.01 * step.numel() ** 0.5, rel=0.1)
 
 
-def test_its_state_goes_on_where_it_stopped():
+def test_a_restored_state_continues_to_the_same_bits():
     whole, expected, _ = loss_after(50, lambda p: SOAP(p, lr=0.01))
     _, layer, optimizer = loss_after(27, lambda p: SOAP(p, lr=0.01))
     _, x, y = badly_scaled_regression()
