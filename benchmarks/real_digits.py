@@ -35,7 +35,8 @@ from sklearn.metrics import roc_auc_score
 
 from lenet import EMBEDDED_WEIGHTS, LeNet
 from reading.preprocess import NoDigitError, crop, frame, to_mnist
-from train import calibration_error, load_mnist
+from training.data import load_mnist
+from training.metrics import calibration_error
 from training.strokes import by_hand, parse, smooth
 
 CANVAS = 280  # pixels, the side of a drawing

@@ -2,7 +2,7 @@
 
     python benchmarks/train_speed.py --data-dir data
 
-Runs the two in turn, epoch by epoch, on the same 48,000 pictures with the same network,
+Runs the two in turn, epoch by epoch, on the same 48,000 images with the same network,
 batch and optimizer, in one process, and prints each one's seconds an epoch and the ratio.
 """
 
@@ -10,6 +10,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,35 +23,19 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lenet import LeNet
-from train import (
-    PAPER,
-    choose_device,
-    device_name,
-    load_mnist,
-    make_learner,
-    make_score,
-    plain_batches,
-    train_epoch,
-)
-
-parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-parser.add_argument("--data-dir", type=Path, default="data")
-parser.add_argument("--device")
-parser.add_argument("--pictures", type=int, default=48_000, help="an epoch's (48,000)")
-parser.add_argument("--epochs", type=int, default=3, help="counted ones of each loop (3)")
-arguments = parser.parse_args()
-device = choose_device(arguments.device)
-images, labels = load_mnist(arguments.data_dir, train=True, device=device)
-images, labels = images[: arguments.pictures], labels[: arguments.pictures]
+from training.data import TrainingSet, batches_of, load_mnist
+from training.recipes import PAPER
+from training.run import choose_device, device_name
+from training.state import make_state
+from training.steps import make_loss_fn, train_epoch
 
 
-def plain_loop():
-    """Give the epoch that everyone writes, from PyTorch's tutorials."""
-    dataset = MNIST(arguments.data_dir, train=True, transform=ToTensor())
-    dataset = Subset(dataset, range(arguments.pictures))
-    loader = DataLoader(dataset, batch_size=PAPER["batch_size"], shuffle=True)
+def tutorial_loop(data_dir: Path, count: int, device: torch.device) -> Callable[[], float]:
+    """Return an epoch as PyTorch's tutorials write it: a DataLoader of single images."""
+    dataset = Subset(MNIST(data_dir, train=True, transform=ToTensor()), range(count))
+    loader = DataLoader(dataset, batch_size=PAPER.batch_size, shuffle=True)
     model = LeNet().to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=PAPER["lr"])
+    optimizer = torch.optim.Adam(model.parameters(), lr=PAPER.lr)
 
     def epoch():
         model.train()
@@ -65,36 +50,53 @@ def plain_loop():
     return epoch
 
 
-def our_loop():
-    learner = make_learner("paper", device, PAPER["lr"], steps=0)
-    score = make_score(learner["model"], images, labels, compiles=True)
+def our_loop(data_dir: Path, count: int, device: torch.device) -> Callable[[], float]:
+    """Return an epoch as train.py runs it."""
+    images, labels = load_mnist(data_dir, train=True, device=device)
+    training_set = TrainingSet(images[:count], labels[:count], counts=(count, 0, 0))
+    state = make_state(PAPER, seed=0, device=device, steps=0)
+    loss_fn = make_loss_fn(PAPER, state.model, training_set, use_compile=True)
     generator = torch.Generator()
 
     def epoch():
-        batches = plain_batches(len(images), PAPER["batch_size"], generator, device)
-        return train_epoch(
-            score, learner["optimizer"], batches, tqdm(total=len(batches), leave=False)
-        )
+        batches = batches_of(training_set, PAPER, generator)
+        return train_epoch(state, loss_fn, batches, tqdm(total=len(batches), leave=False))[0]
 
     return epoch
 
 
-loops = {"the plain DataLoader loop": plain_loop(), "train.py": our_loop()}
-seconds = {name: [] for name in loops}
-for round_ in range(arguments.epochs + 1):
-    for name, epoch in loops.items():
-        started = time.perf_counter()
-        epoch()
-        if round_ > 0:  # the first is a warm-up
-            seconds[name].append(time.perf_counter() - started)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, default="data")
+    parser.add_argument("--device")
+    parser.add_argument("--pictures", type=int, default=48_000, help="an epoch's (48,000)")
+    parser.add_argument("--epochs", type=int, default=3, help="counted ones of each loop (3)")
+    arguments = parser.parse_args()
+    device = choose_device(arguments.device)
+    setting = arguments.data_dir, arguments.pictures, device
+    loops = {
+        "the plain DataLoader loop": tutorial_loop(*setting),
+        "train.py": our_loop(*setting),
+    }
+    seconds = {name: [] for name in loops}
+    for round_ in range(arguments.epochs + 1):
+        for name, epoch in loops.items():
+            started = time.perf_counter()
+            epoch()
+            if round_ > 0:  # the first is a warm-up
+                seconds[name].append(time.perf_counter() - started)
 
-steps = -(-arguments.pictures // PAPER["batch_size"])
-print(f"{device_name(device)}, PyTorch {torch.__version__}, batch {PAPER['batch_size']}\n")
-print("| | seconds an epoch | steps a second | 20 epochs |\n| --- | --- | --- | --- |")
-for name, times in seconds.items():
-    t = statistics.median(times)
-    print(f"| {name} | {t:.2f} | {steps / t:.0f} | {20 * t:.0f} s |")
-plain, ours = seconds.values()
-ratios = [p / o for p, o in zip(plain, ours, strict=True)]
-print(f"\n{statistics.median(ratios):.2f} times the plain loop's speed", end=" ")
-print(f"({min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} pairs of epochs)")
+    steps = -(-arguments.pictures // PAPER.batch_size)
+    print(f"{device_name(device)}, PyTorch {torch.__version__}, batch {PAPER.batch_size}\n")
+    print("| | seconds an epoch | steps a second | 20 epochs |\n| --- | --- | --- | --- |")
+    for name, times in seconds.items():
+        t = statistics.median(times)
+        print(f"| {name} | {t:.2f} | {steps / t:.0f} | {20 * t:.0f} s |")
+    plain, ours = seconds.values()
+    ratios = [p / o for p, o in zip(plain, ours, strict=True)]
+    print(f"\n{statistics.median(ratios):.2f} times the plain loop's speed", end=" ")
+    print(f"({min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} pairs of epochs)")
+
+
+if __name__ == "__main__":
+    main()

@@ -80,7 +80,7 @@ def small_mnist(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def mnist_test():
     """MNIST's 10,000 test pictures and labels: from the folder MNIST_DIR or data, else fetched."""
-    from train import load_mnist
+    from training.data import load_mnist
 
     folder = Path(os.environ.get("MNIST_DIR", ROOT / "data"))
     if not (folder / "MNIST" / "raw").is_dir() and not os.environ.get("CI"):

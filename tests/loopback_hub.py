@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -263,3 +264,29 @@ ROUTES = [
     ("ANY", ROUTE + r"/resolve/(?P<revision>[^/]+)/(?P<name>.+)", RequestHandler.resolve),
     ("GET", ROUTE + r"(?:/revision/(?P<revision>[^/]+))?", RequestHandler.info),
 ]
+
+
+# Faults for `Hub.fault`
+
+
+def disconnect(request) -> bool:
+    """Close the connection without an answer."""
+    request.connection.shutdown(socket.SHUT_RDWR)
+    request.close_connection = True
+    return True
+
+
+def status(code, **headers):
+    """Return the fault that answers with an HTTP status."""
+
+    def fault(request):
+        request.send(code, {"error": "refused"}, X_Error_Message="refused", **headers)
+        return True
+
+    return fault
+
+
+def stall(request) -> bool:
+    """Answer nothing for longer than a client waits."""
+    threading.Event().wait(2 if request.command in ("POST", "PUT") else 30)
+    return True

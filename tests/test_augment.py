@@ -1,17 +1,23 @@
-"""What is done to a batch: each picture its own, the same again from the same numbers."""
+"""Augmentation: each image is distorted in its own way, and the same numbers repeat it."""
 
 import pytest
 import torch
 
-from training.augment import KNOTS, NOISE, SHIFT, UNTOUCHED, augment, smooth_fields
+from training import augment as augmentation
+from training.augment import KNOTS, NOISE_SIZE, SCALARS, smooth_fields
+from training.recipes import DEMO
 
-KEPT = int(40 * UNTOUCHED)
-COLUMNS = ("turn", "slant", "size", "aspect", "right", "down", "breadth", "contrast", "blur")
+STRENGTH = DEMO.augmentation
+KEPT = int(40 * STRENGTH.untouched_share)
+
+
+def augment(images, noise):
+    return augmentation.augment(images, noise, STRENGTH)
 
 
 @pytest.fixture(scope="module")
 def digits():
-    """40 pictures of a 7-like angle, 3 pixels broad, with its centre of mass at 14, 14."""
+    """40 images of a 7-like angle, 3 pixels wide, with its centre of mass at 14, 14."""
     image = torch.zeros(28, 28)
     image[5:8, 8:20] = 1
     image[8:24, 17:20] = 1
@@ -21,14 +27,14 @@ def digits():
 
 
 def noise_of(count, **values):
-    noise = torch.zeros(count, NOISE)
+    noise = torch.zeros(count, NOISE_SIZE)
     for name, value in values.items():
-        noise[:, COLUMNS.index(name)] = value
+        noise[:, SCALARS.index(name)] = value
     return noise
 
 
 def changed(digits, **values):
-    """Augment with these numbers alone; the pictures that are touched."""
+    """Augment with these numbers alone; return the images that are not kept as they are."""
     return augment(digits, noise_of(len(digits), **values))[KEPT:]
 
 
@@ -40,14 +46,14 @@ def center(images):
     return x, y
 
 
-def test_a_batch_keeps_its_form(digits):
-    out = augment(digits, torch.randn(40, NOISE))
+def test_a_batch_keeps_its_shape_and_range(digits):
+    out = augment(digits, torch.randn(40, NOISE_SIZE))
     assert (out.shape, out.dtype) == (digits.shape, digits.dtype)
     assert out.min() >= 0 and out.max() <= 1
 
 
-def test_the_first_pictures_stay_as_they_are(digits):
-    out = augment(digits, torch.randn(40, NOISE))
+def test_the_first_images_stay_as_they_are(digits):
+    out = augment(digits, torch.randn(40, NOISE_SIZE))
     unchanged = (out == digits).all(dim=(1, 2, 3))
     assert unchanged.nonzero().flatten().tolist() == list(range(KEPT))
 
@@ -56,16 +62,16 @@ def test_no_noise_no_change(digits):
     assert torch.allclose(changed(digits), digits[KEPT:], atol=1e-5)
 
 
-def test_a_pictures_numbers_alone_decide(digits):
-    noise = torch.randn(40, NOISE)
+def test_an_images_distortion_depends_on_its_own_numbers_alone(digits):
+    noise = torch.randn(40, NOISE_SIZE)
     one = augment(digits, noise)
     assert torch.equal(one, augment(digits, noise))
-    noise[25:] = torch.randn(15, NOISE)
+    noise[25:] = torch.randn(15, NOISE_SIZE)
     other = augment(digits, noise)
     assert torch.equal(one[:25], other[:25]) and not torch.equal(one[25:], other[25:])
 
 
-@pytest.mark.parametrize("name", ["turn", "slant", "size", "aspect"])
+@pytest.mark.parametrize("name", ["rotation", "shear", "scale", "aspect"])
 @pytest.mark.parametrize("value", [-3.0, 3.0])
 def test_an_affine_change_keeps_the_centre(digits, name, value):
     out = changed(digits, **{name: value})
@@ -76,18 +82,18 @@ def test_an_affine_change_keeps_the_centre(digits, name, value):
 
 def test_a_shift_moves_by_its_pixels(digits):
     x0, y0 = center(digits[:1])
-    x, y = center(changed(digits, right=2.0, down=-1.0))
-    assert (x - x0).abs().mean().item() == pytest.approx(2 * SHIFT, abs=0.05)
-    assert (y - y0).abs().mean().item() == pytest.approx(SHIFT, abs=0.05)
+    x, y = center(changed(digits, shift_x=2.0, shift_y=-1.0))
+    assert (x - x0).abs().mean().item() == pytest.approx(2 * STRENGTH.shift, abs=0.05)
+    assert (y - y0).abs().mean().item() == pytest.approx(STRENGTH.shift, abs=0.05)
 
 
-def test_a_stroke_becomes_broader_and_thinner(digits):
+def test_a_stroke_becomes_wider_and_thinner(digits):
     ink = digits[:1].sum()
-    broad, thin = (changed(digits, breadth=b)[0].sum() for b in (2.0, -2.0))
-    assert thin < 0.8 * ink < ink < 1.2 * ink < broad
+    wide, thin = (changed(digits, width=width)[0].sum() for width in (2.0, -2.0))
+    assert thin < 0.8 * ink < ink < 1.2 * ink < wide
 
 
-def test_blur_keeps_the_ink_and_softens_its_edge(digits):
+def test_blur_keeps_the_ink_and_blurs_its_edge(digits):
     out = changed(digits, blur=3.0)
     assert out[0].sum().item() == pytest.approx(digits[0].sum().item(), rel=1e-4)
     assert ((out[0] > 0.05) & (out[0] < 0.95)).sum() > 40

@@ -351,7 +351,7 @@ def test_an_array_that_is_no_picture_is_the_callers_mistake(shape):
 
 def test_mnists_own_pictures_are_read_as_well_as_before(mnist_test):
     from lenet import load_model
-    from train import evaluate
+    from training.metrics import evaluate
 
     images, labels = mnist_test
     model, _ = load_model()

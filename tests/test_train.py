@@ -1,4 +1,4 @@
-"""The recipe and its command line, on 1,797 real digits."""
+"""The recipes and the command line, on 1,797 real digits."""
 
 import json
 import math
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,19 +23,32 @@ from tqdm import tqdm
 
 import train
 from lenet import LeNet
+from training.data import (
+    NO_DIGIT,
+    TrainingSet,
+    batches_of,
+    load_mnist,
+    mixed_batches,
+    split,
+)
+from training.metrics import METRICS, calibration_error, evaluate, fit_temperature
+from training.recipes import DEMO, PAPER
+from training.run import CHECKPOINT, RUN_FILES, choose_device
+from training.state import make_state, tanh_forward, update_ema, with_sigmoids
+from training.steps import epoch_seed, make_loss_fn, train_epoch
 
 
 def test_split_holds_one_in_five_back():
-    learn, validate = train.split(60_000, 0.2, torch.Generator().manual_seed(0))
+    learn, validate = split(60_000, 0.2, torch.Generator().manual_seed(0))
     assert (len(learn), len(validate)) == (48_000, 12_000)
     assert torch.equal(torch.cat([learn, validate]).sort().values, torch.arange(60_000))
-    other, _ = train.split(60_000, 0.2, torch.Generator().manual_seed(1))
+    other, _ = split(60_000, 0.2, torch.Generator().manual_seed(1))
     assert not torch.equal(learn, other)
 
 
 def test_split_refuses_too_few():
     with pytest.raises(ValueError, match="4 pictures"):
-        train.split(4, 0.2, torch.Generator())
+        split(4, 0.2, torch.Generator())
 
 
 def test_evaluate_measures_what_it_says():
@@ -42,53 +56,57 @@ def test_evaluate_measures_what_it_says():
     model = LeNet().train()
     images = torch.randint(256, (2500, 1, 28, 28), dtype=torch.uint8)
     labels = torch.randint(10, (2500,))
-    loss, accuracy = train.evaluate(model, images, labels)
+    loss, accuracy = evaluate(model, images, labels)
     logits = model(images / 255)
     losses = -logits.log_softmax(1)[torch.arange(2500), labels]
     assert loss == pytest.approx(losses.mean().item(), rel=1e-4)
     assert accuracy == (logits.argmax(1) == labels).sum().item() / 2500
     assert model.training, "evaluate must leave the mode as it was"
-    train.evaluate(model.eval(), images, labels)
+    evaluate(model.eval(), images, labels)
     assert not model.training
 
 
-def test_an_epoch_takes_every_picture_once_and_reports_what_it_met():
-    """With a rate of 0 the network stays, so the epoch's figures are those of the network."""
-    torch.manual_seed(0)
-    model = LeNet()
-    images = torch.randint(256, (103, 1, 28, 28), dtype=torch.uint8)
-    labels = torch.randint(10, (103,))
-    still = torch.optim.SGD(model.parameters(), lr=0.0)
-    batches = train.plain_batches(103, 10, torch.Generator())
+def random_set(count):
+    images = torch.randint(256, (count, 1, 28, 28), dtype=torch.uint8)
+    return TrainingSet(images, torch.randint(10, (count,)), counts=(count, 0, 0))
+
+
+def test_an_epoch_takes_every_image_once_and_returns_its_means():
+    """With a rate of 0 the network stays, so the epoch's metrics are those of the network."""
+    recipe = replace(PAPER, batch_size=10, optimizer=torch.optim.SGD, lr=0.0)
+    state = make_state(recipe, seed=0, device=torch.device("cpu"), steps=11)
+    training_set = random_set(103)
+    batches = batches_of(training_set, recipe, torch.Generator())
+    assert [len(batch) for batch in batches] == [10] * 10 + [3]
     assert torch.equal(torch.cat(batches).sort().values, torch.arange(103))
-    score = train.make_score(model, images, labels)
-    loss, accuracy = train.train_epoch(score, still, batches, tqdm(disable=True))
-    logits = model(images / 255)
-    assert loss == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-4)
-    assert accuracy == (logits.argmax(1) == labels).sum().item() / 103
+    loss_fn = make_loss_fn(recipe, state.model, training_set)
+    loss, accuracy = train_epoch(state, loss_fn, batches, tqdm(disable=True))
+    logits = state.model(training_set.images / 255)
+    assert loss == pytest.approx(cross_entropy(logits, training_set.labels).item(), rel=1e-4)
+    assert accuracy == (logits.argmax(1) == training_set.labels).sum().item() / 103
 
 
 def test_a_mixed_batch_has_its_share_of_each_kind():
-    batches = train.mixed_batches((1000, 30, 20), 100, torch.Generator().manual_seed(0))
-    drawn, others = round(100 * train.DRAWN_SHARE), round(100 * train.NON_DIGIT_SHARE)
-    assert len(batches) == 1000 // (100 - drawn - others)
+    generator = torch.Generator().manual_seed(0)
+    batches = mixed_batches((1000, 30, 20), 100, 0.16, 0.04, generator)
+    assert len(batches) == 1000 // 80
     for batch in batches:
         counts = torch.bucketize(batch, torch.tensor([1000, 1030, 1050]), right=True).bincount()
-        assert counts.tolist() == [100 - drawn - others, drawn, others]
+        assert counts.tolist() == [80, 16, 4]
     digits = torch.cat(batches)
     digits = digits[digits < 1000]
-    assert len(digits.unique()) == len(digits), "a picture of MNIST's comes once an epoch"
+    assert len(digits.unique()) == len(digits), "each of MNIST's images comes at most once"
     with pytest.raises(ValueError, match="50 pictures"):
-        train.mixed_batches((50, 30, 20), 100, torch.Generator())
+        mixed_batches((50, 30, 20), 100, 0.16, 0.04, generator)
 
 
-def test_the_network_that_learns_is_the_one_that_is_saved():
+def test_the_saved_network_is_the_trained_one():
     torch.manual_seed(0)
     model = LeNet()
     torch.nn.init.normal_(model.conv2.bias)
     images = torch.rand(20, 1, 28, 28)
     with torch.no_grad():
-        difference = train.centered(model, images) - train.with_sigmoids(model)(images)
+        difference = tanh_forward(model, images) - with_sigmoids(model)(images)
     assert difference.abs().max() < 1e-5
 
 
@@ -96,21 +114,63 @@ def test_a_non_digit_is_taught_as_any_digit_alike():
     model = LeNet()
     torch.nn.init.zeros_(model.linear3.weight)
     torch.nn.init.zeros_(model.linear3.bias)
-    nothing = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    score = train.make_score(model, nothing, torch.tensor([train.NO_DIGIT, 0]))
-    loss, _ = score(torch.tensor([0]))
+    blank = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    training_set = TrainingSet(blank, torch.tensor([NO_DIGIT, 0]), counts=(1, 0, 1))
+    loss_fn = make_loss_fn(PAPER, model, training_set)
+    loss, _ = loss_fn(torch.tensor([0]))
     loss.backward()
     assert model.linear3.bias.grad.abs().max() < 1e-7
-    _, accuracy = score(torch.tensor([0, 1]))
+    _, accuracy = loss_fn(torch.tensor([0, 1]))
     assert accuracy == 1, "the accuracy is that of the digits alone"
+
+
+def steps_of(recipe, count=30):
+    """The learning rates of a run's steps, and the weights of conv1 after each."""
+    training_set = random_set(64)
+    state = make_state(recipe, seed=0, device=torch.device("cpu"), steps=count)
+    loss_fn = make_loss_fn(recipe, state.model, training_set, torch.Generator().manual_seed(0))
+    rates, weights = [], []
+    for _ in range(count):
+        rates.append([group["lr"] for group in state.optimizer.param_groups])
+        train_epoch(state, loss_fn, [torch.arange(64)], tqdm(disable=True))
+        weights.append(state.model.conv1.weight.detach().clone())
+    return state, rates, weights
+
+
+def test_the_demos_rate_warms_up_and_falls_along_a_cosine():
+    _, rates, _ = steps_of(DEMO)
+    for step, (conv1, others) in enumerate(rates):
+        cosine = (1 + math.cos(math.pi * step / 30)) / 2
+        assert others == pytest.approx(0.01 * cosine * min(1, (step + 1) / 3))
+        assert conv1 == pytest.approx(4 * others), "the first convolution learns faster"
+
+
+def test_the_demos_weights_are_a_running_mean():
+    state, _, weights = steps_of(replace(DEMO, tanh_forward=False))
+    start = make_state(DEMO, seed=0, device=torch.device("cpu"), steps=30)
+    mean = start.model.conv1.weight.detach()
+    for step, weight in enumerate(weights, 1):
+        share = max(0.001, 9 / (9 + step))
+        mean = mean + share * (weight - mean)
+    assert torch.allclose(state.network().conv1.weight, mean, atol=1e-6)
+    assert not torch.allclose(mean, weights[-1], atol=1e-4)
+    assert steps_of(replace(DEMO, ema_decay=None), count=1)[0].ema is None
+
+
+def test_the_running_mean_settles_at_its_decay():
+    ema, model = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(ema.weight)
+    torch.nn.init.ones_(model.weight)
+    update_ema(ema, model, decay=0.9, step=10**6)
+    assert ema.weight.item() == pytest.approx(0.1)
 
 
 def test_the_temperature_is_found():
     torch.manual_seed(0)
     logits = 3 * torch.randn(20_000, 10)
     labels = torch.distributions.Categorical(logits=logits).sample()  # calibrated at 1
-    assert train.fit_temperature(logits, labels) == pytest.approx(1, abs=0.03)
-    assert train.fit_temperature(2 * logits, labels) == pytest.approx(2, abs=0.06)
+    assert fit_temperature(logits, labels) == pytest.approx(1, abs=0.03)
+    assert fit_temperature(2 * logits, labels) == pytest.approx(2, abs=0.06)
 
 
 def test_calibration_error_is_the_mean_gap_between_confidence_and_accuracy():
@@ -119,7 +179,7 @@ def test_calibration_error_is_the_mean_gap_between_confidence_and_accuracy():
     labels = torch.tensor([0] * 90 + [1] * 10 + [0] * 80 + [1] * 20)
     # Of those at 95 % 90 are right, of those at 65 % 80.
     expected = (0.05 * 100 + 0.15 * 100) / 200
-    assert train.calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-6)
+    assert calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +202,7 @@ def run_train(data, folder, *arguments, check=True, **how):
 def test_a_run_leaves_its_files(run):
     folder, _ = run
     expected = {"model.safetensors", "config.json", "metrics.json", "curves.png", "README.md"}
-    assert {file.name for file in folder.iterdir()} == expected
+    assert {file.name for file in folder.iterdir()} == expected == set(RUN_FILES)
     with Image.open(folder / "curves.png") as curves:
         assert min(curves.size) > 300
     assert ModelCard.load(folder / "README.md").data.license == "mit"
@@ -154,7 +214,7 @@ def test_a_run_reports_each_epoch_and_learns(run):
     assert len(metrics["history"]) == metrics["epochs"] == 25
     lines = [line for line in process.stdout.splitlines() if line.startswith("epoch")]
     for line, epoch in zip(lines, metrics["history"], strict=True):
-        assert all(f"{epoch[figure]:.4f}" in line for figure in train.FIGURES)
+        assert all(f"{epoch[name]:.4f}" in line for name in METRICS)
     first, last = metrics["history"][0], metrics["history"][-1]
     assert last["train_loss"] < first["train_loss"] / 3
     assert last["validation_accuracy"] > 0.85
@@ -165,8 +225,8 @@ def test_a_run_reports_each_epoch_and_learns(run):
 def test_the_saved_weights_are_those_that_were_measured(run, small_mnist):
     folder, process = run
     metrics = json.loads((folder / "metrics.json").read_text())
-    images, labels = train.load_mnist(small_mnist, train=False)
-    loss, accuracy = train.evaluate(LeNet.from_pretrained(folder), images, labels)
+    images, labels = load_mnist(small_mnist, train=False)
+    loss, accuracy = evaluate(LeNet.from_pretrained(folder), images, labels)
     assert accuracy == metrics["test_accuracy"]
     assert loss == pytest.approx(metrics["test_loss"], rel=1e-4)
     assert f"test accuracy {accuracy:.4f} ({metrics['test_errors']} errors)" in process.stdout
@@ -211,10 +271,10 @@ def test_a_wrong_argument_ends_at_once_with_a_sentence(small_mnist, tmp_path, ar
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
 def test_without_cuda_the_cpu_is_used_and_named(run, capsys):
-    assert train.choose_device(None) == torch.device("cpu")
+    assert choose_device(None) == torch.device("cpu")
     assert "CPU" in capsys.readouterr().out
     with pytest.raises(ValueError, match="--device cpu"):
-        train.choose_device("cuda")
+        choose_device("cuda")
 
 
 def weights_in(folder):
@@ -240,7 +300,7 @@ def started(data, folder, *arguments, **how):
 def test_killed_three_times_it_ends_with_the_same_bits(small_mnist, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(small_mnist, data)
-    images, labels = train.load_mnist(small_mnist, train=True)
+    images, labels = load_mnist(small_mnist, train=True)
     for kind, part in (("images-idx3", images[:300, 0]), ("labels-idx1", labels[:300])):
         write_idx(data / "MNIST" / "raw" / f"train-{kind}-ubyte", part.numpy())
     arguments, recipe = ["--epochs", "40"], "demo"  # far more than three lives see
@@ -255,7 +315,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(small_mnist, tmp_path):
     assert not (tmp_path / "killed" / "model.safetensors").exists()
     run_train(data, tmp_path / "killed", *arguments, "--resume", recipe=recipe)
     assert same(weights_in(tmp_path / "undisturbed"), weights_in(tmp_path / "killed"))
-    assert not (tmp_path / "killed" / train.CHECKPOINT).exists()
+    assert not (tmp_path / "killed" / CHECKPOINT).exists()
 
 
 def test_interrupted_it_keeps_the_best_so_far_and_goes_on_when_asked(small_mnist, tmp_path):
@@ -270,7 +330,7 @@ def test_interrupted_it_keeps_the_best_so_far_and_goes_on_when_asked(small_mnist
     epochs = sum(line.startswith("epoch") for line in seen)
     assert len(metrics["history"]) == epochs < 20
     model = LeNet.from_pretrained(tmp_path)
-    _, accuracy = train.evaluate(model, *train.load_mnist(small_mnist, train=False))
+    _, accuracy = evaluate(model, *load_mnist(small_mnist, train=False))
     assert accuracy == pytest.approx(metrics["test_accuracy"])
 
     other = run_train(small_mnist, tmp_path, "--epochs", "20", "--resume", check=False)
@@ -282,13 +342,13 @@ def test_interrupted_it_keeps_the_best_so_far_and_goes_on_when_asked(small_mnist
 
 def test_the_best_epoch_is_kept_not_the_last(small_mnist):
     """With a rate that makes the accuracy jump about, the two are not the same."""
-    images, labels = train.load_mnist(small_mnist, train=True)
-    settings = {"recipe": "paper", "epochs": 15, "batch_size": 64, "lr": 0.05}
-    model, history = train.train(images, labels, **settings, report=lambda line: None)
+    images, labels = load_mnist(small_mnist, train=True)
+    recipe = replace(PAPER, epochs=15, lr=0.05)
+    model, history = train.train(images, labels, recipe, report=lambda line: None)
     accuracies = [epoch["validation_accuracy"] for epoch in history]
     assert max(accuracies) > accuracies[-1]
-    _, held_back = train.split(1500, 0.2, torch.Generator().manual_seed(0))
-    _, accuracy = train.evaluate(model, images[held_back], labels[held_back])
+    _, held_back = split(1500, 0.2, torch.Generator().manual_seed(0))
+    _, accuracy = evaluate(model, images[held_back], labels[held_back])
     assert accuracy == max(accuracies)
 
 
@@ -299,24 +359,40 @@ def test_each_epoch_has_an_order_and_noise_of_its_own(device):
     generator = torch.Generator(device)
     drawn = set()
     for which in seeds:
-        generator.manual_seed(train.epoch_seed(*which))
+        generator.manual_seed(epoch_seed(*which))
         drawn.add(torch.randint(2**31, (1,), generator=generator, device=device).item())
     assert len(drawn) == len(seeds)
 
 
-def test_two_epochs_learn_in_different_orders(small_mnist, monkeypatch):
-    orders, usual = [], train.plain_batches
+def test_two_epochs_learn_in_different_orders(small_mnist):
+    """Plain PyTorch repeats the second epoch's loss from its own order, not from the first's."""
+    images, labels = (part[:200] for part in load_mnist(small_mnist, train=True))
+    recipe = replace(PAPER, epochs=2)
+    _, history = train.train(images, labels, recipe, report=lambda line: None)
+    learn, _ = split(200, 0.2, torch.Generator().manual_seed(0))
 
-    def note(*arguments):
-        batches = usual(*arguments)
-        orders.append(torch.cat(batches))
-        return batches
+    def loss_after(orders):
+        """Return the mean training loss of the last epoch."""
+        torch.manual_seed(0)
+        model = LeNet()
+        optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
+        for order in orders:
+            loss_sum = 0
+            for batch in learn[order].split(recipe.batch_size):
+                loss = cross_entropy(model(images[batch] / 255), labels[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                loss_sum += loss.item() * len(batch)
+        return loss_sum / len(learn)
 
-    monkeypatch.setattr(train, "plain_batches", note)
-    images, labels = train.load_mnist(small_mnist, train=True)
-    settings = {"recipe": "paper", "epochs": 2, "batch_size": 64, "lr": 0.001}
-    train.train(images, labels, **settings, report=lambda line: None)
-    assert not torch.equal(orders[-1], orders[-2])
+    def order_of(epoch):
+        generator = torch.Generator().manual_seed(epoch_seed(0, epoch, 0))
+        return torch.randperm(len(learn), generator=generator)
+
+    expected = loss_after([order_of(1), order_of(2)])
+    assert history[1]["train_loss"] == pytest.approx(expected, rel=1e-5)
+    assert loss_after([order_of(1), order_of(1)]) != pytest.approx(expected, rel=1e-4)
 
 
 def in_process(data, folder, *arguments):
@@ -349,16 +425,20 @@ def test_a_full_disk_is_found_before_the_training(small_mnist, tmp_path):
 def test_a_long_run_is_compiled_and_a_missing_compiler_is_no_hindrance(small_mnist, capsys):
     """The compiled loss is the plain one; where nothing can compile, so is what is used."""
     torch.manual_seed(0)
-    images, labels = train.load_mnist(small_mnist, train=True)
+    images, labels = load_mnist(small_mnist, train=True)
+    training_set = TrainingSet(images, labels, counts=(len(images), 0, 0))
     model, batch = LeNet(), torch.arange(64)
-    expected, right = train.make_score(model, images, labels)(batch)
-    loss, same_right = train.make_score(model, images, labels, compiles=True)(batch)
+    expected, right = make_loss_fn(PAPER, model, training_set)(batch)
+    loss, same_right = make_loss_fn(PAPER, model, training_set, use_compile=True)(batch)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5) and right == same_right
 
     code = (
-        "import torch, train; images = torch.zeros(9, 1, 28, 28, dtype=torch.uint8);"
-        "score = train.make_score(train.LeNet(), images, torch.arange(9), compiles=True);"
-        "[print('loss', score(torch.arange(8))[0].item()) for _ in range(2)]"
+        "import torch; from lenet import LeNet; from training.data import TrainingSet;"
+        "from training.recipes import PAPER; from training.steps import make_loss_fn;"
+        "images = torch.zeros(9, 1, 28, 28, dtype=torch.uint8);"
+        "training_set = TrainingSet(images, torch.arange(9), counts=(9, 0, 0));"
+        "loss_fn = make_loss_fn(PAPER, LeNet(), training_set, use_compile=True);"
+        "[print('loss', loss_fn(torch.arange(8))[0].item()) for _ in range(2)]"
     )
     environment = os.environ | {"CXX": "/nowhere/c++", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
     process = subprocess.run(

@@ -1,0 +1,182 @@
+"""The model card and the curves of a run."""
+
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from training.recipes import RECIPES, REPORT_METRICS
+
+TEXT = """---
+{data}
+---
+
+# LeNet on MNIST
+
+Recognises the handwritten digit in a 28×28 image: the LeNet of the report "Handwritten digit
+recognition using CNN", two 5×5 convolutions, average pooling, three linear layers, 61,706
+parameters, trained on MNIST's 60,000 training images, some of them held out for validation.
+
+**{test_accuracy:.2%} of MNIST's 10,000 test images are recognised**,
+{test_errors} are not. The expected calibration error, with the temperature in `config.json`, is
+{test_calibration_error:.2%}.
+{report}
+![Loss and accuracy over the epochs](curves.png)
+
+## Use
+
+With `lenet.py` and `reading/preprocess.py` of the demo that uses these weights:
+
+```python
+import torch
+from PIL import Image
+from lenet import LeNet
+from reading.preprocess import to_mnist
+
+model = LeNet.from_pretrained("{repo_id}")
+digit = torch.from_numpy(to_mnist(Image.open("digit.png")))  # any picture of one digit
+probabilities = model.probabilities(model(digit[None, None]))[0]
+print({{digit: f"{{p:.1%}}" for digit, p in enumerate(probabilities)}})
+```
+
+## Training
+
+```
+{command}
+```
+
+took {seconds:.0f} s on {device} with PyTorch
+{versions[torch]}. The same command on the same machine gives the same bits;
+`metrics.json` has every epoch.
+
+## Errors
+
+Its most frequent errors on MNIST's test set: {worst}. Rows are digits, columns are answers:
+
+| | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{confusion}
+
+## Intended use and limits
+
+For demonstrations, teaching and comparison, not for critical use. One digit at a time,
+normalised as MNIST is: 20 pixels in its longer side, centre of mass at the centre.
+{limits}
+
+## References
+
+- "Handwritten digit recognition using CNN", the report whose network and experiment this is.
+- Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: "Gradient-based learning applied to document
+  recognition", Proceedings of the IEEE 86 (11), 1998: the original LeNet, and MNIST.
+"""
+
+
+def model_card(metrics: dict, repo_id: str) -> ModelCard:
+    """Return a run's model card for the Hugging Face Hub.
+
+    Parameters
+    ----------
+    metrics : dict
+        As a run's metrics.json has them (`training.run.save_run`).
+    repo_id : str
+        Where the card loads the weights from: "owner/name", or a folder.
+
+    Returns
+    -------
+    card : huggingface_hub.ModelCard
+    """
+    recipe = RECIPES[metrics["recipe"]]
+    text = TEXT.format_map(
+        metrics
+        | {
+            "data": _card_data(metrics).to_yaml(),
+            "repo_id": repo_id,
+            "report": _beside_the_report(metrics["history"]) if recipe.reproduces_report else "",
+            "worst": _worst_errors(metrics["confusion"]),
+            "confusion": _confusion_table(metrics["confusion"]),
+            "limits": recipe.limits,
+        }
+    )
+    return ModelCard(text)
+
+
+def draw_curves(history: list[dict], path: Path) -> None:
+    """Draw loss and accuracy over the epochs, as in the report's Figure 4.
+
+    Parameters
+    ----------
+    history : list of dict
+        The metrics of each epoch.
+    path : Path
+        Of the PNG file to write.
+    """
+    import matplotlib  # takes a second, and is needed once, at the end of a run
+
+    matplotlib.use("Agg")  # no screen needed
+    from matplotlib import pyplot as plt
+
+    figure, panes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    epochs = range(1, len(history) + 1)
+    for pane, quantity in zip(panes, ("loss", "accuracy"), strict=True):
+        for part, style in (("train", "C0.-"), ("validation", "C1.--")):
+            pane.plot(epochs, [h[f"{part}_{quantity}"] for h in history], style, label=part)
+        pane.set(xlabel="epoch", ylabel=quantity)
+        pane.xaxis.get_major_locator().set_params(integer=True)
+        pane.grid(alpha=0.3)
+        pane.legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _card_data(metrics: dict) -> ModelCardData:
+    """Return the card's metadata: what the Hub's search and its leaderboards read."""
+
+    def result(metric: str, name: str, value: float) -> EvalResult:
+        return EvalResult(
+            task_type="image-classification",
+            dataset_type="ylecun/mnist",
+            dataset_name="MNIST",
+            dataset_split="test",
+            metric_type=metric,
+            metric_name=name,
+            metric_value=value,
+        )
+
+    return ModelCardData(
+        license="mit",
+        library_name="pytorch",
+        pipeline_tag="image-classification",
+        tags=["lenet", "mnist", "model_hub_mixin", "pytorch_model_hub_mixin"],
+        datasets=["ylecun/mnist"],
+        metrics=["accuracy"],
+        model_name="LeNet on MNIST",
+        eval_results=[
+            result("accuracy", "Accuracy", metrics["test_accuracy"]),
+            result("ece", "Calibration error (15 bins)", metrics["test_calibration_error"]),
+        ],
+    )
+
+
+def _beside_the_report(history: list[dict]) -> str:
+    """Return a table of the last epoch's metrics and the report's."""
+    last = history[-1]
+    rows = "\n".join(
+        f"| {name.replace('_', ' ')} | {last[name]:.4f} | {value:.4f} |"
+        for name, value in REPORT_METRICS.items()
+    )
+    return (
+        f"\n| after epoch {len(history)} | this run | the report |\n| --- | --- | --- |\n{rows}\n"
+    )
+
+
+def _confusion_table(confusion: list[list[int]]) -> str:
+    """Return the rows of the confusion matrix in Markdown; zeros are left blank."""
+    return "\n".join(
+        f"| **{digit}** | {' | '.join(str(n) if n else '' for n in row)} |"
+        for digit, row in enumerate(confusion)
+    )
+
+
+def _worst_errors(confusion: list[list[int]]) -> str:
+    """Return the three most frequent confusions in words."""
+    errors = [(confusion[a][b], a, b) for a in range(10) for b in range(10) if a != b]
+    return ", ".join(f"{a} as {b} ({n} times)" for n, a, b in sorted(errors)[:-4:-1])

@@ -1,0 +1,164 @@
+"""Accuracy, loss and calibration of a network."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lenet import LeNet
+from training.data import scale
+
+# Of each epoch: cross entropy in nats per image, accuracy in [0, 1].
+METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+@torch.no_grad()
+def logits_of(model: LeNet, images: Tensor) -> Tensor:
+    """Return a network's logits of stored images, computed in eval mode.
+
+    Parameters
+    ----------
+    model : LeNet
+        Its mode, training or eval, is left as it was.
+    images : uint8 tensor of shape (N, 1, 28, 28), on the model's device
+        0 = paper, 255 = ink.
+
+    Returns
+    -------
+    logits : float32 tensor of shape (N, 10)
+    """
+    was_training = model.training
+    model.eval()
+    logits = torch.cat([model(scale(batch)) for batch in images.split(2000)])
+    model.train(was_training)
+    return logits
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the mean cross entropy (nats per image) and the accuracy in [0, 1].
+
+    Parameters
+    ----------
+    logits : float32 tensor of shape (N, 10)
+    labels : int64 tensor of shape (N,)
+    """
+    correct = (logits.argmax(1) == labels).sum().item()
+    return F.cross_entropy(logits, labels).item(), correct / len(labels)
+
+
+def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return `loss_and_accuracy` of a network, given images and labels as `load_mnist` does."""
+    return loss_and_accuracy(logits_of(model, images), labels)
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Return the temperature by which logits are divided for the lowest cross entropy.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
+
+    Parameters
+    ----------
+    logits : float32 tensor of shape (N, 10)
+    labels : int64 tensor of shape (N,)
+
+    Returns
+    -------
+    temperature : float
+        In [0.3, 3], a multiple of 0.01.
+    """
+    temperatures = torch.linspace(0.3, 3, 271).tolist()
+    losses = [F.cross_entropy(logits / t, labels).item() for t in temperatures]
+    return round(temperatures[losses.index(min(losses))], 2)
+
+
+def calibrated(weights: dict, second_sigmoid: bool, images: Tensor, labels: Tensor) -> LeNet:
+    """Return the network of these weights, with the temperature that fits these images.
+
+    Parameters
+    ----------
+    weights : dict
+        LeNet's state dict.
+    second_sigmoid : bool
+        As `LeNet` takes it.
+    images : uint8 tensor of shape (N, 1, 28, 28)
+        That the network was not trained on.
+    labels : int64 tensor of shape (N,)
+
+    Returns
+    -------
+    model : LeNet, in eval mode, on the device of `images`
+    """
+
+    def network(temperature: float = 1.0) -> LeNet:
+        model = LeNet(second_sigmoid, temperature).to(images.device).eval()
+        model.load_state_dict(weights)
+        return model
+
+    return network(fit_temperature(logits_of(network(), images), labels))
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Return the expected calibration error: how far confidence and accuracy lie apart.
+
+    Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning": first
+    guesses are put into bins of equal width by their probability; in each bin the mean
+    probability is compared with the accuracy, and the differences are averaged over the guesses.
+
+    Parameters
+    ----------
+    probabilities : float tensor of shape (N, classes)
+        In [0, 1].
+    labels : int64 tensor of shape (N,)
+    bins : int
+
+    Returns
+    -------
+    error : float
+        In [0, 1].
+    """
+    confidence, guess = probabilities.max(1)
+    surplus = confidence - (guess == labels).float()
+    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    sums = torch.zeros(bins, device=surplus.device).scatter_add_(0, bin_of, surplus)
+    return sums.abs().sum().item() / len(labels)
+
+
+def confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
+    """Return counts of first guesses: a row per true digit, a column per guess.
+
+    Parameters
+    ----------
+    logits : float32 tensor of shape (N, 10)
+    labels : int64 tensor of shape (N,)
+
+    Returns
+    -------
+    counts : list of 10 lists of 10 ints
+    """
+    pairs = labels * 10 + logits.argmax(1)
+    return pairs.cpu().bincount(minlength=100).view(10, 10).tolist()
+
+
+def measure(model: LeNet, images: Tensor, labels: Tensor) -> dict:
+    """Return a trained network's figures on the test set.
+
+    Parameters
+    ----------
+    model : LeNet
+    images : uint8 tensor of shape (N, 1, 28, 28), on the model's device
+    labels : int64 tensor of shape (N,), on the model's device
+
+    Returns
+    -------
+    metrics : dict
+        "test_loss" (nats per image), "test_accuracy" and "test_calibration_error" in [0, 1],
+        "test_errors" (images), "confusion" (as `confusion_matrix`).
+    """
+    logits = logits_of(model, images)
+    loss, accuracy = loss_and_accuracy(logits, labels)
+    return {
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+        "test_errors": round((1 - accuracy) * len(labels)),
+        "test_calibration_error": calibration_error(model.probabilities(logits), labels),
+        "confusion": confusion_matrix(logits, labels),
+    }

@@ -1,0 +1,225 @@
+"""A run's folder: its checkpoint, its five files, and the facts that its metrics record."""
+
+import json
+import os
+import platform
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import torch
+from tqdm import tqdm
+
+from lenet import LeNet
+from training.card import draw_curves, model_card
+from training.recipes import RECIPES, Recipe
+from training.state import TrainState
+
+RUN_FILES = ("model.safetensors", "config.json", "metrics.json", "curves.png", "README.md")
+CHECKPOINT = "checkpoint.pt"
+SPACE_NEEDED = 8_000_000  # bytes: two checkpoints, curves and weights
+
+
+def settings_of(recipe: Recipe, seed: int) -> dict:
+    """Return what tells two runs apart: the recipe's name, epochs, batch size and lr, the seed."""
+    names = ("epochs", "batch_size", "lr")
+    return {"recipe": recipe.name, **{name: getattr(recipe, name) for name in names}, "seed": seed}
+
+
+def command_of(settings: dict) -> str:
+    """Return the command line that repeats the run with these `settings_of`."""
+    recipe = RECIPES[settings["recipe"]]
+    command = f"python train.py --recipe {recipe.name} --seed {settings['seed']}"
+    for name in ("epochs", "batch_size", "lr"):
+        if settings[name] != getattr(recipe, name):
+            command += f" --{name.replace('_', '-')} {settings[name]}"
+    return command
+
+
+def check_space(folder: Path) -> None:
+    """Make a run's folder, and raise unless its results can be written there.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    OSError
+        If `SPACE_NEEDED` bytes cannot be written; the message says what to do.
+    """
+    trial = folder / "space.unfinished"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.write_bytes(bytes(SPACE_NEEDED))
+    except OSError as error:
+        raise OSError(
+            f"cannot write {SPACE_NEEDED / 1e6:.0f} MB to {folder} ({error.strerror}). "
+            "Make room, or name another folder with --output-dir."
+        ) from error
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: Path, state: TrainState) -> None:
+    """Write a run's state atomically: a crash leaves the old file or the new one, whole.
+
+    Parameters
+    ----------
+    path : Path
+    state : TrainState
+    """
+    unfinished = path.with_suffix(".unfinished")
+    settings = settings_of(state.recipe, state.seed)  # for check_resume
+    torch.save({"settings": settings, "state": state.state_dict()}, unfinished)
+    os.replace(unfinished, path)
+
+
+def load_checkpoint(path: Path, state: TrainState) -> None:
+    """Load a run's state, as `save_checkpoint` wrote it, into `state`."""
+    device = next(state.model.parameters()).device
+    saved = torch.load(path, map_location=device, weights_only=True)
+    state.load_state_dict(saved["state"])
+
+
+def check_resume(path: Path, settings: dict) -> None:
+    """Raise unless a checkpoint is there, and is of a run with the same settings.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint's.
+    settings : dict
+        As `settings_of` returns them.
+
+    Raises
+    ------
+    ValueError
+        The message says what to do.
+    """
+    if not path.exists():
+        raise ValueError(f"no interrupted run in {path.parent}: leave --resume out")
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    if saved["settings"] != settings:
+        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in saved["settings"].items())
+        raise ValueError(f"the run in {path.parent} was started with {flags}")
+    if "state" not in saved:
+        raise ValueError(f"{path} is another version's: leave --resume out to start anew")
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Return the device to train on.
+
+    Parameters
+    ----------
+    name : str or None
+        As PyTorch names it; None for CUDA where there is a GPU, else the CPU.
+
+    Returns
+    -------
+    device : torch.device
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        print("No CUDA GPU found: training on the CPU.")
+        return torch.device("cpu")
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {name}: {reason}. Try --device cpu.") from error
+
+
+@contextmanager
+def interruptible() -> Iterator[Event]:
+    """Yield an Event that the first Ctrl-C sets; a second one ends the program as usual."""
+    stop = Event()
+
+    def interrupt(*_):
+        stop.set()
+        signal.signal(signal.SIGINT, usual)
+        tqdm.write("Stopping after this epoch. (Ctrl-C again: at once.)")
+
+    usual = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def device_name(device: torch.device) -> str:
+    """Return the GPU's name, or the CPU's number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{device.type} with {threads} thread{'s' if threads > 1 else ''}"
+
+
+def git_commit() -> str | None:
+    """Return the commit of this code, with "-dirty" if it has changed since; None if unknown."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        run = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:
+        return None
+    return run.stdout.strip() or None
+
+
+def provenance(settings: dict, history: list[dict], device: torch.device) -> dict:
+    """Return where a run's weights come from.
+
+    Parameters
+    ----------
+    settings : dict
+        As `settings_of` returns them.
+    history : list of dict
+        The metrics of each epoch.
+    device : torch.device
+
+    Returns
+    -------
+    facts : dict
+        "seconds" of training, "device", "versions", "git_commit", "command" and "history".
+    """
+    return {
+        "seconds": sum(epoch["seconds"] for epoch in history),
+        "device": device_name(device),
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        "git_commit": git_commit(),
+        "command": command_of(settings),
+        "history": history,
+    }
+
+
+def check_finished(folder: Path) -> None:
+    """Raise ValueError unless a folder holds a finished run, `RUN_FILES`."""
+    missing = [name for name in RUN_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"{folder} holds no finished run: {', '.join(missing)} missing")
+
+
+def save_run(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
+    """Write a run's five files, `RUN_FILES`.
+
+    Parameters
+    ----------
+    folder : Path
+    model : LeNet
+    metrics : dict
+        `settings_of`, `training.metrics.measure` and `provenance` of the run.
+    repo_id : str
+        Where the model card loads the weights from: "owner/name", or a folder.
+    """
+    model.save_pretrained(folder)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    draw_curves(metrics["history"], folder / "curves.png")
+    (folder / "README.md").write_text(str(model_card(metrics, repo_id)))
