@@ -10,33 +10,31 @@ import sys
 import time
 
 import httpx2 as httpx
-from latency import serve
 from load import ask, questions
+from serving import serve
 
 IMPORTS = [sys.executable, "-c", "import torch, gradio"]
 
 
 def imports() -> float:
+    """Return the time that the imports alone take (s)."""
     started = time.perf_counter()
     subprocess.run(IMPORTS, check=True)
     return time.perf_counter() - started
 
 
 def first_answer() -> float:
+    """Return the time from the page's start to its first answer (s)."""
     started = time.perf_counter()
-    server, url = serve([sys.executable, "app.py"])
+    with serve() as server:
 
-    async def answer() -> None:
-        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            drawing, _ = await questions(http)
-            await ask(http, *drawing)
+        async def answer() -> None:
+            async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+                drawing, _ = await questions(http)
+                await ask(http, *drawing)
 
-    try:
         asyncio.run(answer())
         return time.perf_counter() - started
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from load import memory
 from PIL import Image
+from serving import memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -32,6 +32,7 @@ DTYPES = (np.uint8, np.float32, np.float64, bool, np.int32, np.uint16)
 
 
 def seeds() -> list[bytes]:
+    """Return small files of every format and mode that Pillow writes."""
     files = []
     for side in (20, 48):
         image = Image.effect_noise((side, side), 60).point(lambda gray: 255 * (gray > 140))
@@ -86,7 +87,7 @@ def made_up(random) -> np.ndarray:
 
 
 def held() -> float:
-    """Give what the process holds (MB), without what the C library only keeps for later (glibc)."""
+    """Return the process's memory (MB), without what the C library (glibc) only keeps for later."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     return memory(os.getpid())

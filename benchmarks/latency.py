@@ -8,20 +8,15 @@ the page has changed: the network's picture, or the empty handler's count.
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
+from browser import draw_stroke, launch_browser
 from playwright.sync_api import sync_playwright
-
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from conftest import answers, draw_stroke, find_browser, free_port  # noqa: E402
+from serving import Server, serve
 
 # A handler that does nothing, as Gradio has handlers: the components open the picture for it.
 EMPTY = """
@@ -34,7 +29,7 @@ for event in app.demo.fns.values():
         event.fn, event.preprocess, event.postprocess = nothing, True, True
 async def unknown(*question):
     return ""
-app.reader.ask, app.reader.start = unknown, lambda: None
+app.pool.ask, app.pool.start = unknown, lambda: None
 app.serve()
 """
 CLOCK = """() => {
@@ -53,31 +48,18 @@ CLOCK = """() => {
 }"""
 
 
-def serve(command: list[str]) -> tuple[subprocess.Popen, str]:
-    port = free_port()
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
-    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/"
-    while not answers(url):
-        if server.poll() is not None:
-            sys.exit(f"{command} ended")
-    return server, url
-
-
 @contextmanager
-def serve_both():
-    """Serve the page and the same with empty handlers: their names, processes and addresses."""
-    servers = {}
-    try:
-        servers["the page"] = serve([sys.executable, "app.py"])
-        servers["an empty handler"] = serve([sys.executable, "-c", EMPTY])
-        yield servers
-    finally:
-        for server, _ in servers.values():
-            server.terminate()
+def serve_both() -> Iterator[dict[str, Server]]:
+    """Serve the page, and the same page with empty handlers; yield the servers by name."""
+    with ExitStack() as stack:
+        yield {
+            "the page": stack.enter_context(serve()),
+            "an empty handler": stack.enter_context(serve([sys.executable, "-c", EMPTY])),
+        }
 
 
 def open_page(browser, url: str, script: str = ""):
+    """Open the page, with its pad ready to draw on, and a clock in it."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.add_init_script(script)
     page.goto(url)
@@ -88,14 +70,14 @@ def open_page(browser, url: str, script: str = ""):
 
 
 def stroke(page, random) -> float:
-    """Draw one stroke somewhere; give the time to its answer (ms)."""
+    """Draw one stroke somewhere; return the time to its answer (ms)."""
     pad = page.locator("#pad").bounding_box()
     points = random.uniform(0.15, 0.85, (4, 2)) * pad["width"] + (pad["x"], pad["y"])
     return answer_to(page, points)
 
 
 def answer_to(page, points) -> float:
-    """Draw a stroke and wait for its answer; give the time from its end (ms)."""
+    """Draw a stroke and wait for its answer; return the time from its end (ms)."""
     draw_stroke(page, points)
     page.wait_for_function("window.latency !== null", timeout=60_000)
     return page.evaluate("window.latency")
@@ -108,8 +90,8 @@ def main() -> None:
     random = np.random.default_rng(0)
     with serve_both() as servers, sync_playwright() as playwright:
         times = {name: [] for name in servers}
-        browser = find_browser(playwright)
-        pages = {name: open_page(browser, url) for name, (_, url) in servers.items()}
+        browser = launch_browser(playwright)
+        pages = {name: open_page(browser, server.url) for name, server in servers.items()}
         for number in range(count + 3):
             for name, page in pages.items():
                 time = stroke(page, random)

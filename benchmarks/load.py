@@ -11,23 +11,20 @@ import argparse
 import asyncio
 import io
 import json
-import re
 import time
-from pathlib import Path
 
 import httpx2 as httpx  # costs these processors half of what httpx does
 import numpy as np
-from latency import ROOT, serve_both
+from latency import serve_both
 from PIL import Image
-
-from conftest import children  # isort: skip
+from serving import ROOT, memory
 
 EXAMPLES = ROOT / "examples" / "digits"
 FILE = {"meta": {"_type": "gradio.FileData"}}
 
 
 def sketch() -> bytes:
-    """A layer as the pad sends it: transparent, with black ink."""
+    """Return a layer as the pad sends it: transparent, with black ink, PNG."""
     ink = Image.open(EXAMPLES / "7-crossed.png").convert("L").resize((400, 400))
     layer = Image.new("RGBA", ink.size)
     layer.putalpha(ink.point(lambda gray: 255 - gray))
@@ -35,36 +32,32 @@ def sketch() -> bytes:
 
 
 def photograph() -> bytes:
+    """Return a photograph of two megapixels, JPEG."""
     return encode(Image.open(EXAMPLES / "5-photograph.jpg").resize((1600, 1200)), "JPEG")
 
 
 def encode(image: Image.Image, kind: str) -> bytes:
+    """Return a picture as a file of that format."""
     out = io.BytesIO()
     image.save(out, kind)
     return out.getvalue()
 
 
-def memory(process_id: int) -> float:
-    """Give what a process, and those that it has started, hold in memory (MB)."""
-    status = Path(f"/proc/{process_id}/status").read_text()
-    held = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
-    return held + sum(map(memory, children(process_id)))
-
-
 async def upload(http: httpx.AsyncClient, content: bytes) -> dict:
+    """Upload a file; return it as an endpoint's argument."""
     reply = await http.post("gradio_api/upload", files={"files": ("picture", content)})
     return {"path": reply.json()[0], **FILE}
 
 
 async def questions(http: httpx.AsyncClient) -> list[tuple[str, dict]]:
-    """Upload a drawing and a photograph; give each one's endpoint and argument."""
+    """Upload a drawing and a photograph; return each one's endpoint and argument."""
     layer, picture = await upload(http, sketch()), await upload(http, photograph())
     drawing = {"background": None, "layers": [layer], "composite": None}
     return [("sketch", drawing), ("upload", picture)]
 
 
 async def ask(http: httpx.AsyncClient, name: str, argument) -> str:
-    """Give one answer, as it comes, or raise RuntimeError if it is none."""
+    """Return one answer, as it comes, or raise RuntimeError if it is none."""
     reply = await http.post(f"gradio_api/call/{name}", json={"data": [argument]})
     event = reply.json()["event_id"]
     async with http.stream("GET", f"gradio_api/call/{name}/{event}") as stream:
@@ -75,7 +68,7 @@ async def ask(http: httpx.AsyncClient, name: str, argument) -> str:
 
 
 async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int, float]:
-    """Have so many answers by so many clients; give their times, the errors, and the whole (s)."""
+    """Ask so many times by so many clients; return the times (s), the errors, and the whole (s)."""
     # Each with connections of its own, that it ends before the server does, at 5 s.
     limits = httpx.Limits(keepalive_expiry=2)
     how = {"base_url": url, "timeout": 120, "limits": limits, "verify": False}
@@ -108,16 +101,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="for each row (%(default)s)")
     arguments = parser.parse_args()
     with serve_both() as servers:
-        before = {name: memory(server.pid) for name, (server, _) in servers.items()}
-        for _, url in servers.values():
-            asyncio.run(visit(url, 4, 40))  # the first are slower everywhere
+        before = {name: memory(server.process.pid) for name, server in servers.items()}
+        for server in servers.values():
+            asyncio.run(visit(server.url, 4, 40))  # the first are slower everywhere
         print("| clients | | answers/s | p50 ms | p95 ms | p99 ms | errors | memory MB |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for clients in arguments.clients:
             figures = {name: [] for name in servers}
             for _ in range(arguments.rounds):
-                for name, (_, url) in servers.items():
-                    times, errors, seconds = asyncio.run(visit(url, clients, arguments.answers))
+                for name, server in servers.items():
+                    times, errors, seconds = asyncio.run(
+                        visit(server.url, clients, arguments.answers)
+                    )
                     percentiles = np.percentile(times, (50, 95, 99)) * 1000
                     figures[name].append((len(times) / seconds, *percentiles, errors))
             medians = {name: np.median(rounds, axis=0) for name, rounds in figures.items()}
@@ -125,7 +120,7 @@ def main() -> None:
                 errors = sum(errors for *_, errors in figures[name])
                 print(
                     f"| {clients} | {name} | {rate:.0f} | {p50:.0f} | {p95:.0f} | {p99:.0f} "
-                    f"| {errors} | {before[name]:.0f} to {memory(servers[name][0].pid):.0f} |"
+                    f"| {errors} | {before[name]:.0f} to {memory(servers[name].process.pid):.0f} |"
                 )
             ours, empty = medians.values()
             rate, p99 = ours[0] / empty[0], ours[3] / empty[3]

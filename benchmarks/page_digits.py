@@ -7,35 +7,26 @@ browser's mouse, a dozen points a stroke, and has the same points drawn and read
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
-from latency import ROOT, answer_to, open_page, serve
+from browser import TEN_FRAMES_A_SECOND, launch_browser, to_page
+from latency import answer_to, open_page
 from playwright.sync_api import sync_playwright
-from real_digits import CANVAS, SEED, draw_at_best_brush, place
+from serving import ROOT, serve
 
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
-from conftest import TEN_FRAMES_A_SECOND, find_browser  # noqa: E402
+from handwriting import CANVAS, draw_at_best_brush, for_the_mouse, load_digits, place
 
-from app import recognize  # noqa: E402
-
-MOVES = 12  # of the mouse a stroke at most: without a GPU each costs the browser 0.1 s
-
-
-def sparse(stroke: list) -> np.ndarray:
-    """Give the points of a stroke that the mouse goes to."""
-    points = np.array(stroke, np.float32)
-    return points[np.linspace(0, len(points) - 1, min(len(points), MOVES)).round().astype(int)]
+from app import recognize
 
 
 def read_on_page(page, strokes) -> str:
-    """Draw a digit on the page's pad; give the first guess."""
-    pad = page.locator("#pad").bounding_box()
-    for stroke in place(strokes, side=200 / CANVAS, center=np.array([0.5, 0.5])):
-        answer_to(page, stroke * pad["width"] + (pad["x"], pad["y"]))
+    """Draw a digit on the page's pad; return the first guess."""
+    for stroke in to_page(page, place(strokes, side=200 / CANVAS, center=np.array([0.5, 0.5]))):
+        answer_to(page, stroke)
     guess = page.get_by_test_id("label-output-value").or_(page.locator("#words")).first.inner_text()
     page.get_by_role("button", name="Clear", exact=True).click()
     page.locator("#why img").first.wait_for(state="detached")
@@ -48,25 +39,19 @@ def main() -> None:
     parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
     parser.add_argument("--most", type=int, default=200, help="digits (%(default)s)")
     arguments = parser.parse_args()
-    written = json.loads((arguments.digits / "pendigits-strokes.json").read_text())
-    order = np.random.default_rng(SEED).permutation(len(written))[: arguments.most]
+    digits, labels = load_digits(arguments.digits, arguments.most)
     on_page, in_python = [], []
-    server, url = serve([sys.executable, "app.py"])
-    try:
-        with sync_playwright() as playwright:
-            browser = find_browser(playwright)
-            page = open_page(browser, url, TEN_FRAMES_A_SECOND)
-            for number, i in enumerate(order, 1):
-                strokes = [sparse(stroke) for stroke in written[i]["strokes"]]
-                label = str(written[i]["label"])
-                on_page.append(read_on_page(page, strokes) == label)
-                probabilities = recognize(draw_at_best_brush(strokes, None))
-                in_python.append(max(probabilities, key=probabilities.get) == label)
-                if number % 10 == 0:
-                    print(f"{number} of {len(order)}", file=sys.stderr)
-            browser.close()
-    finally:
-        server.terminate()
+    with serve() as server, sync_playwright() as playwright:
+        browser = launch_browser(playwright)
+        page = open_page(browser, server.url, TEN_FRAMES_A_SECOND)
+        for number, (digit, label) in enumerate(zip(digits, map(str, labels), strict=True), 1):
+            strokes = for_the_mouse(digit)
+            on_page.append(read_on_page(page, strokes) == label)
+            probabilities = recognize(draw_at_best_brush(strokes))
+            in_python.append(max(probabilities, key=probabilities.get) == label)
+            if number % 10 == 0:
+                print(f"{number} of {len(digits)}", file=sys.stderr)
+        browser.close()
     print(f"on the page {np.mean(on_page):.2%}, in Python {np.mean(in_python):.2%}")
 
 

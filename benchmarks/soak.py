@@ -9,18 +9,18 @@ last tenth is more than 5 % above that after the first.
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 from pathlib import Path
 
 import httpx2 as httpx
-from latency import serve
-from load import ask, memory, questions
+from load import ask, questions
+from serving import Server, memory, serve
 
 
-async def live(url: str, server, folder: Path, answers: int, clients: int) -> bool:
-    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+async def live(server: Server, folder: Path, answers: int, clients: int) -> bool:
+    """Ask so many times; return whether answers, files and memory stayed as they were."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
         both = await questions(http)
         first = [await ask(http, *question) for question in both]
         files = len(list(folder.rglob("*")))
@@ -33,7 +33,7 @@ async def live(url: str, server, folder: Path, answers: int, clients: int) -> bo
                 number = done
                 different += await ask(http, *both[number % 2]) != first[number % 2]
                 if number % (answers // 10) == 0:
-                    held.append(memory(server.pid))
+                    held.append(memory(server.process.pid))
                     print(f"{number:6} answers, {held[-1]:.0f} MB", flush=True)
 
         await asyncio.gather(*(client() for _ in range(clients)))
@@ -48,15 +48,8 @@ def main() -> int:
     parser.add_argument("--answers", type=int, default=20_000)
     parser.add_argument("--clients", type=int, default=8)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        server, url = serve([sys.executable, "app.py"])
-        try:
-            good = asyncio.run(
-                live(url, server, Path(folder), arguments.answers, arguments.clients)
-            )
-        finally:
-            server.terminate()
+    with tempfile.TemporaryDirectory() as folder, serve(GRADIO_TEMP_DIR=folder) as server:
+        good = asyncio.run(live(server, Path(folder), arguments.answers, arguments.clients))
     return 0 if good else 1
 
 

@@ -7,12 +7,17 @@
       if (element.getAttribute(name) !== value) element.setAttribute(name, value);
     });
 
+  // The pad's own tools, by what stays the same in every language.
+  const BRUSH = "#pad button[aria-label='Brush']";
+  const UNDO = "#pad button:has(svg[aria-label='undo'])";
+  const CLEAR = "#pad button[aria-label='Clear canvas']";
+
   // Whenever the page has changed:
-  const tend = () => {
+  const update = () => {
     // The pad starts, after the load and after every clear, with no tool chosen: strokes are lost
     // until somebody finds the brush. Its notice that says so (.empty) is the sign to choose the
-    // brush, the first of its tools, for the visitor.
-    if (one("#pad .empty")) one("#pad .toolbar-wrap button")?.click();
+    // brush for the visitor.
+    if (one("#pad .empty")) one(BRUSH)?.click();
     // A screen reader is to say the answer, and to have names for the pad and the examples.
     all("#words [data-testid=markdown-wrapper]", (e) => set(e, { "aria-live": "polite" }));
     all("#pad .image-container", (e) => set(e, { role: "group", "aria-label": "Pad to draw on" }));
@@ -22,42 +27,42 @@
       if (file) set(e, { "aria-label": `Example: ${file}` });
     });
   };
-  new MutationObserver(tend).observe(document.body, { childList: true, subtree: true });
-  tend();
+  new MutationObserver(update).observe(document.body, { childList: true, subtree: true });
+  update();
 
-  // The pad's drawing is taken, by a press on a hidden button, when a stroke has ended. Listening
-  // to the pad itself would have Gradio fetch and send the drawing seven times for an answer, and
-  // let an older drawing arrive after a newer one. Here there is one on its way at a time; if the
-  // pad has changed meanwhile, it is dropped and the next one taken.
+  // The drawing is sent, by a click on a hidden button, when a stroke has ended. A listener on the
+  // pad itself would have Gradio fetch and send the drawing seven times for an answer, and let an
+  // older drawing arrive after a newer one. Here there is one on its way at a time; if the pad has
+  // changed meanwhile, it is dropped and the next one sent.
   let sentAt = -Infinity;
   let outdated = false;
-  const take = () => {
-    outdated = performance.now() - sentAt < 10_000; // a sending that failed does not block for ever
+  const send = () => {
+    outdated = performance.now() - sentAt < 10_000; // one that failed does not block for ever
     if (outdated) return;
     sentAt = performance.now();
-    one("#take").click();
+    one("#send").click();
   };
-  const taken = (drawing) => {
+  const sent = (drawing) => {
     sentAt = -Infinity;
     if (!outdated) return drawing;
-    take();
+    send();
   };
   let onPad = false;
   addEventListener("pointerdown", (event) => (onPad = event.target.closest("#pad")), true);
-  addEventListener("pointerup", () => onPad && setTimeout(take), true);
+  addEventListener("pointerup", () => onPad && setTimeout(send), true);
 
-  // The pad's own tools are hidden, since they would lie on the paper; these press them. (Sending
+  // The pad's own tools are hidden, since they would lie on the paper; these click them. (Sending
   // the pad None empties it only the first time; its own bin does every time.)
-  const press = (selector) => {
-    one(`#pad .icon-button-wrapper ${selector}`).click();
-    take();
+  const click = (tool) => {
+    one(tool).click();
+    send();
   };
-  const undo = () => press(".separator ~ button");
-  const clear = () => press("button:last-of-type");
+  const undo = () => click(UNDO);
+  const clear = () => click(CLEAR);
   document.addEventListener("keydown", (event) => {
     if (event.key === "z" && (event.ctrlKey || event.metaKey) && !event.target.closest("input"))
       undo();
   });
 
-  window.lenet = { taken, undo, clear };
+  window.lenet = { sent, undo, clear };
 }

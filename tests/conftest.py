@@ -2,22 +2,18 @@
 
 import os
 import re
-import shutil
-import socket
 import struct
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import launch_browser
 from loopback_hub import WRITE_TOKEN, Hub
+from serving import ROOT, Server, serve
 
-ROOT = Path(__file__).parent.parent
 HUB = Hub()
 
 # The Hub's client reads these when it is imported, so they are set before anything imports it.
@@ -88,61 +84,28 @@ def mnist_test():
     return load_mnist(folder, train=False)
 
 
-@pytest.fixture(scope="session")
-def page_url(tmp_path_factory):
-    """The address of the page, served as a visitor finds it."""
-    with serve_page(tmp_path_factory.mktemp("page") / "log") as url:
-        yield url
-
-
-SERVERS: dict[str, int] = {}  # by their address, their processes
-
-
 @contextmanager
-def serve_page(log: Path, **environment: str):
-    """Serve the page by `python app.py`; give its address. At the end the log tells no failure."""
-    port = free_port()
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), **environment}
-    with log.open("w") as file:
-        server = subprocess.Popen(
-            [sys.executable, ROOT / "app.py"], env=environment, stdout=file, stderr=file
-        )
-    url = f"http://127.0.0.1:{port}/"
-    SERVERS[url] = server.pid
-    try:
-        deadline = time.monotonic() + 60
-        while not answers(url):
-            assert server.poll() is None, f"app.py ended:\n{log.read_text()}"
-            assert time.monotonic() < deadline, f"app.py does not serve:\n{log.read_text()}"
-            time.sleep(0.1)
-        yield url
-        assert server.poll() is None, "the page's server did not survive the tests"
+def serve_page(log: Path, **environment: str) -> Iterator[Server]:
+    """Serve the page by `python app.py`. At the end it still runs, and its log tells no failure."""
+    with serve(log=log, **environment) as server:
+        yield server
+        assert server.process.poll() is None, "the page's server did not survive the tests"
         # A visitor who closes the page in the middle of an upload is no fault of the server's.
         failures = re.findall(r"^Traceback.*\n(?:\s.*\n)*(\S.*)", log.read_text(), re.M)
         assert not [f for f in failures if "ClientDisconnect" not in f], log.read_text()
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
-def children(process_id: int) -> list[int]:
-    """Give the processes that a process has started."""
-    tasks = Path(f"/proc/{process_id}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """The page, served as a visitor finds it."""
+    with serve_page(tmp_path_factory.mktemp("page") / "log") as server:
+        yield server
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=5).close()
-    except OSError:
-        return False
-    return True
+@pytest.fixture(scope="session")
+def page_url(server) -> str:
+    """The address of the page, with a slash at its end."""
+    return server.url
 
 
 @pytest.fixture(scope="session")
@@ -151,31 +114,6 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = find_browser(playwright)
+        browser = launch_browser(playwright)
         yield browser
         browser.close()
-
-
-def draw_stroke(page, points) -> None:
-    """Draw with the mouse from point to point (pixels of the page)."""
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point)
-    page.mouse.up()
-
-
-# The pad paints itself all the time, which without a GPU leaves little for anything else.
-TEN_FRAMES_A_SECOND = """
-  const paint = requestAnimationFrame;
-  window.requestAnimationFrame = (change) => setTimeout(() => paint(change), 100);
-"""
-
-
-def find_browser(playwright):
-    names = ("chromium", "google-chrome")
-    executable = next(filter(None, map(shutil.which, names)), None)
-    arguments = ["--no-sandbox", "--disable-background-networking"]
-    arguments += ["--disable-component-update", "--disable-sync"]
-    arguments += ["--use-angle=swiftshader"]  # the pad needs WebGL; twice as fast without a GPU
-    return playwright.chromium.launch(executable_path=executable, args=arguments)

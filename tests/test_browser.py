@@ -1,6 +1,5 @@
 """A visitor at the page, in a real browser."""
 
-import json
 import os
 import re
 from contextlib import suppress
@@ -14,13 +13,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT, TEN_FRAMES_A_SECOND, draw_stroke, serve_page
-from page_digits import sparse
+from browser import TEN_FRAMES_A_SECOND, draw_stroke, to_page
+from conftest import serve_page
+from handwriting import for_the_mouse, load_digits, place
 from PIL import Image
 from playwright.sync_api import expect
-from real_digits import place
+from serving import ROOT
 
-from app import BRUSH, CANVAS
+from app import BRUSH_RADIUS, CANVAS
 
 # Pen paths in the unit square, x to the right, y down.
 DIGITS = {
@@ -36,13 +36,13 @@ DIGITS = {
 }  # fmt: skip
 
 
-PATIENCE = 20_000  # milliseconds for an answer: other tests use the machine, too
+TIMEOUT = 20_000  # milliseconds for an answer: other tests use the machine, too
 SHOTS = ROOT / "screenshots"  # CI keeps it; examples/page.png is draw-1440-light.png
 
 
 @pytest.fixture
 def new_page(browser):
-    """Give a function that makes an empty page; at the end, nothing has gone wrong on any."""
+    """Return a function that makes an empty page; at the end, nothing has gone wrong on any."""
     contexts, wrong = [], []
 
     def new_page(site, width=1200, height=900, **context):
@@ -72,7 +72,7 @@ def new_page(browser):
 
 @pytest.fixture
 def visit(new_page, page_url):
-    """Give a function that opens the page."""
+    """Return a function that opens the page."""
 
     def visit(width=1200, height=900, query="", **context):
         page = new_page(page_url, width, height, **context)
@@ -103,20 +103,13 @@ def page(visit):
     return visit()
 
 
-def paths(page, strokes):
-    """Give the strokes' points on the page (pixels)."""
-    pad = page.locator("#pad").bounding_box()
-    left, top, side = pad["x"], pad["y"], pad["width"]
-    return [[(left + x * side, top + y * side) for x, y in stroke] for stroke in strokes]
-
-
 def draw(page, digit: str) -> None:
     draw_strokes(page, DIGITS[digit])
 
 
 def draw_strokes(page, strokes) -> None:
     """Draw with the mouse on the pad."""
-    for points in paths(page, strokes):
+    for points in to_page(page, strokes):
         draw_stroke(page, points)
 
 
@@ -127,7 +120,7 @@ def draw_with_a_finger(page, digit: str) -> None:
         points = [{"x": x, "y": y} for x, y in points]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    for points in paths(page, DIGITS[digit]):
+    for points in to_page(page, DIGITS[digit]):
         touch("touchStart", points[0])
         for point in points[1:]:
             touch("touchMove", point)
@@ -135,11 +128,11 @@ def draw_with_a_finger(page, digit: str) -> None:
 
 
 def expect_answer(page, digit: str) -> None:
-    expect(page.get_by_test_id("label-output-value")).to_have_text(digit, timeout=PATIENCE)
+    expect(page.get_by_test_id("label-output-value")).to_have_text(digit, timeout=TIMEOUT)
 
 
 def expect_no_answer(page) -> None:
-    expect(page.get_by_test_id("label-output-value")).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_test_id("label-output-value")).to_have_count(0, timeout=TIMEOUT)
     expect(page.locator("#words")).to_contain_text(re.compile("draw", re.IGNORECASE))
     expect(page.locator("#why img")).to_have_count(0)
 
@@ -161,15 +154,16 @@ def test_draw_clear_draw_clear_draw(page):
 
 
 def other_peoples_digits() -> dict:
-    """Give two of those that the benchmarks draw, if they are there; else our own."""
-    file = Path(os.environ.get("REAL_DIGITS_DIR", "")) / "pendigits-strokes.json"
-    if not file.is_file():
+    """Return two of those that the benchmarks draw, if they are there; else our own."""
+    folder = Path(os.environ.get("REAL_DIGITS_DIR", ""))
+    if not (folder / "pendigits-strokes.json").is_file():
         return {digit: DIGITS[digit] for digit in "30"}
-    digits = {}
-    for written in json.loads(file.read_text())[:400:200]:
-        strokes = [sparse(stroke) for stroke in written["strokes"]]
-        digits[str(written["label"])] = place(strokes, side=0.7, center=np.array([0.5, 0.5]))
-    return digits
+    digits, labels = load_digits(folder, 2)
+    middle = np.array([0.5, 0.5])
+    return {
+        str(label): place(for_the_mouse(strokes), side=0.7, center=middle)
+        for strokes, label in zip(digits, labels, strict=True)
+    }
 
 
 def test_other_peoples_digits(page):
@@ -180,23 +174,30 @@ def test_other_peoples_digits(page):
         expect_no_answer(page)
 
 
-def test_undoing_every_stroke_empties_the_answer(page):
+@pytest.mark.parametrize("locale", ["en-US", "de-DE"])
+def test_undoing_every_stroke_empties_the_answer(visit, locale):
+    """In every language: the pad's own tools, which pen.js clicks, are named in the visitor's."""
+    page = visit(locale=locale)
     draw(page, "7")
     expect_answer(page, "7")
     page.get_by_role("button", name="Undo").click()
     expect_no_answer(page)
     draw(page, "3")
     expect_answer(page, "3")
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect_no_answer(page)
+    draw(page, "7")
+    expect_answer(page, "7")
 
 
 def test_what_is_no_digit_gets_words_instead_of_a_guess(page):
     draw(page, "11")
-    expect(page.locator("#words")).to_contain_text("One at a time", timeout=PATIENCE)
+    expect(page.locator("#words")).to_contain_text("One at a time", timeout=TIMEOUT)
     expect(page.locator("#why img")).to_have_count(0)
     page.get_by_role("button", name="Clear", exact=True).click()
     expect_no_answer(page)
     draw(page, "X")
-    expect(page.locator("#words")).to_contain_text("not sure", timeout=PATIENCE)
+    expect(page.locator("#words")).to_contain_text("not sure", timeout=TIMEOUT)
 
 
 def received(page) -> str:
@@ -217,7 +218,7 @@ def test_it_shows_why(page):
     expect(page.locator("#words")).to_contain_text("That is a 7.")
     draw(page, "0")
     expect(page.get_by_alt_text("What the network received")).not_to_have_attribute(
-        "src", seven, timeout=PATIENCE
+        "src", seven, timeout=TIMEOUT
     )
 
 
@@ -270,7 +271,7 @@ def test_each_tab_has_its_own_answer(page, tmp_path):
     page.locator("#upload .icon-button").last.click()  # its bin
     expect_no_answer(page)
     page.locator("#upload input[type=file]").set_input_files(broken)
-    expect(page.locator("#words")).to_contain_text("damaged", timeout=PATIENCE)
+    expect(page.locator("#words")).to_contain_text("damaged", timeout=TIMEOUT)
 
 
 def test_by_keyboard_alone(page):
@@ -301,10 +302,10 @@ def test_a_screen_reader_has_what_it_needs(page):
     live = page.locator("#words [aria-live=polite]")
     expect(live).to_contain_text("Draw")
     draw(page, "7")
-    expect(live).to_have_text("That is a 7.", timeout=PATIENCE)
+    expect(live).to_have_text("That is a 7.", timeout=TIMEOUT)
 
 
-def breadth_of_stroke(page) -> float:
+def width_of_stroke(page) -> float:
     """Measure the 7's upper bar, in the pad's side: it tells at what scale the paper is shown."""
     shot = Image.open(BytesIO(page.locator("#pad").screenshot())).convert("L")
     middle = np.asarray(shot)[: shot.height // 3, shot.width // 2]
@@ -320,7 +321,7 @@ def test_it_fits_and_anyone_can_use_it(visit, width, height):
     for tab, answer in (("Draw", "7"), ("Picture", "5")):
         if tab == "Draw":
             draw(page, "7")
-            assert breadth_of_stroke(page) == pytest.approx(2 * BRUSH / CANVAS, abs=0.01)
+            assert width_of_stroke(page) == pytest.approx(2 * BRUSH_RADIUS / CANVAS, abs=0.01)
         else:
             page.get_by_role("tab", name=tab).click()
             page.get_by_role("button", name="Example: 5-photograph").click()
@@ -348,7 +349,7 @@ def test_a_link_leads_to_the_answer(visit):
     other = visit(query="?" + link.partition("?")[2])
     expect_answer(other, "7")
     expect(other.locator("#why img")).to_have_count(7)
-    assert breadth_of_stroke(other) > 0, "the drawing itself is not on the pad"
+    assert width_of_stroke(other) > 0, "the drawing itself is not on the pad"
 
 
 def test_a_reload_starts_afresh(page):
@@ -403,9 +404,9 @@ class Proxy(BaseHTTPRequestHandler):
 def test_it_works_under_the_path_of_a_proxy_and_in_a_frame(new_page, tmp_path):
     with (
         ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy,
-        serve_page(tmp_path / "log", GRADIO_ROOT_PATH="/lenet") as url,
+        serve_page(tmp_path / "log", GRADIO_ROOT_PATH="/lenet") as server,
     ):
-        proxy.page = urlsplit(url).netloc
+        proxy.page = urlsplit(server.url).netloc
         proxy.daemon_threads = True
         Thread(target=proxy.serve_forever, daemon=True).start()
         site = f"http://127.0.0.1:{proxy.server_port}/"
@@ -413,7 +414,7 @@ def test_it_works_under_the_path_of_a_proxy_and_in_a_frame(new_page, tmp_path):
         page.goto(site)
         frame = page.frames[1]
         wait_for_the_pad(frame)
-        for points in paths(frame, DIGITS["7"]):
+        for points in to_page(frame, DIGITS["7"]):
             draw_stroke(page, points)
         expect_answer(frame, "7")
         expect(frame.locator("#why img")).to_have_count(7)

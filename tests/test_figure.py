@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lenet import LeNet
-from page.figure import draw_layers, mosaic, picture
+from page.figure import colorize, draw_layers, mosaic
 
 
 def arrays(model, image):
@@ -52,7 +52,7 @@ def test_blank_paper_leaves_every_layer_blank():
 
 
 def test_more_is_black_and_less_is_red():
-    more, less, same = picture(np.array([[1.0, -1.0, 0.0]]))[0, :, ::-1]
+    more, less, same = colorize(np.array([[1.0, -1.0, 0.0]]))[0, :, ::-1]
     assert more.max() < 50 and tuple(same) == (255, 255, 255)
     assert less[0] > 150 > less[1] > less[2]
 

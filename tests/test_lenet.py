@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lenet import LeNet, load_model
+from lenet import LeNet
 
 
 def test_has_the_parameters_of_the_reports_table():
@@ -40,9 +40,20 @@ def test_is_the_function_that_the_table_describes():
     torch.testing.assert_close(one_sigmoid(x), reference(lambda h: h))
 
 
-def test_gives_logits_not_probabilities():
+def test_returns_logits_not_probabilities():
     sums = LeNet()(torch.rand(4, 1, 28, 28)).sum(1)
     assert not torch.allclose(sums, torch.ones(4), atol=1e-3)
+
+
+def test_probabilities_are_the_softmax_of_logits_over_the_temperature():
+    """The hotter, the evener, and always in the same order."""
+    logits = LeNet()(torch.rand(5, 1, 28, 28)).double()
+    for temperature in (0.5, 1.0, 4.0):
+        probabilities = LeNet(temperature=temperature).probabilities(logits)
+        powers = (logits / temperature).exp()
+        torch.testing.assert_close(probabilities, powers / powers.sum(1, keepdim=True))
+        assert torch.equal(probabilities.argsort(1), logits.argsort(1))
+        assert torch.allclose(probabilities.sum(1), torch.ones(5, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (2, 3, 28, 28), (1, 1, 32, 32)])
@@ -89,8 +100,17 @@ def test_refuses_weights_that_do_not_fit(saved, damage):
     if damage == "not finite":
         weights["conv1.bias"][2] = torch.nan
     save_file(weights, saved)
-    with pytest.raises((RuntimeError, ValueError), match=r"conv[13]\.bias"):
-        LeNet.from_pretrained(saved.parent)
+    for asked in ({}, {"strict": True}, {"strict": False, "map_location": "cpu"}):
+        with pytest.raises((RuntimeError, ValueError), match=r"conv[13]\.bias"):
+            LeNet.from_pretrained(saved.parent, **asked)
+
+
+@pytest.mark.parametrize("map_location", ["cpu", torch.device("cpu")])
+@pytest.mark.parametrize("strict", [True, False])
+def test_takes_the_mixins_own_arguments(saved, strict, map_location):
+    model = LeNet.from_pretrained(saved.parent, strict=strict, map_location=map_location)
+    assert torch.equal(model.conv1.weight, load_file(saved)["conv1.weight"])
+    assert not model.training
 
 
 def test_never_reads_a_pickle(saved, tmp_path):
@@ -103,9 +123,3 @@ def test_never_reads_a_pickle(saved, tmp_path):
     with pytest.raises((OSError, ValueError)):
         LeNet.from_pretrained(tmp_path)
     assert not (tmp_path / "sprung").exists()
-
-
-def test_the_embedded_weights_answer_when_no_repository_is_named():
-    model, source = load_model()
-    assert source == "embedded"
-    assert not model.training

@@ -1,4 +1,4 @@
-"""The process that reads pictures: in order, and anew after whatever ended it."""
+"""The worker process: asked in order, and started anew after whatever ended it."""
 
 import asyncio
 import os
@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from page import pool as reader
-from page.pool import NoAnswer, Reader
+from page.pool import NoAnswerError, WorkerPool
 
 # Answers a question with itself, but ends over "end", says what is no answer over "babble", and
 # is stuck over "sleep".
@@ -23,11 +22,11 @@ for line in sys.stdin:
 """
 
 
-def run(work, *command):
-    """Run `work` with a reader, ended afterwards."""
+def run(work, *command, **settings):
+    """Run `work` with a pool of the echo's, ended afterwards."""
 
     async def main():
-        echo = Reader(*command or (sys.executable, "-c", ECHO))
+        echo = WorkerPool(*command or (sys.executable, "-c", ECHO), **settings)
         try:
             return await asyncio.wait_for(work(echo), 60)
         finally:
@@ -59,7 +58,7 @@ def test_an_answer_may_be_long():
 @pytest.mark.parametrize("evil", ["end", "babble"])
 def test_who_ends_it_gets_no_answer_and_the_others_theirs(evil, caplog):
     answers = run(all_of("a", evil, "b", evil, "c"))
-    assert said(answers) == ["a", NoAnswer, "b", NoAnswer, "c"]
+    assert said(answers) == ["a", NoAnswerError, "b", NoAnswerError, "c"]
     assert len({answer[1] for answer in answers[::2]}) == 3
     assert caplog.text.count("has ended") == 2
 
@@ -67,30 +66,29 @@ def test_who_ends_it_gets_no_answer_and_the_others_theirs(evil, caplog):
 def test_it_starts_anew_for_the_next_question():
     async def work(echo):
         first = await echo.ask("a")
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoAnswerError):
             await echo.ask("end")
         return first[1] != (await echo.ask("b"))[1]
 
     assert run(work)
 
 
-def test_one_that_is_stuck_is_ended(monkeypatch):
-    monkeypatch.setattr(reader, "PATIENCE", 0.5)
+def test_one_that_is_stuck_is_ended():
     started = time.monotonic()
-    assert said(run(all_of("sleep", "a"))) == [NoAnswer, "a"]
+    assert said(run(all_of("sleep", "a"), timeout=0.5)) == [NoAnswerError, "a"]
     assert time.monotonic() - started < 10
 
 
-def test_a_slow_start_is_not_being_stuck(monkeypatch):
-    monkeypatch.setattr(reader, "PATIENCE", 0.2)
+def test_a_slow_start_is_not_being_stuck():
     slow = "import time; time.sleep(1.5)" + ECHO
-    assert said(run(all_of("a"), sys.executable, "-c", slow)) == ["a"]
+    assert said(run(all_of("a"), sys.executable, "-c", slow, timeout=0.2)) == ["a"]
 
 
-def test_patience_is_for_one_question_not_for_the_queue(monkeypatch):
-    monkeypatch.setattr(reader, "PATIENCE", 0.5)
+def test_the_timeout_is_for_one_question_not_for_the_queue():
     slow = ECHO.replace("print", "time.sleep(0.15); print")
-    assert said(run(all_of(*"abcdefgh"), sys.executable, "-c", slow)) == list("abcdefgh")
+    assert said(run(all_of(*"abcdefgh"), sys.executable, "-c", slow, timeout=0.5)) == list(
+        "abcdefgh"
+    )
 
 
 def test_who_waits_no_longer_disturbs_nobody():
@@ -104,7 +102,19 @@ def test_who_waits_no_longer_disturbs_nobody():
 
 
 def test_a_program_that_cannot_be_started_answers_nobody():
-    assert said(run(all_of("a", "b"), "no/such/program")) == [NoAnswer, NoAnswer]
+    assert said(run(all_of("a", "b"), "no/such/program")) == [NoAnswerError, NoAnswerError]
+
+
+def test_it_gets_its_folder_and_its_variables(tmp_path):
+    where = """
+import json, os
+print("ready", flush=True)
+input()
+print(json.dumps([os.getcwd(), os.environ["HOLD"]]), flush=True)
+"""
+    settings = {"cwd": tmp_path, "environment": {"HOLD": "on"}}
+    answer = run(lambda pool: pool.ask("where?"), sys.executable, "-c", where, **settings)
+    assert answer == [str(tmp_path), "on"]
 
 
 def test_stopping_it_ends_the_process():

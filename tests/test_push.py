@@ -50,8 +50,8 @@ def test_a_push_is_one_commit_of_the_whole_folder(hub, small_mnist, tmp_path, ca
 def test_pushed_weights_come_back_bit_equal_in_a_fresh_process(hub, small_mnist, tmp_path):
     assert push(small_mnist, tmp_path, "--repo-id", f"{OWNER}/round-trip") == 0
     code = (
-        "import sys; from lenet import load_model; model, source = load_model();"
-        "model.save_pretrained(sys.argv[1]); print(source)"
+        "import sys; from reading.weights import *; weights = load_weights(*configured_repo());"
+        "weights.model.save_pretrained(sys.argv[1]); print(weights.origin, weights.commit)"
     )
     process = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "pulled"],
@@ -61,7 +61,7 @@ def test_pushed_weights_come_back_bit_equal_in_a_fresh_process(hub, small_mnist,
         text=True,
         check=True,
     )
-    assert process.stdout.strip() == f"{OWNER}/round-trip@{hub.head(f'{OWNER}/round-trip')[:7]}"
+    assert process.stdout.split() == ["hub", hub.head(f"{OWNER}/round-trip")]
     sent = safetensors.torch.load_file(tmp_path / "model.safetensors")
     pulled = safetensors.torch.load_file(tmp_path / "pulled" / "model.safetensors")
     assert sent.keys() == pulled.keys()

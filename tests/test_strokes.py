@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lenet import EMBEDDED_WEIGHTS, LeNet
+from lenet import LeNet
+from reading.weights import EMBEDDED_WEIGHTS
 from training.shapes import DIGITS, SIGNS
 from training.strokes import by_hand, draw, parse, smooth, write_digits, write_non_digits
 

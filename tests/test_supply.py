@@ -7,13 +7,14 @@ import sys
 from importlib.metadata import metadata, requires
 
 import pytest
-from conftest import ROOT
 from packaging.requirements import Requirement
+from serving import ROOT
 
+# All that a Space runs: the three programs and every package, wherever code may move.
 SOURCES = sorted(
-    ROOT / name
-    for name in subprocess.check_output(["git", "ls-files", "*.py"], cwd=ROOT, text=True).split()
-    if not name.startswith(("tests/", "benchmarks/"))
+    path
+    for path in ROOT.rglob("*.py")
+    if not {"tests", "benchmarks", ".venv"} & set(path.relative_to(ROOT).parts)
 )
 
 
@@ -23,7 +24,7 @@ def pins() -> dict[str, str]:
 
 
 def everything_installed_for(names) -> set[str]:
-    """Give the packages, and all that they need, down to the last."""
+    """Return the packages, and all that they need, down to the last."""
     found, waiting = set(), list(names)
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
@@ -56,6 +57,11 @@ def test_every_dependency_may_be_used_freely():
         if name != "cuda-toolkit":  # which says nothing, and only names NVIDIA's others
             assert re.search(free, license), (name, license[:200])
         assert not re.search(r"\bA?GPL|Affero|GNU General", license), name
+
+
+def test_every_package_is_looked_at():
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in SOURCES}
+    assert folders == {".", "reading", "page", "training"}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reading.preprocess import CENTER
-from reading.preprocess import FRAME as IMAGE_SIZE
+from reading.preprocess import CENTER, IMAGE_SIZE
 
 KNOTS = 6  # per side of the grid of normal numbers that a smooth field is interpolated from
 SCALARS = (

@@ -1,0 +1,64 @@
+"""Chromium, and a mouse that draws on the page's pad."""
+
+import shutil
+from collections.abc import Sequence
+
+# The pad paints itself all the time, which without a GPU leaves little for anything else.
+TEN_FRAMES_A_SECOND = """
+  const paint = requestAnimationFrame;
+  window.requestAnimationFrame = (change) => setTimeout(() => paint(change), 100);
+"""
+
+
+def launch_browser(playwright):
+    """Start the system's Chromium or Chrome, else Playwright's own.
+
+    Parameters
+    ----------
+    playwright : playwright.sync_api.Playwright
+
+    Returns
+    -------
+    browser : playwright.sync_api.Browser
+    """
+    names = ("chromium", "google-chrome")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    arguments = ["--no-sandbox", "--disable-background-networking"]
+    arguments += ["--disable-component-update", "--disable-sync"]
+    arguments += ["--use-angle=swiftshader"]  # the pad needs WebGL; twice as fast without a GPU
+    return playwright.chromium.launch(executable_path=executable, args=arguments)
+
+
+def draw_stroke(page, points: Sequence[tuple[float, float]]) -> None:
+    """Draw with the mouse from point to point.
+
+    Parameters
+    ----------
+    page : playwright.sync_api.Page
+    points : sequence of (x, y)
+        Pixels of the page.
+    """
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point)
+    page.mouse.up()
+
+
+def to_page(page, strokes) -> list[list[tuple[float, float]]]:
+    """Return where the points of strokes lie on the page.
+
+    Parameters
+    ----------
+    page : playwright.sync_api.Page or Frame
+    strokes : sequence of sequences of (x, y)
+        In [0, 1], of the pad's side.
+
+    Returns
+    -------
+    strokes : list of lists of (x, y)
+        Pixels of the page.
+    """
+    pad = page.locator("#pad").bounding_box()
+    left, top, side = pad["x"], pad["y"], pad["width"]
+    return [[(left + x * side, top + y * side) for x, y in stroke] for stroke in strokes]

@@ -1,0 +1,266 @@
+"""Pen strokes become pictures: as the page's pad sends them, or as a telephone photographs them.
+
+A digit's strokes are a list of arrays of shape (points, 2), x to the right, y down, in any unit.
+"""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from training.strokes import by_hand, parse, smooth
+
+CANVAS = 280  # pixels, the side of a drawing
+SEED = 7
+MOVES = 12  # of the mouse a stroke at most: without a GPU each costs the browser 0.1 s
+
+
+def load_digits(folder: Path, most: int) -> tuple[list[list[np.ndarray]], list[int]]:
+    """Load digits that people wrote on a tablet, in a fixed random order.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds pendigits-strokes.json: a list of {"label", "strokes"} (UCI "Pen-Based Recognition
+        of Handwritten Digits", unnormalised coordinates).
+    most : int
+
+    Returns
+    -------
+    digits : list of lists of float32 ndarrays of shape (points, 2)
+    labels : list of int
+    """
+    written = json.loads((folder / "pendigits-strokes.json").read_text())
+    order = np.random.default_rng(SEED).permutation(len(written))[:most]
+    digits = [[np.array(s, np.float32) for s in written[i]["strokes"]] for i in order]
+    return digits, [written[i]["label"] for i in order]
+
+
+def for_the_mouse(strokes: Sequence) -> list[np.ndarray]:
+    """Return strokes with only as many of their points as the mouse goes to, `MOVES` at most."""
+    arrays = [np.array(stroke, np.float32) for stroke in strokes]
+    return [a[np.linspace(0, len(a) - 1, min(len(a), MOVES)).round().astype(int)] for a in arrays]
+
+
+def place(strokes: Sequence[np.ndarray], side: float, center) -> list[np.ndarray]:
+    """Return strokes of the size and in the place that are wanted.
+
+    Parameters
+    ----------
+    strokes : sequence of ndarrays of shape (points, 2)
+    side : float
+        Of the longer side of all of them; strokes within a box of 1 are taken to fill it.
+    center : (x, y)
+        Of their bounding box.
+    """
+    points = np.concatenate(strokes)
+    low, high = points.min(0), points.max(0)
+    scale = side / max(*(high - low), 1)
+    return [(stroke - (low + high) / 2) * scale + center for stroke in strokes]
+
+
+def trace(image: np.ndarray, strokes, width: Callable[[], float], value: float) -> None:
+    """Draw strokes (pixels) on an image; width() is asked for at each step, in pixels."""
+    for stroke in strokes:
+        path = np.round(stroke * 16).astype(np.int32)  # sixteenths of a pixel
+        for start, end in pairwise(path if len(path) > 1 else [path[0]] * 2):
+            cv2.line(image, start, end, value, max(1, round(width())), cv2.LINE_AA, shift=4)
+
+
+def draw(
+    strokes: Sequence[np.ndarray],
+    side: float,
+    brush: float,
+    center=None,
+    canvas: int = CANVAS,
+) -> np.ndarray:
+    """Draw strokes as the page's pad does.
+
+    Parameters
+    ----------
+    strokes : sequence of ndarrays of shape (points, 2)
+    side, brush : float
+        Of the digit's longer side, and the width of its strokes, pixels.
+    center : (x, y), optional
+        Pixels. The default is the middle.
+    canvas : int
+        Side of the drawing, pixels.
+
+    Returns
+    -------
+    image : uint8 ndarray of shape (canvas, canvas)
+        Black on white.
+    """
+    image = np.full((canvas, canvas), 255, np.uint8)
+    center = (canvas / 2, canvas / 2) if center is None else center
+    trace(image, place(strokes, side, np.array(center)), lambda: brush, 0)
+    return image
+
+
+def draw_at_best_brush(strokes, random=None) -> np.ndarray:
+    """Draw strokes large and in the middle, with a brush that gives MNIST's stroke width."""
+    return draw(strokes, side=200, brush=24)
+
+
+def draw_anyhow(strokes, random: np.random.Generator) -> np.ndarray:
+    """Draw strokes with anything from a hairline to a marker, at any size and place."""
+    brush = np.exp(random.uniform(np.log(5), np.log(40)))
+    side = random.uniform(max(60, 4 * brush), 230)
+    reach = (side + brush) / 2
+    return draw(strokes, side, brush, random.uniform(min(reach, 140), max(280 - reach, 140), 2))
+
+
+# Letters that resemble no digit, none of them among training.shapes.SIGNS; see there for the
+# notation.
+LETTERS = {
+    "C": "85,15 40,0 0,50 40,100 85,85",
+    "D": "10,0 10,100 / 10,0 80,20 80,80 10,100",
+    "G": "85,15 40,0 0,50 40,100 85,80| 85,55| 50,55",
+    "J": "30,0 80,0 / 60,0 60,80 30,100 0,80",
+    "L": "10,0 10,100| 80,100",
+    "P": "10,100 10,0| 65,5 70,45 10,55",
+    "Q": "50,0 0,50 50,95 95,50 50,0 / 60,70 95,100",
+    "U": "0,0 5,75 45,100 80,75 85,0",
+    "V": "0,0 45,100| 90,0",
+    "Y": "0,0 45,50 / 90,0 45,50 45,100",
+    "d": "75,60 40,40 0,70 40,100 75,70 / 78,0 78,100",
+    "f": "80,10 50,0 35,30 35,100 / 10,45 70,45",
+    "h": "5,0 5,100 / 5,60 40,40 65,60 70,100",
+    "n": "0,10 0,100 / 0,40 40,0 75,30 80,100",
+    "p": "5,0 5,100 / 5,20 45,0 75,25 45,55 5,45",
+    "t": "40,0 40,90 70,95 / 10,30 75,30",
+    "u": "0,0 5,80 45,90 75,50 / 78,0 80,100",
+    "y": "0,0 35,50 / 80,0 20,100",
+}
+
+
+def draw_letters(count: int) -> list[np.ndarray]:
+    """Draw letters on the pad, with any brush, as `draw_anyhow` draws digits."""
+    random = np.random.default_rng(SEED)
+    shapes = [LETTERS[name] for name in random.choice(list(LETTERS), count)]
+    written = ([smooth(s) for s in by_hand(parse(shape), random)] for shape in shapes)
+    return [draw_anyhow(strokes, random) for strokes in written]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What a simulated photograph is like. Pairs are ranges that each photograph is drawn from."""
+
+    pixels: tuple[int, int] = (900, 1200)  # height, width
+    digit: tuple[float, float] = (0.15, 0.6)  # share of the height
+    pen: tuple[float, float] = (0.03, 0.09)  # share of the digit
+    ink: tuple[float, float] = (0.35, 0.9)  # share of the light that it takes
+    paper: tuple[str, ...] = ("plain", "ruled", "squared")
+    ruling: tuple[float, float] = (0.08, 0.3)  # share of the light that it takes
+    pitch: tuple[float, float] = (0.5, 1.2)  # of the ruling, share of the digit
+    fall_off: tuple[float, float] = (0.0, 0.5)  # share of the light lost from side to side
+    shadow: tuple[float, float] = (0.0, 0.45)  # share of the light that it takes
+    perspective: float = 0.06  # corners moved by up to so much, share of the height
+    rotation: float = 8  # degrees, at most
+    blur: tuple[float, float] = (0.6, 2.5)  # pixels, standard deviation
+    noise: tuple[float, float] = (1.5, 7)  # of 255, standard deviation
+    table: float = 0.25  # share of the photographs that show the table
+    board: float = 0.15  # share that is chalk on a board
+    quality: tuple[float, float] = (40, 92)  # of the JPEG file
+
+
+def photograph(strokes, random: np.random.Generator, camera: Camera | None = None) -> Image.Image:
+    """Lay strokes on plain, ruled or squared paper, or in chalk on a board, and photograph it.
+
+    Parameters
+    ----------
+    strokes : sequence of ndarrays of shape (points, 2)
+    random : numpy.random.Generator
+    camera : Camera, optional
+
+    Returns
+    -------
+    image : PIL.Image.Image
+        RGB.
+    """
+    camera = camera or Camera()
+    sheet, on_board = _write_on_sheet(strokes, random, camera)
+    sheet = _seen_from_above(sheet, random, camera, on_board)
+    return _exposed(sheet * _light(random, camera), random, camera)
+
+
+def _write_on_sheet(strokes, random, camera: Camera) -> tuple[np.ndarray, bool]:
+    """Return what a sheet with writing on it reflects, in [0, 1], and whether it is a board."""
+    u = random.uniform
+    height, width = camera.pixels
+    side = u(*camera.digit) * height
+    on_board = u() < camera.board
+
+    def grain(size: int) -> np.ndarray:
+        noise = random.normal(0, 1, (height // size, width // size)).astype(np.float32)
+        return cv2.resize(noise, (width, height))
+
+    sheet = 1 + 0.012 * grain(6)
+    paper = random.choice(camera.paper)
+    pitch = side * u(*camera.pitch)
+    left_over = 1 - u(*camera.ruling)
+    line, start = round(u(1, 3)), u(0, pitch)
+    if not on_board and paper != "plain":
+        for y in np.arange(start, height, pitch).round().astype(int):
+            cv2.line(sheet, (0, y), (width, y), left_over, line)
+    if not on_board and paper == "squared":
+        for x in np.arange(start, width, pitch).round().astype(int):
+            cv2.line(sheet, (x, 0), (x, height), left_over, line)
+    pen = max(2, side * u(*camera.pen) * (1.5 if on_board else 1))
+    ink = np.zeros((height, width), np.float32)
+    center = np.array([u(0.35, 0.65) * width, u(0.4, 0.6) * height])
+    trace(ink, place(strokes, side, center), lambda: pen * u(0.85, 1.15), 1.0)
+    ink *= u(*camera.ink) * (1 + 0.12 * grain(2)).clip(0, 1.2)
+    return (0.16 * sheet + 0.7 * ink if on_board else sheet * (1 - ink)), on_board
+
+
+def _seen_from_above(sheet: np.ndarray, random, camera: Camera, on_board: bool) -> np.ndarray:
+    """Return a sheet turned and in perspective, perhaps with the table behind it."""
+    u = random.uniform
+    height, width = camera.pixels
+    table = u() < camera.table and not on_board
+    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    middle = corners.mean(axis=0)
+    moves = camera.perspective * height * u(-1, 1, (4, 2))
+    angle = np.deg2rad(u(-1, 1) * camera.rotation)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    seen = (corners + moves - middle) @ turn * (1.0 if table else 1.25) + middle
+    return cv2.warpPerspective(
+        sheet.astype(np.float32),
+        cv2.getPerspectiveTransform(corners, seen.astype(np.float32)),
+        (width, height),
+        borderMode=cv2.BORDER_CONSTANT if table else cv2.BORDER_REFLECT,
+        borderValue=u(0.15, 0.5),
+    )
+
+
+def _light(random, camera: Camera) -> np.ndarray:
+    """Return the light that falls on the sheet: less to one side, less in a shadow."""
+    u = random.uniform
+    height, width = camera.pixels
+    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    direction = u(0, 2 * np.pi)
+    across = np.cos(direction) * x + np.sin(direction) * y
+    along = np.sin(direction) * x - np.cos(direction) * y
+    light = 1 - u(*camera.fall_off) * (across + 1) / 2
+    light *= 1 - u(*camera.shadow) / (1 + np.exp((u(-0.8, 0.8) - along) / u(0.01, 0.15)))
+    return light
+
+
+def _exposed(light: np.ndarray, random, camera: Camera) -> Image.Image:
+    """Return the JPEG that a camera makes of the light."""
+    u = random.uniform
+    color = np.array([1, u(0.9, 1), u(0.7, 1)])
+    image = cv2.GaussianBlur(0.9 * light, (0, 0), u(*camera.blur))
+    image = 255 * image[..., None] * color
+    image += random.normal(0, u(*camera.noise), image.shape)
+    file = io.BytesIO()
+    quality = round(u(*camera.quality))
+    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")

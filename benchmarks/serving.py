@@ -1,0 +1,103 @@
+"""Start the page's server, or one like it, wait until it answers, and measure it."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (sys.executable, str(ROOT / "app.py"))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: its address, which ends in a slash, and its process."""
+
+    url: str
+    process: subprocess.Popen
+
+
+@contextmanager
+def serve(
+    command: Sequence[str] = PAGE, log: Path | None = None, timeout: float = 60, **environment: str
+) -> Iterator[Server]:
+    """Serve until the context is left.
+
+    Parameters
+    ----------
+    command : sequence of str
+        A program that serves at 127.0.0.1, on the port GRADIO_SERVER_PORT.
+    log : Path, optional
+        Where its output goes; by default its standard output is dropped.
+    timeout : float
+        Seconds until it has to answer.
+    environment : str
+        Variables that it gets beside this process's own.
+
+    Yields
+    ------
+    server : Server
+
+    Raises
+    ------
+    RuntimeError
+        If it ends, or does not answer in time.
+    """
+    port = free_port()
+    file = log.open("w") if log else None
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "GRADIO_SERVER_PORT": str(port), **environment},
+        stdout=file or subprocess.DEVNULL,
+        stderr=file,
+    )
+    server = Server(f"http://127.0.0.1:{port}/", process)
+    try:
+        deadline = time.monotonic() + timeout
+        while not answers(server.url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command} does not serve: {log.read_text() if log else ''}")
+            time.sleep(0.05)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+        if file:
+            file.close()
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(url: str) -> bool:
+    """Return whether a server answers at an address."""
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def children(process_id: int) -> list[int]:
+    """Return the processes that a process has started (Linux)."""
+    tasks = Path(f"/proc/{process_id}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def memory(process_id: int) -> float:
+    """Return what a process, and those that it has started, hold in memory (MB; Linux)."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    held = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
+    return held + sum(map(memory, children(process_id)))

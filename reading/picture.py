@@ -1,0 +1,164 @@
+"""A picture as it was sent becomes gray pixels, of a size that is quick to examine."""
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+MAX_PIXELS = 16_000_000  # to decode; a JPEG of many more is decoded to fewer
+MAX_SIDE = 640  # pixels, the longest side that a picture is examined at
+
+DAMAGED = "This picture is damaged, or of a kind that is not read."
+
+
+class NoDigitError(ValueError):
+    """There is no digit to read. The message says why, in words fit for the page."""
+
+
+def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
+    """Return a picture's pixels: its first frame, upright, as bytes.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image or ndarray
+        As `reading.preprocess.to_mnist` takes it.
+
+    Returns
+    -------
+    pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
+        A picture larger than `MAX_SIDE` comes smaller: its longest side is then between half
+        of `MAX_SIDE` and `MAX_SIDE`. (An array of bytes keeps its size.)
+
+    Raises
+    ------
+    NoDigitError
+        If the picture is damaged, of more than `MAX_PIXELS` pixels, or an array of no
+        picture's shape.
+    """
+    if isinstance(image, np.ndarray):
+        return _to_bytes(image)
+    if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
+        scale = MAX_SIDE / 2 / max(1, *image.size)
+        image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
+        check_size(image)
+    try:
+        if getattr(image, "n_frames", 1) > 1:
+            image.seek(0)
+        image.load()
+        if image.mode[0] in "IF":  # 16 or 32 bits a pixel, of which few may be in use
+            values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
+            return _to_bytes(shrink((values - values.min()) / max(np.ptp(values), 1e-9)))
+        factor = -(-max(image.size) // MAX_SIDE)  # rounded up: averaging whole pixels is fast
+        if factor > 1 and image.mode not in ("1", "P", "PA"):
+            image = image.reduce(factor)
+        if image.mode != "L":
+            has_alpha = image.has_transparency_data
+            image = image.convert("L" if image.mode == "1" else "RGBA" if has_alpha else "RGB")
+        return np.asarray(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow's decoders raise whatever a broken file makes them
+        raise NoDigitError(DAMAGED) from error
+
+
+def check_size(image: Image.Image) -> None:
+    """Raise NoDigitError if a picture has more than `MAX_PIXELS` pixels.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        It is not decoded.
+    """
+    millions = image.width * image.height / 1e6
+    if millions > MAX_PIXELS / 1e6:
+        raise NoDigitError(
+            f"This picture has {millions:.0f} million pixels. "
+            f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
+        )
+
+
+def shrink(pixels: np.ndarray, longest: int = MAX_SIDE) -> np.ndarray:
+    """Return a picture averaged down until no side is longer than `longest` pixels.
+
+    Parameters
+    ----------
+    pixels : uint8 or float32 ndarray of shape (H, W) or (H, W, C)
+    longest : int
+        Pixels.
+
+    Returns
+    -------
+    pixels : ndarray of the same dtype
+        The picture itself where it is small enough.
+    """
+    scale = longest / max(*pixels.shape[:2], 1)
+    if scale >= 1:
+        return pixels
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def to_gray(pixels: np.ndarray) -> np.ndarray:
+    """Return how bright a picture is.
+
+    What is transparent becomes the paper that the ink is seen on: white around dark ink, black
+    around light ink. Where ink and paper are equally bright, their colours differ, and the
+    brightness is that along the line between the two colours (the first principal component).
+
+    Parameters
+    ----------
+    pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
+        RGB; a fourth channel is alpha.
+
+    Returns
+    -------
+    gray : uint8 ndarray of shape (h, w)
+        0 = black, 255 = white; no side is longer than `MAX_SIDE`.
+    """
+    pixels = shrink(pixels)
+    if pixels.ndim == 2:
+        return pixels
+    color = np.ascontiguousarray(pixels[..., :3])
+    gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY)
+    alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
+    if alpha is not None and alpha.min() < 255:
+        visible = cv2.multiply(gray, alpha, scale=1 / 255)
+        covered = cv2.merge([alpha] * 3)
+        color = cv2.multiply(color, covered, scale=1 / 255)
+        if visible.sum() < alpha.sum() / 2:  # dark ink
+            color = cv2.add(color, cv2.bitwise_not(covered))
+        gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY)
+    sample = color[::4, ::4].reshape(-1, 3)
+    if (sample == sample[:, :1]).all():
+        return gray
+    sample = sample.astype(np.float32) - np.median(border(color), axis=0)
+    variances, axes = np.linalg.eigh(sample.T @ sample / len(sample))
+    if cv2.meanStdDev(gray)[1].item() ** 2 >= 0.05 * variances[-1]:
+        return gray
+    along = color @ axes[:, -1]
+    return (128 + (along - along.mean()) / 2).clip(0, 255).astype(np.uint8)
+
+
+def border(pixels: np.ndarray) -> np.ndarray:
+    """Return the pixels of a picture's four edges.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (H, W) or (H, W, C)
+
+    Returns
+    -------
+    edge : ndarray of shape (2H + 2W,) or (2H + 2W, C)
+        The corners twice.
+    """
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+
+
+def _to_bytes(array: np.ndarray) -> np.ndarray:
+    """Return an array of numbers in [0, 1], or of integers in [0, 255], as uint8."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise NoDigitError(
+            f"A picture is of shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}."
+        )
+    if array.dtype.kind in "fb":
+        array = np.nan_to_num(shrink(array.astype(np.float32))).clip(0, 1) * 255
+    return array.clip(0, 255).round().astype(np.uint8)

@@ -1,0 +1,398 @@
+"""Which weights answer, with the Hub's real client against the Hub of loopback_hub.
+
+Each test has a repository of its own: the client's cache remembers names.
+"""
+
+import json
+import logging
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from conftest import serve_page
+from gradio_client import Client, handle_file
+from huggingface_hub import hf_hub_download
+from loopback_hub import OWNER, disconnect, stall, status
+from serving import ROOT
+
+from lenet import LeNet
+from page.worker import describe_weights
+from reading.weights import (
+    EMBEDDED_WEIGHTS,
+    Weights,
+    WeightsLoader,
+    configured_repo,
+    load_accuracy,
+    load_weights,
+)
+
+
+@pytest.fixture
+def pull(hub, monkeypatch, tmp_path, request):
+    """A model on the Hub, and its repository, which the environment names."""
+    repo = f"{OWNER}/pull-{abs(hash(request.node.name))}"
+    model = LeNet()
+    model.save_pretrained(tmp_path)
+    hub.add(repo, {file.name: file.read_bytes() for file in tmp_path.iterdir()})
+    monkeypatch.setenv("LENET_REPO", repo)
+    return model, repo
+
+
+def load() -> Weights:
+    """Load what the environment names, as the page does."""
+    return load_weights(*configured_repo())
+
+
+def same(one, other) -> bool:
+    return all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+
+
+def as_file(model: LeNet) -> dict[str, bytes]:
+    return {"model.safetensors": safetensors.torch.save(model.state_dict())}
+
+
+def accuracy(value) -> dict[str, bytes]:
+    return {"metrics.json": json.dumps({"test_accuracy": value}).encode()}
+
+
+# Where from
+
+
+def test_the_embedded_weights_answer_when_no_repository_is_named():
+    weights = load()
+    assert (weights.origin, weights.repo_id, weights.commit) == ("embedded", None, None)
+    assert not weights.model.training
+    metrics = json.loads((EMBEDDED_WEIGHTS / "metrics.json").read_text())
+    assert load_accuracy(weights) == metrics["test_accuracy"]
+
+
+def test_the_hubs_weights_come_first(hub, pull):
+    model, repo = pull
+    weights = load()
+    assert (weights.origin, weights.repo_id, weights.commit) == ("hub", repo, hub.head(repo))
+    assert same(weights.model, model) and not weights.model.training
+
+
+def test_they_come_back_bit_equal_in_a_fresh_process(hub, pull, tmp_path):
+    model, repo = pull
+    code = (
+        "import sys; from reading.weights import *; weights = load_weights(*configured_repo());"
+        "weights.model.save_pretrained(sys.argv[1]); print(weights.origin, weights.commit)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "pulled"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.split() == ["hub", hub.head(repo)]
+    assert same(LeNet.from_pretrained(tmp_path / "pulled"), model)
+
+
+def test_a_spaces_owner_names_the_repository(hub, pull, monkeypatch):
+    model, repo = pull
+    hub.commits["visitor/lenet-mnist"] = hub.commits.pop(repo)
+    monkeypatch.delenv("LENET_REPO")
+    monkeypatch.setenv("SPACE_AUTHOR_NAME", "visitor")
+    weights = load()
+    assert weights.repo_id == "visitor/lenet-mnist" and weights.origin == "hub"
+    assert same(weights.model, model)
+
+
+def test_a_pinned_revision_is_the_one_that_answers(hub, pull, monkeypatch):
+    model, repo = pull
+    pinned = hub.head(repo)
+    hub.add(repo, {"model.safetensors": b"a later, broken one"})
+    monkeypatch.setenv("LENET_REVISION", pinned)
+    weights = load()
+    assert weights.commit == pinned and same(weights.model, model)
+
+
+def test_a_renamed_repository_is_found(hub, pull):
+    model, repo = pull
+    new_name = f"{OWNER}/another-name"
+    hub.commits[new_name] = hub.commits.pop(repo)
+    hub.renamed[repo] = new_name
+    weights = load()
+    assert weights.commit == hub.head(new_name) and same(weights.model, model)
+
+
+# The cache
+
+
+def test_the_cache_answers_when_the_hub_is_gone(hub, pull, caplog):
+    model, repo = pull
+    load()
+    commit = hub.head(repo)
+    hub.stop()
+    try:
+        with caplog.at_level(logging.WARNING, "reading.weights"):
+            weights = load()
+    finally:
+        hub.start()
+    assert (weights.origin, weights.commit) == ("cache", commit) and same(weights.model, model)
+    assert len(caplog.messages) == 1
+
+
+def test_the_cache_keeps_offering_the_last_good_weights(hub, pull):
+    """A damaged commit must not take the place of the good one that was cached before it."""
+    model, repo = pull
+    load()
+    good = hub.head(repo)
+    hub.add(repo, {"model.safetensors": b"damaged"})
+    weights = load()
+    assert (weights.origin, weights.commit) == ("cache", good) and same(weights.model, model)
+
+
+def test_the_cache_never_names_a_commit_that_was_not_checked(hub, pull):
+    """Somebody pushes damaged weights while the good ones before them are being loaded."""
+    model, repo = pull
+    good = hub.head(repo)
+
+    def push_meanwhile(request):
+        if request.command == "GET" and request.path.endswith("model.safetensors"):
+            hub.fault = lambda request: False
+            hub.add(repo, {"model.safetensors": b"damaged"})
+        return False
+
+    hub.fault = push_meanwhile
+    assert load().commit == good != hub.head(repo)
+    hub.stop()
+    try:
+        weights = load()
+    finally:
+        hub.start()
+    assert (weights.origin, weights.commit) == ("cache", good) and same(weights.model, model)
+
+
+def test_a_file_damaged_in_the_cache_is_fetched_anew(hub, pull):
+    model, repo = pull
+    load()
+    file = hf_hub_download(repo, "model.safetensors", revision=hub.head(repo))
+    Path(file).resolve().write_bytes(b"half a file")
+    weights = load()
+    assert weights.origin == "hub" and same(weights.model, model)
+
+
+# What is not used
+
+
+def truncated(request):
+    """Send half of the file, whose length was announced as whole."""
+    if request.command == "GET" and request.path.endswith("model.safetensors"):
+        request.send_response(200)
+        request.send_header("Content-Length", "247584")
+        request.end_headers()
+        request.wfile.write(b"\0" * 1000)
+        request.close_connection = True
+        return True
+    return False
+
+
+def altered(request):
+    """Send other bytes in the middle; nothing in the answer tells."""
+    if request.command == "GET" and request.path.endswith("model.safetensors"):
+        repo, revision = re.fullmatch(r"/(.+)/resolve/(\w+)/.*", request.path).groups()
+        content = bytearray(request.hub.files_at(repo, revision)[1]["model.safetensors"])
+        content[8:40] = bytes(32)
+        request.send(200, bytes(content), X_Repo_Commit=revision, ETag='"altered"')
+        return True
+    return False
+
+
+def without(name):
+    def fault(request):
+        return request.path.endswith(name) and status(404, X_Error_Code="EntryNotFound")(request)
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(truncated, id="truncated"),
+        pytest.param(altered, id="altered"),
+        pytest.param(without("model.safetensors"), id="no weights"),
+        pytest.param(without("config.json"), id="no configuration"),
+        pytest.param(disconnect, id="disconnected"),
+        pytest.param(status(401), id="401"),
+        pytest.param(status(403, X_Error_Code="GatedRepo"), id="gated"),
+        pytest.param(status(404, X_Error_Code="RepoNotFound"), id="404"),
+        pytest.param(status(404, X_Error_Code="RevisionNotFound"), id="no such revision"),
+        pytest.param(status(409), id="409"),
+        pytest.param(status(429, Retry_After="60"), id="429"),
+        pytest.param(status(500), id="500"),
+        pytest.param(stall, id="stalled"),
+        pytest.param(None, id="refused"),
+    ],
+)
+def test_a_failing_hub_costs_seconds_and_one_line(hub, pull, caplog, fault):
+    if fault:
+        hub.fault = fault
+    else:
+        hub.stop()
+    started = time.monotonic()
+    try:
+        with caplog.at_level(logging.WARNING):
+            weights = load()
+    finally:
+        if not fault:
+            hub.start()
+    assert time.monotonic() - started < 10
+    assert weights.origin == "embedded"
+    assert same(weights.model, LeNet.from_pretrained(EMBEDDED_WEIGHTS))
+    assert len(caplog.messages) == 1 and "embedded" in caplog.messages[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\0" * 247584, id="zeros"),
+        pytest.param(b"\xff" * 100, id="noise"),
+        pytest.param(safetensors.torch.save({"weight": torch.zeros(3)}), id="another network"),
+    ],
+)
+def test_weights_that_do_not_fit_are_not_used(hub, pull, content):
+    _, repo = pull
+    hub.add(repo, {"model.safetensors": content})
+    assert load().origin == "embedded"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{}",
+        "no JSON",
+        '{"second_sigmoid": "no", "temperature": 1.0}',
+        '{"second_sigmoid": true, "temperature": "hot"}',
+        '{"second_sigmoid": true, "temperature": -1}',
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_not_used(hub, pull, config):
+    _, repo = pull
+    hub.add(repo, {"config.json": config.encode()})
+    assert load().origin == "embedded"
+
+
+# The page's loader, and what the page says
+
+
+def loader(**settings) -> WeightsLoader:
+    return WeightsLoader(*configured_repo(), **settings)
+
+
+def describe_once(words: str, weights: WeightsLoader) -> str:
+    """Describe the weights, visit for visit, until these words are there."""
+    ends = time.monotonic() + 20
+    while words not in (said := describe_weights(weights)):
+        assert time.monotonic() < ends, said
+        time.sleep(0.05)
+    return said
+
+
+def test_a_push_reaches_a_page_that_runs(hub, pull):
+    """When a visitor comes; and what comes later and is damaged does not."""
+    _, repo = pull
+    with loader(refresh_interval=0) as weights:
+        assert hub.head(repo)[:7] in describe_weights(weights)
+        newer = LeNet()
+        hub.add(repo, {**as_file(newer), **accuracy(0.5)})
+        second = hub.head(repo)[:7]
+        assert "50.00%" in describe_once(second, weights)
+        assert same(weights.weights().model, newer)
+        hub.add(repo, {"model.safetensors": b"damaged"})
+        damaged_asked_for = []
+
+        def note(request):
+            damaged_asked_for.append(hub.head(repo) in request.path)
+            return False
+
+        hub.fault = note
+        while not any(damaged_asked_for):
+            describe_weights(weights)
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert second in describe_weights(weights) and same(weights.weights().model, newer)
+
+
+def test_the_hub_is_not_asked_at_every_visit(hub, pull):
+    with loader() as weights:
+        weights.wait_for_accuracy(10)
+        asked = []
+        hub.fault = lambda request: asked.append(request.path)
+        for _ in range(5):
+            describe_weights(weights)
+        time.sleep(0.3)
+        assert asked == []
+
+
+def test_the_page_says_how_good_the_hubs_weights_are(hub, pull):
+    """From the Hub and, once they have been there, from the cache."""
+    _, repo = pull
+    hub.add(repo, accuracy(0.8765))
+    with loader() as weights:
+        words = describe_once("87.65%", weights)
+        assert f"[{repo}@{hub.head(repo)[:7]}]({hub.url}/{repo})" in words and "UTC" in words
+    hub.stop()
+    try:
+        with loader() as weights:
+            assert "cache" in describe_once("87.65%", weights)
+    finally:
+        hub.start()
+
+
+def test_the_accuracy_is_that_of_the_commit_that_was_loaded(hub, pull):
+    """Somebody pushes other weights between the loading and the look at the figures."""
+    _, repo = pull
+    hub.add(repo, accuracy(0.25))
+    loaded = hub.head(repo)
+
+    def push_meanwhile(request):
+        if request.path.endswith("metrics.json"):
+            hub.fault = lambda request: False
+            hub.add(repo, accuracy(0.75))
+        return False
+
+    hub.fault = push_meanwhile
+    with loader() as weights:
+        words = describe_once("%", weights)
+    assert loaded[:7] in words and "25.00%" in words
+    assert hub.head(repo) != loaded
+
+
+@pytest.mark.parametrize("metrics", [None, b"no JSON", b"[]", b"{}", b'{"test_accuracy": "high"}'])
+def test_weights_without_figures_answer_all_the_same(hub, pull, metrics):
+    _, repo = pull
+    if metrics is not None:
+        hub.add(repo, {"metrics.json": metrics})
+    with loader() as weights:
+        weights.wait_for_accuracy(10)
+        words = describe_weights(weights)
+    assert repo in words and "%" not in words
+
+
+def test_a_stalled_hub_delays_the_first_answer_by_seconds_at_most(hub, pull, tmp_path):
+    """Against a Hub that refuses at once, by the clock of a visitor."""
+
+    def seconds_to_first_answer():
+        started = time.monotonic()
+        with serve_page(tmp_path / "log") as server:
+            picture = handle_file(ROOT / "examples" / "digits" / "7-crossed.png")
+            label, *_ = Client(server.url, verbose=False).predict(picture, api_name="/upload")
+            assert label["label"] == "7"
+            return time.monotonic() - started
+
+    hub.stop()
+    try:
+        refused = seconds_to_first_answer()
+    finally:
+        hub.start()
+    hub.fault = stall
+    assert seconds_to_first_answer() - refused < 10
