@@ -118,7 +118,7 @@ def _epoch_line(epoch: int, epochs: int, metrics: dict) -> str:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Return the command line's arguments; `recipe` is a `Recipe` with what they change of it."""
+    """Return the command line's arguments; `recipe` is a `Recipe`, with their overrides."""
     parser = argparse.ArgumentParser(description="Train LeNet on MNIST.")
     add = parser.add_argument
     add("--recipe", choices=RECIPES, default="demo", help="training recipe (%(default)s)")
@@ -185,7 +185,18 @@ def _fail(reason: str | Exception, status: int) -> int:
 
 
 def main(argv: list[str] | None = None, *, retry: Retry = DEFAULT_RETRY) -> int:
-    """Run the command line; return the exit status (130: interrupted, 2: nothing was done)."""
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+    retry : Retry
+
+    Returns
+    -------
+    status : int
+        0; 1 if the run or the push failed, 2 if nothing was started, 130 if Ctrl-C stopped it.
+    """
     arguments = parse_arguments(argv)
     recipe, folder = arguments.recipe, arguments.output_dir
     settings = settings_of(recipe, arguments.seed)

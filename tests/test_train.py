@@ -124,6 +124,21 @@ def test_a_non_digit_is_taught_as_any_digit_alike():
     assert accuracy == 1, "the accuracy is that of the digits alone"
 
 
+def test_the_demos_images_are_augmented_anew_in_each_step():
+    torch.manual_seed(0)
+    model, training_set = LeNet(), random_set(64)
+    # Blank images stay blank, so that only an image can make the losses differ.
+    blank = replace(training_set, images=torch.zeros_like(training_set.images))
+    for recipe, images, differs in (
+        (DEMO, training_set, True),
+        (DEMO, blank, False),
+        (replace(DEMO, augmentation=None), training_set, False),
+    ):
+        loss_fn = make_loss_fn(recipe, model, images, torch.Generator().manual_seed(0))
+        first, second = (loss_fn(torch.arange(64))[0].item() for _ in range(2))
+        assert (first != second) == differs
+
+
 def steps_of(recipe, count=30):
     """The learning rates of a run's steps, and the weights of conv1 after each."""
     training_set = random_set(64)

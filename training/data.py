@@ -74,7 +74,16 @@ def load_mnist(
 
 
 def scale(images: Tensor) -> Tensor:
-    """Return stored images (uint8, 0 to 255) as the network takes them (float32, 0 to 1)."""
+    """Return stored images as the network takes them.
+
+    Parameters
+    ----------
+    images : uint8 tensor, 0 = paper, 255 = ink
+
+    Returns
+    -------
+    images : float32 tensor of the same shape, in [0, 1]
+    """
     return images.float().div_(255)
 
 
@@ -106,7 +115,7 @@ def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Ten
 
 
 def add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
-    """Return MNIST's images with as many drawn digits and a third as many non-digits.
+    """Return MNIST's images, then as many drawn digits and a third as many non-digits.
 
     Parameters
     ----------
@@ -132,7 +141,20 @@ def add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
 
 
 def make_training_set(images: Tensor, labels: Tensor, recipe: Recipe, seed: int) -> TrainingSet:
-    """Return the images that a recipe trains on, given MNIST's (see `add_drawings`)."""
+    """Return the images that a recipe trains on.
+
+    Parameters
+    ----------
+    images, labels : MNIST's, as `load_mnist` returns them
+    recipe : Recipe
+        Drawings are added if it has a share of them.
+    seed : int
+        Of the drawings.
+
+    Returns
+    -------
+    training_set : TrainingSet
+    """
     if recipe.drawn_share or recipe.non_digit_share:
         return add_drawings(images, labels, seed)
     return TrainingSet(images, labels, counts=(len(images), 0, 0))
@@ -169,7 +191,19 @@ def batches_of(
 def plain_batches(
     n: int, batch_size: int, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, ...]:
-    """Return the indices 0 to n - 1 in random order; the last batch may be smaller."""
+    """Return batches of the indices 0 to n - 1, shuffled; the last one may be smaller.
+
+    Parameters
+    ----------
+    n, batch_size : int
+    generator : torch.Generator
+        On the CPU.
+    device : torch.device or str
+
+    Returns
+    -------
+    batches : tuple of int64 tensors of shape (batch_size,), on `device`
+    """
     return torch.randperm(n, generator=generator).to(device).split(batch_size)
 
 

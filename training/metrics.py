@@ -34,19 +34,33 @@ def logits_of(model: LeNet, images: Tensor) -> Tensor:
 
 
 def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return the mean cross entropy (nats per image) and the accuracy in [0, 1].
+    """Return how well logits fit the labels.
 
     Parameters
     ----------
     logits : float32 tensor of shape (N, 10)
     labels : int64 tensor of shape (N,)
+
+    Returns
+    -------
+    loss : float
+        The mean cross entropy in nats per image.
+    accuracy : float
+        In [0, 1].
     """
     correct = (logits.argmax(1) == labels).sum().item()
     return F.cross_entropy(logits, labels).item(), correct / len(labels)
 
 
 def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return `loss_and_accuracy` of a network, given images and labels as `load_mnist` does."""
+    """Return `loss_and_accuracy` of a network.
+
+    Parameters
+    ----------
+    model : LeNet
+        Its mode, training or eval, is left as it was.
+    images, labels : as `load_mnist` returns them, on the model's device
+    """
     return loss_and_accuracy(logits_of(model, images), labels)
 
 

@@ -24,13 +24,30 @@ SPACE_NEEDED = 8_000_000  # bytes: two checkpoints, curves and weights
 
 
 def settings_of(recipe: Recipe, seed: int) -> dict:
-    """Return what tells two runs apart: the recipe's name, epochs, batch size and lr, the seed."""
+    """Return what identifies a run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    seed : int
+
+    Returns
+    -------
+    settings : dict
+        "recipe" (its name), "epochs", "batch_size", "lr" and "seed".
+    """
     names = ("epochs", "batch_size", "lr")
     return {"recipe": recipe.name, **{name: getattr(recipe, name) for name in names}, "seed": seed}
 
 
 def command_of(settings: dict) -> str:
-    """Return the command line that repeats the run with these `settings_of`."""
+    """Return the command line that repeats a run.
+
+    Parameters
+    ----------
+    settings : dict
+        As `settings_of` returns them.
+    """
     recipe = RECIPES[settings["recipe"]]
     command = f"python train.py --recipe {recipe.name} --seed {settings['seed']}"
     for name in ("epochs", "batch_size", "lr"):
