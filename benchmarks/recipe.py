@@ -21,7 +21,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from real_digits import SEED, ask, draw_anyhow, draw_letters, told_apart
+from handwriting import SEED, draw_anyhow, draw_letters
+from real_digits import area_under_roc, probabilities_of
 
 from reading.preprocess import to_mnist
 from train import train
@@ -72,14 +73,15 @@ class Development:
     def measure(self, model) -> list[float]:
         """Return `COLUMNS` but the first."""
         on_tablet, on_envelopes, on_letters = (
-            ask(model, images)[0] for images in (self.tablet, self.envelopes, self.letters)
+            probabilities_of(model, images)[0]
+            for images in (self.tablet, self.envelopes, self.letters)
         )
         right = on_tablet.topk(3).indices == self.tablet_labels[:, None]
         return [
             right[:, 0].float().mean().item(),
             right.any(1).float().mean().item(),
             (on_envelopes.argmax(1) == self.envelope_labels).float().mean().item(),
-            told_apart(on_tablet.amax(1), on_letters.amax(1)),
+            area_under_roc(on_tablet.amax(1), on_letters.amax(1)),
         ]
 
 
