@@ -132,7 +132,7 @@ with gr.Blocks(
 ) as demo:
     gr.Markdown(
         "# LeNet reads your digit\n"
-        "Draw one. A network of 61,706 numbers, after LeCun's of the 1990s, names it.",
+        "Draw one. A network of 61,706 parameters, after LeCun's of the 1990s, names it.",
         elem_id="head",
     )
     with gr.Row(elem_id="top"):
