@@ -19,11 +19,11 @@ from page.pool import NoAnswerError, WorkerPool
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 
-# Limits, so that the page stays there for the next visitor
+# Limits, so that one visitor cannot stop the page for the next
 MAX_FILE_SIZE = "20mb"
-MAX_URL_LENGTH = 28_000_000  # characters of a picture that is sent as a data: URL: as much
+MAX_URL_LENGTH = 28_000_000  # characters of a data: URL: 20 MB in base64
 MAX_LAYERS = 8  # of a drawing; the pad sends one
-MAX_RUNNING = 16  # requests at once: the worker takes one after another, and more are in the way
+MAX_RUNNING = 16  # requests that run concurrently; the worker answers one after another
 MAX_WAITING = 500  # requests in the queue; the next is told that the page is busy
 UPLOAD_LIFETIME = 3600  # s that an uploaded file stays on the server
 MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
@@ -112,7 +112,7 @@ def _to_components(probabilities: dict, words: str, layers: str) -> tuple[dict, 
     return best, words, layers
 
 
-PAPER, NIGHT, ACCENT = "#faf8f4", "#161513", "#c2410c"
+LIGHT_BACKGROUND, DARK_BACKGROUND, ACCENT = "#faf8f4", "#161513", "#c2410c"
 THEME = gr.themes.Base(
     neutral_hue="stone",
     primary_hue="orange",
@@ -120,8 +120,8 @@ THEME = gr.themes.Base(
     font=["ui-sans-serif", "system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
 ).set(
-    body_background_fill=PAPER,
-    body_background_fill_dark=NIGHT,
+    body_background_fill=LIGHT_BACKGROUND,
+    body_background_fill_dark=DARK_BACKGROUND,
     color_accent=ACCENT,
 )
 

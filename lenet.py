@@ -4,7 +4,7 @@
     logits = model(images)                      # (N, 1, 28, 28) in [0, 1] -> (N, 10)
     probabilities = model.probabilities(logits)
 
-A report's table leaves one thing open, the activation after the second convolution.
+The report's table leaves one thing open, the activation after the second convolution.
 Its figures are those of the network that has one (README, "The report, repeated").
 """
 
@@ -65,7 +65,8 @@ class LeNet(
         Parameters
         ----------
         x : float32 tensor of shape (N, 1, 28, 28)
-            Pictures in [0, 1], 0 = paper, 1 = ink, framed as MNIST's are (`preprocess.to_mnist`).
+            Pictures in [0, 1], 0 = paper, 1 = ink, in MNIST's form
+            (`reading.preprocess.to_mnist`).
 
         Returns
         -------

@@ -1,7 +1,7 @@
 """Train LeNet on MNIST.
 
     python train.py                             # --recipe demo: the weights that the page uses
-    python train.py --recipe paper              # the report's experiment: 20 epochs, two minutes
+    python train.py --recipe paper              # the report's experiment: 20 epochs of Adam
     python train.py --push                      # and push the weights to <you>/lenet-mnist
     python train.py --push-only runs/demo       # push a finished run
 
@@ -58,7 +58,7 @@ def train(
     stop: Event | None = None,
     report: Callable[[str], None] = print,
 ) -> tuple[LeNet, list[dict]]:
-    """Return the network that a recipe trains, and its metrics.
+    """Train LeNet by a recipe.
 
     Parameters
     ----------

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-PAPER, INK, LESS = np.array([[255, 255, 255], [20, 20, 20], [12, 65, 194]])  # blue, green, red
-SHADES = np.linspace(0, 1, 128)[:, None]  # of a value from -1 over 0 to 1 the colour:
+# Blue, green and red of the colours for -1, 0 and 1, and for the 255 steps from one to the other.
+RED, WHITE, BLACK = np.array([[12, 65, 194], [255, 255, 255], [20, 20, 20]])
+SHADES = np.linspace(0, 1, 128)[:, None]
 PALETTE = np.uint8(
-    np.concatenate([LESS + SHADES[:-1] * (PAPER - LESS), PAPER + SHADES * (INK - PAPER)]).round()
+    np.concatenate([RED + SHADES[:-1] * (WHITE - RED), WHITE + SHADES * (BLACK - WHITE)]).round()
 )
 # Filters, which help photographs, make such a picture larger, and take most of the time.
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
@@ -87,7 +88,7 @@ def mosaic(tiles: np.ndarray, columns: int, gap: int) -> np.ndarray:
 
 
 def colorize(values: np.ndarray) -> np.ndarray:
-    """Colour values: 0 as paper, above it towards ink, below it towards red.
+    """Colour values: 0 white, above it towards black, below it towards red.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""Every reach into Gradio's internals, each checked before it is made.
+"""Every change to Gradio's Python internals, each checked before it is made.
 
 Written for Gradio 6.31.0. Where another version lacks what a patch replaces, or gives it other
 parameters, the page does not start: a patch that silently no longer works is a security hole.
+That Gradio still calls what is replaced, the tests of the real page tell (tests/test_abuse.py).
 """
 
 import inspect
@@ -29,7 +30,7 @@ def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int) -> None:
     Raises
     ------
     RuntimeError
-        If this Gradio is not the one that the patches are written for.
+        If an attribute that is replaced is missing, or has other parameters.
     """
     _fetch_nothing(gr.Image)
     _fetch_nothing(gr.ImageEditor)
@@ -70,7 +71,7 @@ def _replacing(original: Callable) -> Callable:
 
 
 def _fetch_nothing(component: type) -> None:
-    """Have a component take files that were uploaded, and fetch none from an address.
+    """Make a component take files that were uploaded, and fetch none from an address.
 
     The class is changed: Gradio makes new components of it for a visitor, and would write a
     file app.pyi for a subclass.
@@ -109,7 +110,7 @@ def _no_server_function(self, data) -> None:
 
 
 def _refuse_wrong_arguments(demo: gr.Blocks, message: str) -> None:
-    """Have arguments that no endpoint takes refused with a sentence, and one line in the log.
+    """Refuse arguments that no endpoint takes with a sentence, and one line in the log.
 
     They come from scripts. Gradio's own answer is empty, and its log a traceback for each.
     """

@@ -21,16 +21,16 @@ from PIL import Image
 
 from lenet import LeNet
 from page.figure import draw_layers
-from reading.ink import NOTHING
-from reading.picture import DAMAGED, check_size
-from reading.preprocess import IMAGE_SIZE, NoDigitError
+from reading.ink import NOTHING_MESSAGE
+from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size
+from reading.preprocess import IMAGE_SIZE
 from reading.reader import read_digit
 from reading.weights import WeightsLoader, configured_repo
 
 PAD_READ_AT = 200  # pixels: strokes as broad as the pad's lose nothing, in half the time
 CONFIDENT = 0.7  # the first guess's probability; how many are below: benchmarks/real_digits.py
-EITHER = 0.9  # the first two guesses' probability, for the digit to be one of them
-DOUBT = "Is that a digit? The network is not sure that it sees one."
+EITHER_CONFIDENT = 0.9  # the first two guesses' probability, for the digit to be one of them
+DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
 
 Answer = tuple[dict[str, float], str, str]  # probabilities, words, the layers as HTML
 
@@ -92,21 +92,25 @@ def describe_weights(loader: WeightsLoader) -> str:
     return f"{words}. Since {weights.loaded_at:%Y-%m-%d %H:%M} UTC."
 
 
-def describe(probabilities: dict[str, float]) -> str:
+def describe_answer(probabilities: dict[str, float]) -> str:
     """Return a sentence that names the digit, as surely as the probabilities allow.
 
     Parameters
     ----------
     probabilities : dict of str to float
         Of "0" to "9".
+
+    Returns
+    -------
+    sentence : str
     """
     (first, p), (second, q) = sorted(probabilities.items(), key=lambda item: -item[1])[:2]
     if p >= CONFIDENT:
         return f"That is {_with_article(first)}."
-    if p + q >= EITHER:
+    if p + q >= EITHER_CONFIDENT:
         first, second = _with_article(first).capitalize(), _with_article(second)
         return f"{first} or {second}: the network is not sure."
-    return DOUBT
+    return DOUBT_MESSAGE
 
 
 def _with_article(digit: str) -> str:
@@ -125,7 +129,7 @@ def _answer(loader: WeightsLoader, open_image) -> Answer:
     probabilities = reading.probabilities
     blank = _layers_of_blank_paper(model)
     figure = draw_layers(reading.digit, reading.layers, blank, list(probabilities.values()))
-    return probabilities, describe(probabilities), figure
+    return probabilities, describe_answer(probabilities), figure
 
 
 @lru_cache(1)
@@ -143,7 +147,7 @@ def _open(source: str) -> Image.Image:
             return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
         return Image.open(source)
     except Exception as error:  # Pillow's formats raise whatever a broken file makes them
-        raise NoDigitError(DAMAGED) from error
+        raise NoDigitError(DAMAGED_MESSAGE) from error
 
 
 def _flatten(layers: list[str], composite: str | None) -> Image.Image:
@@ -151,7 +155,7 @@ def _flatten(layers: list[str], composite: str | None) -> Image.Image:
     inked = [alpha for alpha in map(_open_alpha, layers) if alpha.getbbox()]
     if not inked:
         if composite is None:
-            raise NoDigitError(NOTHING)
+            raise NoDigitError(NOTHING_MESSAGE)
         return _open(composite)
     paper = Image.new("L", inked[0].size, "white")
     for alpha in inked:
@@ -166,7 +170,7 @@ def _open_alpha(source: str) -> Image.Image:
     try:
         alpha = (layer if layer.mode == "RGBA" else layer.convert("RGBA")).getchannel("A")
     except Exception as error:
-        raise NoDigitError(DAMAGED) from error
+        raise NoDigitError(DAMAGED_MESSAGE) from error
     return alpha.reduce(max(1, max(alpha.size) // PAD_READ_AT))
 
 
@@ -177,7 +181,7 @@ def main() -> None:
     """Answer each line of standard input, [question, argument, …] as JSON, with a line of JSON."""
     if hasattr(os, "nice"):  # not on Windows
         os.nice(10)  # where the processors are busy, the page goes first
-    torch.set_num_threads(1)  # for pictures this small, more threads are more work
+    torch.set_num_threads(1)  # whatever the environment says
     cv2.setNumThreads(1)
     torch.backends.mkldnn.set_flags(False)  # made for more than one small picture at a time
     Image.MAX_IMAGE_PIXELS = 32_000_000  # Pillow opens twice as many; to_mnist has its own limit

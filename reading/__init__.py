@@ -1,1 +1,1 @@
-"""A picture becomes a reading. Knows no Gradio."""
+"""A picture becomes a reading. Does not import Gradio."""

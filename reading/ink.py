@@ -7,12 +7,12 @@ import numpy as np
 
 from reading.picture import NoDigitError, border, shrink
 
-SMALL = 40  # pixels: a picture up to this size is examined as it is, to its faintest pixel
+SMALL_SIDE = 40  # pixels: a picture up to this size is examined as it is, to its faintest pixel
 EVEN_PAPER = 3  # of 255: paper that varies less is a screen's, or a drawing's
 MIN_CONTRAST = 0.1  # of black on white; anything fainter is taken for blank paper
 MAD_TO_STD = 1.4826  # a normal distribution's standard deviation, in median deviations
 
-NOTHING = "Nothing to read yet: draw a digit, or choose a picture of one."
+NOTHING_MESSAGE = "Nothing to read yet: draw a digit, or choose a picture of one."
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def find_ink(gray: np.ndarray) -> Ink:
     edge = border(gray).astype(np.float32)
     paper = float(np.median(edge))
     grain = np.abs(edge - paper)
-    small = max(gray.shape) <= SMALL
+    small = max(gray.shape) <= SMALL_SIDE
     even = small or (grain < EVEN_PAPER).mean() > 0.6
     if even:
         noise = 0.0 if small else 4 * MAD_TO_STD * float(np.median(grain)) / 255
@@ -70,11 +70,11 @@ def find_ink(gray: np.ndarray) -> Ink:
     ink = np.clip(ink, 0, 1, out=ink)
     contrast = float(ink.max())
     if contrast < max(MIN_CONTRAST, 1.3 * noise):
-        raise NoDigitError(NOTHING)
+        raise NoDigitError(NOTHING_MESSAGE)
     seen = ink if even else _inner(ink)  # what lies along a photograph's border is the table
     levels = (seen[seen > noise] * 255).astype(np.uint8)
     if not levels.size:
-        raise NoDigitError(NOTHING)
+        raise NoDigitError(NOTHING_MESSAGE)
     otsu, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
     ink /= contrast
     return Ink(ink, max(otsu / 255, noise) / contrast, even)
@@ -86,7 +86,7 @@ def _ink_on_even_paper(gray: np.ndarray, paper: float, noise: float) -> np.ndarr
     stands_out = np.maximum(gray, level) - np.minimum(gray, level) > 255 * noise
     left, top, width, height = cv2.boundingRect(stands_out.view(np.uint8))
     if width == 0:
-        raise NoDigitError(NOTHING)
+        raise NoDigitError(NOTHING_MESSAGE)
     ink = gray[top : top + height, left : left + width] - np.float32(paper)
     ink /= max(255 - paper, 5) if _polarity(ink) > 0 else -max(paper, 5)
     return ink

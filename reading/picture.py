@@ -7,7 +7,7 @@ from PIL import Image, ImageFile, ImageOps
 MAX_PIXELS = 16_000_000  # to decode; a JPEG of many more is decoded to fewer
 MAX_SIDE = 640  # pixels, the longest side that a picture is examined at
 
-DAMAGED = "This picture is damaged, or of a kind that is not read."
+DAMAGED_MESSAGE = "This picture is damaged, or of a kind that is not read."
 
 
 class NoDigitError(ValueError):
@@ -25,13 +25,14 @@ def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
     Returns
     -------
     pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
-        A picture larger than `MAX_SIDE` comes smaller: its longest side is then between half
-        of `MAX_SIDE` and `MAX_SIDE`. (An array of bytes keeps its size.)
+        Most pictures that are larger than `MAX_SIDE` come smaller: their longest side is then
+        between half of `MAX_SIDE` and `MAX_SIDE`. Palettes, single bits and arrays of bytes
+        keep their size, which `to_gray` reduces.
 
     Raises
     ------
     NoDigitError
-        If the picture is damaged, of more than `MAX_PIXELS` pixels, or an array of no
+        If the picture is damaged, a file of more than `MAX_PIXELS` pixels, or an array of no
         picture's shape.
     """
     if isinstance(image, np.ndarray):
@@ -55,7 +56,7 @@ def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
             image = image.convert("L" if image.mode == "1" else "RGBA" if has_alpha else "RGB")
         return np.asarray(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them
-        raise NoDigitError(DAMAGED) from error
+        raise NoDigitError(DAMAGED_MESSAGE) from error
 
 
 def check_size(image: Image.Image) -> None:

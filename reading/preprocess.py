@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from reading.ink import NOTHING, SMALL, Ink, find_ink
+from reading.ink import NOTHING_MESSAGE, SMALL_SIDE, Ink, find_ink
 from reading.picture import NoDigitError, border, load_pixels, shrink, to_gray
 
 IMAGE_SIZE = 28  # pixels, the side of MNIST's pictures
@@ -19,7 +19,7 @@ BOX_SIZE = 20  # pixels, the longest side of a digit in them
 CENTER = 14.0  # index of the centre of mass: that of 69,998 of MNIST's 70,000, ± half a pixel
 STROKE_WIDTH = (2.0, 3.4)  # pixels in the box: the usual range of MNIST's strokes
 
-SEVERAL = "That looks like several digits. One at a time, please."
+SEVERAL_MESSAGE = "That looks like several digits. One at a time, please."
 
 
 def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
@@ -43,13 +43,14 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
     Raises
     ------
     NoDigitError
-        If there is nothing, or more than one digit, to read, or the picture is damaged, of more
-        than `reading.picture.MAX_PIXELS` pixels, or an array of another shape. The message is
-        fit for the page.
+        If there is nothing, or more than one digit, to read, or the picture is damaged, a file
+        of more than `reading.picture.MAX_PIXELS` pixels, or an array of another shape. The
+        message is fit for the page.
     """
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
-    if max(gray.shape) <= SMALL:  # somebody has cropped it already, and its grays are all it has
+    # A small one was cropped by somebody already, and its grays are all it has: its strokes stay.
+    if max(gray.shape) <= SMALL_SIDE:
         return frame(crop(ink.amount))
     return frame(normalize_stroke_width(find_digit(ink)))
 
@@ -111,7 +112,7 @@ def _choose_parts(boxes, mass, main: int, on_even_paper: bool) -> np.ndarray:
     boxes : int ndarray of shape (N, 4)
         Left, top, width and height of each part, pixels.
     mass : ndarray of shape (N,)
-        Ink of each part; 0 for what is no part of anything.
+        Sum of the squared ink of each part; 0 for what is no part of anything.
     main : int
     on_even_paper : bool
         Whether a part far from the digit is another digit; in a photograph it is ignored.
@@ -126,7 +127,7 @@ def _choose_parts(boxes, mass, main: int, on_even_paper: bool) -> np.ndarray:
         If there is another digit, or nothing stands out.
     """
     if mass[main] == 0 or (mass.sum() > 4 * mass[main] and (mass > 0).sum() > 20):
-        raise NoDigitError(NOTHING)  # noise, cloth, a page of text
+        raise NoDigitError(NOTHING_MESSAGE)  # noise, cloth, a page of text
     left, top, width, height = boxes.T
     right, bottom, side = left + width, top + height, np.maximum(width, height)
     # Gaps beside, and above or below, the main part, in its size; negative where they overlap.
@@ -140,7 +141,7 @@ def _choose_parts(boxes, mass, main: int, on_even_paper: bool) -> np.ndarray:
     part = (mass > 0) & ~speck & ~underline
     apart = (beside > 0.12) | (below > 0.3)
     if (part & (size > 0.5) & apart & (on_even_paper | (gap < 1))).any():
-        raise NoDigitError(SEVERAL)
+        raise NoDigitError(SEVERAL_MESSAGE)
     part &= gap < 0.3
     part[main] = True
     return part
@@ -179,7 +180,10 @@ def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
 
 
 def stroke_width(digit: np.ndarray) -> float:
-    """Return the mean width of the strokes: four times the mean depth of their ink.
+    """Return the mean width of the strokes.
+
+    Across a stroke of width w, the distance to the paper rises from 1 to about w / 2 and falls
+    again: its mean is (w + 1) / 4.
 
     Parameters
     ----------

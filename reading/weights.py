@@ -1,7 +1,7 @@
-"""Which weights answer: the Hub's, else checked ones of the local cache, else `weights/`.
+"""Which weights are used: the Hub's, else checked ones of the local cache, else `weights/`.
 
 The repository is LENET_REPO ("owner/name") or, in a Space, `$SPACE_AUTHOR_NAME/lenet-mnist`; the
-revision LENET_REVISION, else its main branch. Without a repository, the embedded weights answer.
+revision LENET_REVISION, else its main branch. Without a repository, the embedded ones.
 """
 
 import json
@@ -152,22 +152,22 @@ def _from_hub(repo_id: str, revision: str | None) -> Weights:
         model = LeNet.from_pretrained(repo_id, revision=commit)
     except Exception:  # perhaps a file was damaged in the cache: fetch it anew
         model = LeNet.from_pretrained(repo_id, revision=commit, force_download=True)
-    note = _note_of_checked_commit(repo_id, revision)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = note.with_name(f"{note.name}.{os.getpid()}")
+    file = _checked_commit_file(repo_id, revision)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
     unfinished.write_text(commit)
-    unfinished.replace(note)
+    unfinished.replace(file)
     return Weights(model, "hub", repo_id, commit, None, datetime.now(UTC))
 
 
 def _from_cache(repo_id: str, revision: str | None) -> Weights:
     """Return the weights that were last loaded from the Hub and fitted."""
-    commit = _note_of_checked_commit(repo_id, revision).read_text()
+    commit = _checked_commit_file(repo_id, revision).read_text()
     model = LeNet.from_pretrained(repo_id, revision=commit, local_files_only=True)
     return Weights(model, "cache", repo_id, commit, None, datetime.now(UTC))
 
 
-def _note_of_checked_commit(repo_id: str, revision: str | None) -> Path:
+def _checked_commit_file(repo_id: str, revision: str | None) -> Path:
     """Return the file that names the last commit of a revision that loaded and fitted.
 
     The client's own refs name the last commit that was downloaded, whether it fits or not.
@@ -192,7 +192,7 @@ def _call_with_timeout(seconds: float, function: Callable, *args, **kwargs):
 
 
 class WeightsLoader:
-    """Load weights in the background, and change over to newer ones.
+    """Load weights in the background, and replace them by newer ones.
 
     Use it as a context manager: a thread of its own loads the weights when the context is
     entered, and ends with it.
@@ -226,7 +226,7 @@ class WeightsLoader:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def weights(self) -> Weights:
-        """Return the weights that answer now. The first call waits until they are loaded."""
+        """Return the weights in use. The first call waits until they are loaded."""
         return self._loading.result()
 
     def wait_for_accuracy(self, timeout: float) -> None:
@@ -234,7 +234,7 @@ class WeightsLoader:
         wait([self._measuring], timeout)
 
     def refresh(self) -> None:
-        """Have a newer commit loaded in the background; until then the present weights answer.
+        """Load a newer commit in the background; until then the present weights are used.
 
         Does nothing within `refresh_interval` of the last look. A Hub that does not answer, or
         has weights that do not fit, changes nothing.
@@ -245,20 +245,20 @@ class WeightsLoader:
         self._thread.submit(self._load_newer)
 
     def _load_newer(self) -> None:
-        """Take over what the Hub has, if it is another commit than the present one."""
+        """Load what the Hub has, and use it if it is another commit than the present one."""
         newer, present = load_weights(self.repo_id, self.revision), self.weights()
         if newer.origin == "hub" and (newer.origin, newer.commit) != (
             present.origin,
             present.commit,
         ):
-            self._take(newer)
+            self._set_weights(newer)
 
     def _add_accuracy(self) -> None:
         """Add the accuracy of the first weights. It comes after them: no answer waits for it."""
-        self._take(self.weights())
+        self._set_weights(self.weights())
 
-    def _take(self, weights: Weights) -> None:
-        """Have these weights answer from now on."""
+    def _set_weights(self, weights: Weights) -> None:
+        """Use these weights, with their accuracy, from now on."""
         taken = Future()
         taken.set_result(replace(weights, accuracy=load_accuracy(weights)))
         self._loading = taken

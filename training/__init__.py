@@ -1,1 +1,1 @@
-"""What train.py runs. Knows no Gradio and no page."""
+"""What train.py runs. Imports neither Gradio nor page."""

@@ -1,4 +1,4 @@
-"""Augment batches of MNIST images with other hands', pens' and scanners' variation.
+"""Augment batches of MNIST images with the variation of hands, pens and scanners.
 
 Affine and elastic distortions after Simard et al. 2003, "Best practices for convolutional neural
 networks applied to visual document analysis", section 2; then stroke width, fading, contrast and

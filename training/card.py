@@ -24,7 +24,7 @@ parameters, trained on MNIST's 60,000 training images, some of them held out for
 
 ## Use
 
-With `lenet.py` and `reading/preprocess.py` of the demo that uses these weights:
+With `lenet.py` and the package `reading` of the demo that uses these weights:
 
 ```python
 import torch

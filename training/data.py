@@ -129,7 +129,7 @@ def add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
     training_set : TrainingSet
         On the device of `images`.
     """
-    tqdm.write("Drawing what MNIST lacks …")
+    tqdm.write("Drawing digits and non-digits that MNIST lacks …")
     drawn, drawn_labels = map(torch.from_numpy, write_digits(len(images), seed))
     others = torch.from_numpy(write_non_digits(len(images) // 3, seed))
     no_digit = torch.full((len(others),), NO_DIGIT)
