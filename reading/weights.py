@@ -247,10 +247,7 @@ class WeightsLoader:
     def _load_newer(self) -> None:
         """Load what the Hub has, and use it if it is another commit than the present one."""
         newer, present = load_weights(self.repo_id, self.revision), self.weights()
-        if newer.origin == "hub" and (newer.origin, newer.commit) != (
-            present.origin,
-            present.commit,
-        ):
+        if newer.origin == "hub" and (present.origin != "hub" or newer.commit != present.commit):
             self._set_weights(newer)
 
     def _add_accuracy(self) -> None:

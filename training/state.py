@@ -99,7 +99,14 @@ def make_state(
     Returns
     -------
     state : TrainState
+
+    Raises
+    ------
+    ValueError
+        If a recipe that trains with tanh is to train a network with one sigmoid.
     """
+    if recipe.tanh_forward and not second_sigmoid:
+        raise ValueError(f"the recipe {recipe.name} trains a network with two sigmoids only")
     torch.manual_seed(seed)
     # Channels last is the memory layout that the CPU's convolutions compute in.
     model = LeNet(second_sigmoid).to(device, memory_format=torch.channels_last)

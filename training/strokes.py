@@ -19,7 +19,7 @@ from training.shapes import DIGITS, SIGNS
 DIGIT_PROBABILITIES = (0.06, 0.14, 0.08, 0.08, 0.14, 0.06, 0.06, 0.14, 0.1, 0.14)
 CANVAS = 96  # side of the canvas in pixels; a shape takes about three quarters of it
 POINT_JITTER = 0.045  # standard deviation of a point's displacement, in sizes of the shape
-SUBPIXELS = 16  # cv2.line's fixed-point coordinates: 4 fractional bits
+SUBPIXEL_BITS = 4  # fractional bits of cv2.line's fixed-point coordinates
 
 Rng = np.random.Generator
 
@@ -171,12 +171,12 @@ def draw(strokes: list[np.ndarray], rng: Rng) -> np.ndarray:
     pen_width = rng.uniform(5, 13)  # pixels
     image = np.zeros((CANVAS, CANVAS), np.uint8)
     for path in paths:
-        pixels = ((path - (low + high) / 2) * scale + CANVAS / 2) * SUBPIXELS
+        pixels = ((path - (low + high) / 2) * scale + CANVAS / 2) * 2**SUBPIXEL_BITS
         wave = rng.uniform(0, 2 * np.pi) + np.linspace(0, rng.uniform(1, 6), len(path))
         widths = (pen_width * (1 + 0.25 * np.sin(wave))).round().astype(int)
         pixels = pixels.round().astype(int).tolist()
         for start, end, width in zip(pixels, pixels[1:], widths.tolist(), strict=False):
-            cv2.line(image, start, end, 255, width, cv2.LINE_AA, shift=4)
+            cv2.line(image, start, end, 255, width, cv2.LINE_AA, shift=SUBPIXEL_BITS)
     return image
 
 
