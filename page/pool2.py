@@ -10,9 +10,11 @@ import json
 import logging
 import sys
 from collections import deque
+from collections.abc import Hashable
 from contextlib import suppress
 from pathlib import Path
 
+from page.fair_queue import FairQueue
 from page.launcher import Launcher, Worker
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class WorkerPool:
     cwd : the folder that it is started in
     seconds : how long a worker may take for one question
     longest_queue : questions that wait, at most
+    longest_line : questions of one asker that wait, at most
     longest_answer : bytes of an answer, at most
     forks : whether the program forks its workers (`fork_server.serve`); else it is one itself
     """
@@ -54,12 +57,14 @@ class WorkerPool:
         cwd: Path | None = None,
         seconds: float = 3.0,
         longest_queue: int = 100,
+        longest_line: int = 20,
         longest_answer: int = 1_000_000,
         forks: bool = sys.platform == "linux",
     ):
-        self.seconds, self.longest_queue = seconds, longest_queue
+        self.seconds = seconds
+        self.longest_queue, self.longest_line = longest_queue, longest_line
         self.launcher = Launcher(command, cwd, longest_answer, forks)
-        self.waiting: deque[Question] = deque()
+        self.waiting = FairQueue()
         self.asked: deque[Question] = deque()  # the first is being answered
         self.worker: Worker | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -78,8 +83,13 @@ class WorkerPool:
         for _, future in (*self.asked, *self.waiting):
             future.cancel()
 
-    async def ask(self, *question):
+    async def ask(self, *question, asker: Hashable = None):
         """Return the answer to a question, both as JSON has them.
+
+        Parameters
+        ----------
+        asker : hashable
+            Who asks, if that is known. Askers are answered in turn.
 
         Raises
         ------
@@ -87,17 +97,21 @@ class WorkerPool:
             If the worker ended over it, or took too long. Those that wait behind it are asked of
             the spare.
         BusyError
-            If `longest_queue` questions wait already.
+            If `longest_queue` questions wait already, or `longest_line` of this asker.
         """
-        if len(self.waiting) >= self.longest_queue:
-            self.waiting = deque(item for item in self.waiting if not item[1].done())
-            if len(self.waiting) >= self.longest_queue:
+        if self._is_full(asker):
+            self.waiting.keep(lambda waiting: not waiting[1].done())
+            if self._is_full(asker):
                 raise BusyError(BUSY)
         future = asyncio.get_running_loop().create_future()
-        self.waiting.append((json.dumps(question).encode() + b"\n", future))
+        self.waiting.append((json.dumps(question).encode() + b"\n", future), asker)
         self.start()
         self._pass_on()
         return await future
+
+    def _is_full(self, asker: Hashable) -> bool:
+        own = 0 if asker is None else self.waiting.count(asker)
+        return len(self.waiting) >= self.longest_queue or own >= self.longest_line
 
     async def _live(self) -> None:
         """Have a worker answer and another be ready, until there is none to be had."""
@@ -115,7 +129,7 @@ class WorkerPool:
             for _, future in self.waiting:
                 if not future.done():
                     future.set_exception(NoAnswerError())
-            self.waiting.clear()
+            self.waiting = FairQueue()
         finally:
             spare.cancel()
             with suppress(Exception, asyncio.CancelledError):
@@ -146,13 +160,13 @@ class WorkerPool:
             _, future = self.asked.popleft()
             if not future.done():
                 future.set_exception(NoAnswerError())
-        self.waiting.extendleft(reversed(self.asked))
+        self.waiting.put_back(self.asked)
         self.asked.clear()
 
     def _pass_on(self) -> None:
         """Ask the worker what somebody still waits for, up to `IN_HAND` questions at once."""
         while self.worker and self.waiting and len(self.asked) < IN_HAND:
-            line, future = self.waiting.popleft()
+            line, future = self.waiting.pop()
             if not future.done():
                 self.worker.writer.write(line)
                 self.asked.append((line, future))

@@ -247,6 +247,55 @@ def test_who_has_left_takes_no_place_in_the_queue():
     assert run(work, longest_queue=3)[0] == "b"
 
 
+def test_askers_are_answered_in_turn():
+    """Who asks twenty questions at once delays another's one by those in hand."""
+
+    async def work(pool):
+        await pool.ask("a")
+        many = [asyncio.create_task(pool.ask("nap", asker="many")) for _ in range(10)]
+        await asyncio.sleep(0)
+        await pool.ask("b", asker="one")
+        answered = sum(task.done() for task in many)
+        assert said(await asyncio.gather(*many)) == ["nap"] * 10
+        return answered
+
+    assert run(work) <= pool2.IN_HAND + 1
+
+
+def test_one_asker_does_not_fill_the_queue():
+    async def work(pool):
+        await pool.ask("a")
+        many = [
+            asyncio.create_task(pool.ask("nap", asker="many")) for _ in range(3 + pool2.IN_HAND)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await pool.ask("b", asker="many")
+        assert (await pool.ask("b", asker="one"))[0] == "b"
+        await asyncio.gather(*many)
+
+    run(work, longest_line=3)
+
+
+@pytest.mark.parametrize("evil", ["end", "sleep"])
+def test_askers_keep_their_order_when_a_worker_ends(evil, forks):
+    async def work(pool):
+        await pool.ask("a")
+        order = []
+
+        async def ask(question, asker):
+            try:
+                await pool.ask(question, asker=asker)
+            except NoAnswerError:
+                question += "!"
+            order.append(question)
+
+        await asyncio.gather(ask(evil, 1), ask("b", 2), ask("c", 2), ask("d", 3), ask("e", 2))
+        return order
+
+    assert run(work, forks=forks, seconds=0.4) == [evil + "!", "b", "c", "d", "e"]
+
+
 def test_a_program_that_cannot_be_started_answers_nobody(forks):
     async def main():
         pool = WorkerPool("no/such/program", forks=forks)
