@@ -15,13 +15,14 @@ from pathlib import Path
 from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
 from page.format_limits import LIMITS, TooCostlyError
-from reading.preprocess import DAMAGED, NoDigitError, refuse_if_large
+from reading.preprocess import DAMAGED, MAX_PIXELS, NoDigitError, refuse_if_large
 
 MAX_FILE = 20_000_000  # bytes, as many as may be uploaded
 MAX_JPEG_PIXELS = 64_000_000  # a large JPEG is decoded to an eighth of its sides
 MAX_PAINTS = 5  # times that a file may paint over its picture: once for each band
 
 TOO_LONG = f"This file is too large: up to {MAX_FILE // 1_000_000} MB are read."
+TOO_LARGE = f"This picture has too many pixels: up to {MAX_PIXELS / 1e6:.0f} million are read."
 COSTLY = "This picture takes too long to read: save it anew, as PNG or JPEG."
 
 # How a file begins. A picture of several (MPO) begins as a JPEG, and the first of them is read.
@@ -61,7 +62,9 @@ def open_bytes(data: bytes) -> Image.Image:
         raise NoDigitError(DAMAGED)
     try:
         image = Image.open(io.BytesIO(LIMITS[kind](data)), formats=[kind])
-    except (TooCostlyError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise NoDigitError(TOO_LARGE) from error
+    except TooCostlyError as error:
         raise NoDigitError(COSTLY) from error
     except Exception as error:  # Pillow's formats raise whatever a broken file makes them
         raise NoDigitError(DAMAGED) from error

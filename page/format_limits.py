@@ -62,7 +62,8 @@ def limit_jpeg(data: bytes) -> bytes:
         elif marker == START_OF_SCAN and body:
             scans, passes = scans + 1, passes + body[0]
             limit(scans, MAX_SCANS, "scans")
-            limit(passes * pixels, MAX_JPEG_WORK, "pixels in its scans")
+            # One scan takes no longer than its bytes; its pixels are counted with all pictures'.
+            limit(passes * pixels if scans > 1 else 0, MAX_JPEG_WORK, "pixels in its scans")
         elif body.startswith(b"Exif\0\0"):
             exif += body[6:]  # Pillow puts the pieces together, too
         elif body.startswith(b"MPF\0"):

@@ -2,7 +2,9 @@
 
 import io
 import os
+import struct
 import time
+import zlib
 from contextlib import suppress
 
 import attacks
@@ -149,6 +151,23 @@ def test_too_many_pixels_are_refused_by_number():
         open_bytes(file("PNG", Image.new("1", (6000, 5000), 1)))
     with pytest.raises(NoDigitError, match="72 million"):
         open_bytes(encode("JPEG", (9000, 8000)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
+def test_a_size_that_is_only_claimed_is_refused_as_well(kind):
+    content = bytearray(file(kind))
+    place, claim = {
+        "PNG": (16, struct.pack(">II", 60_000, 60_000)),
+        "JPEG": (content.find(b"\xff\xc0") + 5, struct.pack(">HH", 65_500, 65_500)),
+        "GIF": (6, struct.pack("<HH", 65_535, 65_535)),
+        "BMP": (18, struct.pack("<ii", 60_000, 60_000)),
+        "WEBP": (26, struct.pack("<HH", 16_383, 16_383)),
+    }[kind]
+    content[place : place + len(claim)] = claim
+    if kind == "PNG":
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    with pytest.raises(NoDigitError, match=r"million|damaged"):
+        to_mnist(open_bytes(bytes(content)))
 
 
 def test_a_long_file_is_not_read(tmp_path, monkeypatch):
