@@ -1,0 +1,161 @@
+"""What the kernel holds a worker to, when a picture gets past everything else."""
+
+import asyncio
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from attacks import ATTACKS
+from conftest import ROOT
+
+from page.pool2 import NoAnswerError, WorkerPool
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux'")
+
+# Reads a picture as the page's worker does, or as if nothing had been counted beforehand
+# ("blindly"); does some damage itself on request. It answers with words, and its limits.
+PROGRAM = """
+import io, json, os, resource, subprocess, sys
+sys.path.insert(0, ROOT)
+from PIL import Image
+from page import fork_server, limits
+from page.decode import open_picture
+from reading.preprocess import NoDigitError, to_mnist
+
+def reading(image):
+    try:
+        return f"ink {to_mnist(image()).sum():.0f}"
+    except NoDigitError as refused:
+        return str(refused)
+    except MemoryError:
+        return "out of memory"
+
+def answer_lines(questions, answers):
+    limits.limit_process(200_000_000)
+    print(fork_server.ready_line(), end="", file=answers, flush=True)
+    for line in questions:
+        what, argument = json.loads(line)
+        if what == "read":
+            said = reading(lambda: open_picture(argument))
+        elif what == "blindly":
+            said = reading(lambda: Image.open(argument))
+        elif what == "take":
+            try:
+                said = len(bytearray(argument))
+            except MemoryError:
+                said = "out of memory"
+        elif what == "write":
+            with open(argument, "wb") as file:
+                try:
+                    for _ in range(100):
+                        file.write(bytes(1_000_000)), file.flush()
+                    said = "written"
+                except OSError as error:
+                    said = error.strerror
+        elif what == "limits":
+            said = [resource.getrlimit(resource.RLIMIT_CORE),
+                    open("/proc/self/status").read()]
+        print(json.dumps(said), file=answers, flush=True)
+
+fork_server.serve(answer_lines)
+""".replace("ROOT", repr(str(ROOT)))
+GOOD = str(ROOT / "examples" / "digits" / "7-crossed.png")
+
+
+def run(work):
+    async def main():
+        pool = WorkerPool(sys.executable, "-c", PROGRAM, seconds=3)
+        try:
+            return await asyncio.wait_for(work(pool), 60)
+        finally:
+            await pool.stop()
+
+    return asyncio.run(main())
+
+
+def peak(process_id: int) -> int:
+    """Return the most that a process has ever held in memory (bytes)."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
+
+
+@linux
+def test_each_attack_gets_a_sentence_and_the_next_picture_its_answer(tmp_path):
+    async def work(pool):
+        right = await pool.ask("read", GOOD)
+        assert right.startswith("ink ")
+        worker, before = pool.worker.process_id, peak(pool.worker.process_id)
+        for name, attack in ATTACKS.items():
+            path = tmp_path / name
+            path.write_bytes(attack())
+            started = time.monotonic()
+            said = await pool.ask("read", str(path))
+            assert re.search("too long|damaged|Nothing", said), f"{name}: {said}"
+            assert time.monotonic() - started < 1, name
+            assert await pool.ask("read", GOOD) == right
+            path.unlink()
+        assert pool.worker.process_id == worker  # none of them ended it
+        assert peak(worker) - before < 100_000_000
+
+    run(work)
+
+
+@linux
+@pytest.mark.parametrize("name", ["tiff_of_same_bytes", "png_of_raw_profile", "jpeg_of_exif_tags"])
+def test_memory_is_bounded_where_nothing_was_counted(name, tmp_path):
+    path = tmp_path / "picture"
+    path.write_bytes(ATTACKS[name]())
+
+    async def work(pool):
+        right = await pool.ask("read", GOOD)
+        worker, before = pool.worker.process_id, peak(pool.worker.process_id)
+        said = await pool.ask("blindly", str(path))
+        assert re.search("damaged|memory", said), said
+        assert peak(worker) - before < 250_000_000
+        assert await pool.ask("read", GOOD) == right
+        assert pool.worker.process_id == worker
+
+    run(work)
+
+
+@linux
+@pytest.mark.parametrize("name", ["jpeg_of_scans", "gif_of_comment"])
+def test_time_is_bounded_where_nothing_was_counted(name, tmp_path):
+    path = tmp_path / "picture"
+    path.write_bytes(ATTACKS[name]())
+
+    async def work(pool):
+        right = await pool.ask("read", GOOD)
+        started = time.monotonic()
+        slow = asyncio.create_task(pool.ask("blindly", str(path)))
+        await asyncio.sleep(0)
+        assert await pool.ask("read", GOOD) == right  # the next visitor's
+        assert 2.5 < time.monotonic() - started < 4.5
+        with pytest.raises(NoAnswerError):
+            await slow
+
+    run(work)
+
+
+@linux
+def test_what_a_worker_may_not():
+    async def work(pool):
+        assert await pool.ask("take", 100_000_000) == 100_000_000
+        assert await pool.ask("take", 300_000_000) == "out of memory"
+        assert await pool.ask("take", 100_000_000) == 100_000_000
+        core, status = await pool.ask("limits", None)
+        assert core == [0, 0]
+        assert re.search(r"NoNewPrivs:\s+1", status)
+
+    run(work)
+
+
+@linux
+def test_a_worker_fills_no_disk(tmp_path):
+    async def work(pool):
+        return await pool.ask("write", str(tmp_path / "large"))
+
+    assert run(work) == "File too large"
+    assert (tmp_path / "large").stat().st_size <= 64_000_000
