@@ -1,0 +1,300 @@
+"""A gate in front of Gradio: the routes that the page needs, small bodies, few requests at once.
+
+Gradio serves many more routes than one page needs, keeps what callers send for as long as they
+stay, and believes their headers. This plain ASGI middleware answers what the page does not need
+itself, with a sentence, before Gradio has seen it:
+
+    demo.launch(app_kwargs={"middleware": [Middleware(Gate, files=[demo.GRADIO_CACHE])]})
+
+What is refused leaves no caller's text in the log, which could forge its lines.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse
+
+from page.multipart import OneFile
+from page.requests import HOST, NOT_JSON, Refusal, check_id, check_json, header, path_of, routes
+
+log = logging.getLogger(__name__)
+KB, MB = 1024, 1024**2
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+LONGEST_TARGET = 4 * KB  # bytes of a path, and of a query: in a Space a token is among it
+LONGEST_HEADERS = 16 * KB  # bytes of all headers: Gradio keeps them with every event that waits
+MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
+MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
+# Gradio takes the page's address from these, and keeps what the first call of its /info makes of
+# them for all. Its Node server says the address as it asks for /config, which is kept for nobody.
+FORWARDED = re.compile(rb"forwarded|x-forwarded-.*|x-real-ip")
+FORWARDED_HOST = re.compile(rb"x-forwarded-host")
+FROM_NODE = re.compile(rb"x-gradio-.*")
+
+NOT_FOUND = (404, "The page has no such address.")
+WRONG_HOST = (421, "The page is served to this machine only, as http://localhost.")
+LONG_HEADERS = (431, "The address or the headers of this request are too long.")
+TOO_MANY = (429, "Too many requests at once from your address: wait for answers, then ask again.")
+
+
+class Gate:
+    """Let in what the page needs.
+
+    Parameters
+    ----------
+    app : the ASGI application behind the gate
+    endpoints : names of the API's endpoints; no other is called
+    files : folders of uploads, as Gradio names them; of each, `<sha256>/<name>` is served
+    hosts : names in `Host` that are served, whatever the port; None for any. Serving on localhost,
+        name these (`LOCAL_HOSTS`): else any website can have its visitors' browsers ask this page
+    behind_proxy : whether a proxy sets the `X-Forwarded-` headers. If none does, they are a
+        caller's own, and are removed
+    max_in_flight : requests under way for one address; of IPv6, for one /64 network
+    max_body, max_upload : bytes of a request, of an upload
+    max_upload_in_flight : bytes of the uploads under way for one address
+    on_upload : called with the number of bytes when an upload has ended, however it has
+    """
+
+    def __init__(
+        self,
+        app,
+        *,
+        endpoints: Sequence[str] = ("sketch", "upload"),
+        files: Sequence[str | Path] = (),
+        hosts: Sequence[str] | None = None,
+        behind_proxy: bool = False,
+        max_in_flight: int = MOST_IN_FLIGHT,
+        max_body: int = 64 * KB,
+        max_upload: int = 20 * MB,
+        max_upload_in_flight: int = MOST_UPLOAD_BYTES_IN_FLIGHT,
+        on_upload: Callable[[int], None] | None = None,
+    ):
+        self.app = app
+        self.routes = routes(endpoints, files)
+        self.hosts = hosts and {host.lower() for host in hosts}
+        self.behind_proxy = behind_proxy
+        self.max_in_flight = max_in_flight
+        self.max_body = max_body
+        self.max_upload = max_upload
+        self.max_upload_in_flight = max_upload_in_flight
+        self.on_upload = on_upload
+        sizes = f"a request may have {max_body // KB} KB, an upload {max_upload // MB} MB."
+        self.too_large = (413, f"Too large: {sizes}")
+        self.in_flight: Counter[str] = Counter()
+        self.upload_bytes: Counter[str] = Counter()
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        receive = body = Body(receive)
+        try:
+            kind = self.check_head(scope)
+            address = self.believe(scope)
+            async with self.under_way(address):
+                if kind == "json":
+                    await self.pass_json(scope, receive, send)
+                elif kind == "upload":
+                    await self.pass_upload(address, scope, receive, send)
+                else:
+                    await self.app(scope, receive, send)
+        except Refusal as refusal:
+            await body.drain()
+            await JSONResponse({"detail": refusal.message}, refusal.status)(scope, receive, send)
+        except ClientGone:
+            pass
+
+    def check_head(self, scope) -> str:
+        """Return the kind of a request: "get", "json" or "upload".
+
+        Raises
+        ------
+        Refusal
+            If the page does not need it, or something in its head is too long or malformed.
+        """
+        query = scope["query_string"]
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        path = path_of(scope)
+        if len(path) > LONGEST_TARGET or len(query) > LONGEST_TARGET or size > LONGEST_HEADERS:
+            raise Refusal(*LONG_HEADERS)
+        host = HOST.fullmatch(header(scope, b"host"))
+        if not host or (self.hosts is not None and host[1].lower() not in self.hosts):
+            raise Refusal(*WRONG_HOST)
+        method = scope["method"]
+        kinds = (k for methods, route, k in self.routes if method in methods and route(path))
+        if (kind := next(kinds, None)) is None:
+            raise Refusal(*NOT_FOUND)
+        length = header(scope, b"content-length") or "0"
+        limit = {"get": 0, "json": self.max_body, "upload": self.max_upload}[kind]
+        chunked = header(scope, b"transfer-encoding") != ""
+        if not length.isdecimal() or int(length) > limit or (kind == "get" and chunked):
+            raise Refusal(*self.too_large)  # nobody reads the body of a GET
+        for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+            if name in ("session_hash", "upload_id"):
+                check_id(value)
+        return kind
+
+    def believe(self, scope) -> str:
+        """Return the address that a request counts for; drop the headers that are not believed."""
+        headers = scope["headers"]
+        client = scope["client"][0] if scope.get("client") else ""
+        forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        hops = [without_port(hop.strip()) for hop in forwarded.decode("latin-1").split(",")]
+        if not self.behind_proxy:
+            # uvicorn believes these of callers on this machine, and has done so by now.
+            if client in hops:
+                client = "forwarded"
+            if any(name == b"x-forwarded-proto" for name, _ in headers):
+                scope["scheme"] = "http"
+        elif any(hops):
+            # Proxies append: what stands before the last public address, a caller may have put.
+            client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
+            scope["client"] = (client, 0)
+        unbelieved = [] if path_of(scope) == "/config" else [FROM_NODE]
+        if not self.behind_proxy:
+            unbelieved.append(FORWARDED)
+        elif not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
+            unbelieved.append(FORWARDED_HOST)
+        scope["headers"] = [
+            pair for pair in headers if not any(name.fullmatch(pair[0]) for name in unbelieved)
+        ]
+        return network(client)
+
+    @asynccontextmanager
+    async def under_way(self, address: str) -> AsyncIterator[None]:
+        """Count a request for its address until it has been answered."""
+        if self.in_flight[address] >= self.max_in_flight:
+            raise Refusal(*TOO_MANY)
+        self.in_flight[address] += 1
+        try:
+            yield
+        finally:
+            subtract(self.in_flight, address, 1)
+
+    async def pass_json(self, scope, receive, send) -> None:
+        """Pass on a JSON body, once it is read whole and found harmless."""
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self.max_body:
+                raise Refusal(*self.too_large)
+        check_json(bytes(body), named="/call/v2/" in scope["path"])
+        pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def replay():
+            return pending.pop() if pending else await receive()
+
+        try:
+            await self.app(scope, replay, send)
+        except Exception as error:  # these routes only queue a call: what fails is what it asks for
+            log.warning("Refused a call: %s", type(error).__name__)
+            raise Refusal(*NOT_JSON) from None
+
+    async def pass_upload(self, address: str, scope, receive, send) -> None:
+        """Pass on an upload as it streams in, until something in it is refused."""
+        try:
+            form = OneFile(header(scope, b"content-type"))
+        except MultiPartException as error:
+            raise Refusal(400, error.message) from None
+        received, refusal, started = 0, None, False
+
+        async def checked():
+            nonlocal received, refusal
+            message = await receive()
+            chunk = message.get("body", b"")
+            received += len(chunk)
+            self.upload_bytes[address] += len(chunk)
+            try:
+                if received > self.max_upload:
+                    raise Refusal(*self.too_large)
+                if self.upload_bytes[address] > self.max_upload_in_flight:
+                    raise Refusal(*TOO_MANY)
+                if not form.complete or message["type"] == "http.request":
+                    form.write(chunk, last=not message.get("more_body", False))
+            except MultiPartException as error:  # Gradio deletes the file, and does not answer
+                refusal = error if isinstance(error, Refusal) else Refusal(400, error.message)
+                raise refusal from None
+            return message
+
+        async def answer(message):
+            nonlocal started
+            if refusal is None:
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, checked, answer)
+        except Refusal:
+            pass
+        finally:
+            subtract(self.upload_bytes, address, received)
+            if self.on_upload:
+                self.on_upload(received)
+        if refusal and not started:
+            raise refusal
+
+
+class ClientGone(Exception):
+    """The caller has closed the connection."""
+
+
+class Body:
+    """A request's `receive` that knows whether more is to come."""
+
+    def __init__(self, receive):
+        self.receive = receive
+        self.more = True
+
+    async def __call__(self) -> dict:
+        message = await self.receive()
+        self.more = message.get("more_body", False)
+        return message
+
+    async def drain(self, most: int = MB, seconds: float = 1) -> None:
+        """Read on a little, so that a caller who is still sending gets to read the refusal."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.more and most > 0:
+                    most -= len((await self()).get("body", b""))
+
+
+def without_port(hop: str) -> str:
+    """Return an address of `X-Forwarded-For` without the port that some proxies append."""
+    match = HOST.fullmatch(hop)
+    return match[1].strip("[]") if match else hop
+
+
+def is_public(address: str) -> bool:
+    """Return whether an address is one of the public internet's."""
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
+
+
+def network(address: str) -> str:
+    """Return an IPv4 address as it is, of an IPv6 address the network that one client has."""
+    try:
+        if (parsed := ipaddress.ip_address(address)).version == 6:
+            return str(ipaddress.ip_network((parsed, 64), strict=False))
+    except ValueError:
+        pass
+    return address[:64]
+
+
+def subtract(counter: Counter, key: str, number: int) -> None:
+    counter[key] -= number
+    if counter[key] <= 0:
+        del counter[key]

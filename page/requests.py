@@ -1,0 +1,105 @@
+"""What a request to the page looks like: its address, the ids in it, its JSON."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from starlette.formparsers import MultiPartException
+
+IDENTIFIER = r"[A-Za-z0-9_-]{1,64}"
+ID = re.compile(IDENTIFIER).fullmatch  # session hashes, event and upload ids
+HOST = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
+
+BODY_KEYS = {"data", "session_hash", "fn_index", "trigger_id", "event_data", "event_id"}
+MOST_VALUES = 8192  # in a body: Gradio walks through all of them, again and again, and keeps them
+USE_VIA_API = "“Use via API”, below the page, says what is."
+NOT_JSON = (422, f"That is not what this endpoint takes: {USE_VIA_API}")
+BAD_ID = (422, "A session hash, or an id, has up to 64 letters, digits, hyphens and underscores.")
+
+
+class Refusal(MultiPartException):
+    """A request is refused, with a status and a sentence.
+
+    It is one of the form parser's exceptions, since that is what makes Gradio delete the temporary
+    file of an upload that ends badly.
+    """
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]:
+    """Return what the page and the API's clients ask: methods, pattern of the path, kind.
+
+    Found by watching the page in a browser, and the Python client, do all they can.
+    """
+    names = "|".join(map(re.escape, endpoints))
+    folders = "|".join(re.escape(str(folder)) for folder in files)
+    get, post = ("GET", "HEAD"), ("POST",)
+    api = "/gradio_api"
+    table = [
+        (get, "/|/config/?", "get"),
+        (get, r"/(assets|static)/(?!.*[.][.])[\w./@+~-]+", "get"),
+        (get, "/(theme[.]css|favicon[.]ico|manifest[.]json|robots[.]txt)", "get"),
+        (get, f"{api}/(info/?|openapi[.]json|app_id/?|startup-events|theme[.]css)", "get"),
+        (get, f"{api}/(queue/data|upload_progress)", "get"),
+        (get, f"{api}/call/(v2/)?({names})/{IDENTIFIER}", "get"),
+        (post, f"{api}/queue/join", "json"),
+        (post, f"{api}/call/(v2/)?({names})/?", "json"),
+        (post, f"{api}/upload", "upload"),
+    ]
+    if files:
+        name = r"[^/\\\x00-\x1f\x7f]{1,255}"
+        table.append((get, rf"{api}/file=({folders})[/\\][0-9a-f]{{64}}[/\\]{name}", "get"))
+    return [(methods, re.compile(path, re.ASCII).fullmatch, kind) for methods, path, kind in table]
+
+
+def path_of(scope) -> str:
+    """Return the path without the root path, as Starlette matches it."""
+    path, root = scope["path"], scope.get("root_path", "")
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+
+
+def header(scope, name: bytes) -> str:
+    """Return a header's first value, the one that Starlette takes, or ""."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def check_json(body: bytes, named: bool) -> None:
+    """Raise Refusal if a body is none that the page's code, or a client of its API, sends.
+
+    `named`: the endpoint takes its arguments by their names, and no session.
+    """
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal(*NOT_JSON) from None
+    if not isinstance(fields, dict) or not all(map(ID, fields)) or not is_short(fields):
+        raise Refusal(*NOT_JSON)
+    if named:
+        return
+    numbers = [fields.get(name) for name in ("fn_index", "trigger_id")]
+    numbered = all(n is None or (type(n) is int and 0 <= n < 1000) for n in numbers)
+    if not (numbered and BODY_KEYS.issuperset(fields) and isinstance(fields.get("data"), list)):
+        raise Refusal(*NOT_JSON)
+    check_id(fields.get("session_hash"), fields.get("event_id"))
+
+
+def is_short(value) -> bool:
+    """Return whether a value of JSON holds no more than so many others."""
+    values, number = [value], 0
+    while values and number <= MOST_VALUES:
+        number += 1
+        value = values.pop()
+        if isinstance(value, dict | list):
+            values += value.values() if isinstance(value, dict) else value
+    return number <= MOST_VALUES
+
+
+def check_id(*values) -> None:
+    """Raise Refusal if a value is no session hash, event id or upload id; None is left out."""
+    for value in values:
+        if value is not None and not (isinstance(value, str) and ID(value)):
+            raise Refusal(*BAD_ID)
