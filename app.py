@@ -5,27 +5,39 @@ python app.py --share    # and at a public address for a week (or GRADIO_SHARE=T
 """
 
 import argparse
+import asyncio
+import os
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from page.uploads import private_folder
+
+# Read when Gradio is imported. Its own default is one folder for every such page of this user.
+os.environ.setdefault("GRADIO_TEMP_DIR", str(private_folder()))
+
 import gradio as gr
 import numpy as np
 from PIL import Image
+from starlette.middleware import Middleware
 
 from page import gradio_patches
-from page.pool import NoAnswerError, WorkerPool
+from page.gate import LOCAL_HOSTS, Gate
+from page.pool import BusyError, NoAnswerError, WorkerPool
+from page.purge import Purger
+from page.uploads import NotUploadedError, resolve_upload
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 
-# Limits, so that one visitor cannot stop the page for the next
-MAX_FILE_SIZE = "20mb"
-MAX_URL_LENGTH = 28_000_000  # characters of a data: URL: 20 MB in base64
+# Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
-MAX_RUNNING = 16  # requests that run concurrently; the worker answers one after another
-MAX_WAITING = 500  # requests in the queue; the next is told that the page is busy
-UPLOAD_LIFETIME = 3600  # s that an uploaded file stays on the server
+MAX_SECONDS = 3  # for an answer
+MAX_RUNNING = 100  # requests that run concurrently; the worker answers one after another
+MAX_WAITING = 500  # requests in Gradio's queue; the next is told that the page is busy
+MAX_WAITING_OF_ONE = 64  # requests of one address that wait for the worker: a class of pupils
+MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
+MAX_UPLOADS = 500_000_000  # bytes of all of them
 MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
 MAX_PAST_EVENTS = 100  # kept by Gradio
 # Threads of the worker: for pictures this small, more are more work.
@@ -40,7 +52,16 @@ WRONG_ARGUMENTS = (
     "That is not what this endpoint takes: “Use via API”, below the page, says what is."
 )
 
-pool = WorkerPool(sys.executable, "-m", "page.worker", cwd=HERE, environment=WORKER_ENVIRONMENT)
+pool = WorkerPool(
+    sys.executable,
+    "-m",
+    "page.worker",
+    cwd=HERE,
+    environment=WORKER_ENVIRONMENT,
+    seconds=MAX_SECONDS,
+    longest_queue=MAX_RUNNING,
+    longest_line=MAX_WAITING_OF_ONE,
+)
 
 
 def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
@@ -53,7 +74,7 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
     return recognize(image)
 
 
-async def recognize_sketch(sketch: dict | None) -> tuple[dict, str, str]:
+async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[dict, str, str]:
     """Read the digit that is drawn on the pad.
 
     Takes {"layers": [picture, …], "composite": picture}, one of which will do. Returns the three
@@ -61,16 +82,16 @@ async def recognize_sketch(sketch: dict | None) -> tuple[dict, str, str]:
     is), and the layers of the network as HTML.
     """
     sketch = sketch or {}
-    layers = [_source_of(layer) for layer in sketch.get("layers") or [] if layer]
-    composite = sketch.get("composite") and _source_of(sketch["composite"])
+    layers = [_path_of(layer) for layer in sketch.get("layers") or [] if layer]
+    composite = sketch.get("composite") and _path_of(sketch["composite"])
     if len(layers) > MAX_LAYERS:
         raise gr.Error(WRONG_ARGUMENTS, print_exception=False)
     if not layers and not composite:
         return _to_components({}, INVITATION, "")
-    return await _ask("sketch", layers, composite)
+    return await _ask(request, "sketch", layers, composite)
 
 
-async def recognize_upload(image: dict | None) -> tuple[dict, str, str]:
+async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
     """Read the digit in a picture: a scan, a photograph, a drawing.
 
     Returns the three best guesses with their probabilities, a line of words (why there is no
@@ -78,32 +99,33 @@ async def recognize_upload(image: dict | None) -> tuple[dict, str, str]:
     """
     if not image:
         return _to_components({}, INVITATION, "")
-    return await _ask("upload", _source_of(image))
+    return await _ask(request, "upload", _path_of(image))
 
 
-async def describe_weights() -> str:
+async def describe_weights(request: gr.Request) -> str:
     """Return a line that says which weights answer, and since when."""
     try:
-        return await pool.ask("weights")
-    except NoAnswerError:
+        return await pool.ask("weights", asker=request.client.host)
+    except (NoAnswerError, BusyError):
         return ""
 
 
-def _source_of(file: dict) -> str:
-    """Return where a picture is: the path of an upload on this server, or a data: URL."""
-    url = file.get("url") or ""
-    source = url if url.startswith("data:") else file["path"]
-    if not source or len(source) > MAX_URL_LENGTH:
-        raise gr.Error(WRONG_ARGUMENTS, print_exception=False)
-    return source
+def _path_of(file: dict) -> str:
+    """Return the path of an upload on this server."""
+    try:
+        return str(resolve_upload(file, demo.GRADIO_CACHE))
+    except NotUploadedError:
+        raise gr.Error(WRONG_ARGUMENTS, print_exception=False) from None
 
 
-async def _ask(*question) -> tuple[dict, str, str]:
+async def _ask(request: gr.Request, *question) -> tuple[dict, str, str]:
     """Return the worker's answer to a question, as the components are sent it."""
     try:
-        return _to_components(*await pool.ask(*question))
+        return _to_components(*await pool.ask(*question, asker=request.client.host))
     except NoAnswerError:
         return _to_components({}, UNREADABLE, "")
+    except BusyError as sentence:
+        return _to_components({}, str(sentence), "")
 
 
 def _to_components(probabilities: dict, words: str, layers: str) -> tuple[dict, str, str]:
@@ -128,7 +150,6 @@ THEME = gr.themes.Base(
 with gr.Blocks(
     title="LeNet reads your digit",
     analytics_enabled=False,
-    delete_cache=(UPLOAD_LIFETIME, UPLOAD_LIFETIME),
 ) as demo:
     gr.Markdown(
         "# LeNet reads your digit\n"
@@ -170,7 +191,6 @@ with gr.Blocks(
             label = gr.Label(elem_id="answer", num_top_classes=3, label="Three best guesses")
             words = gr.Markdown(INVITATION, elem_id="words")
             why = gr.HTML(elem_id="why", label="The layers of the network")
-            gr.DeepLinkButton("Link to this answer", size="sm")
     source = gr.Markdown(elem_id="source")
 
     answers = [label, words, why]
@@ -194,8 +214,6 @@ with gr.Blocks(
     undo.click(None, js="() => lenet.undo()")
     clear.click(None, js="() => lenet.clear()")
     demo.load(None, js=(HERE / "page" / "pen.js").read_text())
-    # A link brings the drawing back; it is to be seen on the pad.
-    demo.load(None, drawing, pad, js="sketch => sketch ?? undefined")
     demo.load(describe_weights, outputs=source, api_visibility="private", show_progress="hidden")
 
 
@@ -203,12 +221,19 @@ demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a pla
 gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS)
 
 
-@asynccontextmanager
-async def _lifespan(server):
-    """Run the worker as long as the server runs."""
-    pool.start()
-    yield
-    await pool.stop()
+def _serve_through_gate(purger: Purger, share: bool | None) -> Middleware:
+    """Return the gate, which believes what the proxy in front of it says, if there is one."""
+    in_space, under_path = "SPACE_ID" in os.environ, "GRADIO_ROOT_PATH" in os.environ
+    local = os.environ.get("GRADIO_SERVER_NAME", LOCAL_HOSTS[0]) in LOCAL_HOSTS
+    public = share or in_space or under_path or os.environ.get("GRADIO_SHARE", "") == "True"
+    return Middleware(
+        Gate,
+        files=[demo.GRADIO_CACHE],
+        hosts=LOCAL_HOSTS if local and not public else None,
+        believe_address=in_space,
+        believe_host=in_space or under_path,
+        on_upload=purger.note,
+    )
 
 
 def serve(share: bool | None = None) -> None:
@@ -219,15 +244,26 @@ def serve(share: bool | None = None) -> None:
     share : bool, optional
         Whether to serve it at a public address, too. The default is what GRADIO_SHARE says.
     """
+    examples = {path for block in demo.blocks.values() for path in block.keep_in_cache}
+    purger = Purger(demo.GRADIO_CACHE, MAX_UPLOAD_AGE, MAX_UPLOADS, keep=examples)
+
+    @asynccontextmanager
+    async def lifespan(server):
+        pool.start()
+        purging = asyncio.create_task(purger.run())
+        yield
+        purging.cancel()
+        await pool.stop()
+
     demo.launch(
         theme=THEME,
         css_paths=[HERE / "page" / "style.css"],
-        max_file_size=MAX_FILE_SIZE,
         max_threads=MAX_RUNNING,
         state_session_capacity=MAX_SESSIONS,
         run_history=False,
         share=share,
-        app_kwargs={"lifespan": _lifespan},
+        num_workers=0,  # Gradio's own would serve uploads past the gate
+        app_kwargs={"lifespan": lifespan, "middleware": [_serve_through_gate(purger, share)]},
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
 from page.format_limits import LIMITS, TooCostlyError
-from reading.preprocess import DAMAGED, MAX_PIXELS, NoDigitError, refuse_if_large
+from reading.picture import DAMAGED_MESSAGE, MAX_PIXELS, NoDigitError, check_size
 
 MAX_FILE = 20_000_000  # bytes, as many as may be uploaded
 MAX_JPEG_PIXELS = 64_000_000  # a large JPEG is decoded to an eighth of its sides
@@ -59,7 +59,7 @@ def open_bytes(data: bytes) -> Image.Image:
     """Return the picture in a file's bytes; raise what `open_picture` does."""
     kind = kind_of(data)
     if kind is None:
-        raise NoDigitError(DAMAGED)
+        raise NoDigitError(DAMAGED_MESSAGE)
     try:
         image = Image.open(io.BytesIO(LIMITS[kind](data)), formats=[kind])
     except Image.DecompressionBombError as error:
@@ -67,9 +67,9 @@ def open_bytes(data: bytes) -> Image.Image:
     except TooCostlyError as error:
         raise NoDigitError(COSTLY) from error
     except Exception as error:  # Pillow's formats raise whatever a broken file makes them
-        raise NoDigitError(DAMAGED) from error
+        raise NoDigitError(DAMAGED_MESSAGE) from error
     if kind != "JPEG" or image.width * image.height > MAX_JPEG_PIXELS:
-        refuse_if_large(image)
+        check_size(image)
     if painted(image) > MAX_PAINTS * image.width * image.height:
         raise NoDigitError(COSTLY)
     return image
@@ -89,10 +89,12 @@ def read_file(path: str | Path) -> bytes:
     try:
         with open(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise NoDigitError(DAMAGED)
+                raise NoDigitError(DAMAGED_MESSAGE)
             data = file.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:  # no such file; a name with a zero in it
-        raise (error if isinstance(error, NoDigitError) else NoDigitError(DAMAGED)) from error
+        raise (
+            error if isinstance(error, NoDigitError) else NoDigitError(DAMAGED_MESSAGE)
+        ) from error
     if len(data) > MAX_FILE:
         raise NoDigitError(TOO_LONG)
     return data

@@ -10,7 +10,6 @@ What is refused leaves no caller's text in the log, which could forge its lines.
 """
 
 import asyncio
-import ipaddress
 import logging
 import re
 from collections import Counter
@@ -23,7 +22,19 @@ from starlette.formparsers import MultiPartException
 from starlette.responses import JSONResponse
 
 from page.multipart import OneFile
-from page.requests import HOST, NOT_JSON, Refusal, check_id, check_json, header, path_of, routes
+from page.routes import (
+    HOST,
+    NOT_JSON,
+    Refusal,
+    check_id,
+    check_json,
+    header,
+    is_public,
+    network,
+    path_of,
+    routes,
+    without_port,
+)
 
 log = logging.getLogger(__name__)
 KB, MB = 1024, 1024**2
@@ -34,7 +45,8 @@ MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser 
 MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
 # Gradio takes the page's address from these, and keeps what the first call of its /info makes of
 # them for all. Its Node server says the address as it asks for /config, which is kept for nobody.
-FORWARDED = re.compile(rb"forwarded|x-forwarded-.*|x-real-ip")
+FORWARDED = re.compile(rb"forwarded|x-forwarded-(?!for$).*")
+FORWARDED_FOR = re.compile(rb"x-forwarded-for|x-real-ip")
 FORWARDED_HOST = re.compile(rb"x-forwarded-host")
 FROM_NODE = re.compile(rb"x-gradio-.*")
 
@@ -54,8 +66,8 @@ class Gate:
     files : folders of uploads, as Gradio names them; of each, `<sha256>/<name>` is served
     hosts : names in `Host` that are served, whatever the port; None for any. Serving on localhost,
         name these (`LOCAL_HOSTS`): else any website can have its visitors' browsers ask this page
-    behind_proxy : whether a proxy sets the `X-Forwarded-` headers. If none does, they are a
-        caller's own, and are removed
+    believe_address, believe_host : whether a proxy sets `X-Forwarded-For`, as a Space's does, and
+        `X-Forwarded-Host` and the like. If none does, they are a caller's own, and are removed
     max_in_flight : requests under way for one address; of IPv6, for one /64 network
     max_body, max_upload : bytes of a request, of an upload
     max_upload_in_flight : bytes of the uploads under way for one address
@@ -69,7 +81,8 @@ class Gate:
         endpoints: Sequence[str] = ("sketch", "upload"),
         files: Sequence[str | Path] = (),
         hosts: Sequence[str] | None = None,
-        behind_proxy: bool = False,
+        believe_address: bool = False,
+        believe_host: bool = False,
         max_in_flight: int = MOST_IN_FLIGHT,
         max_body: int = 64 * KB,
         max_upload: int = 20 * MB,
@@ -79,7 +92,7 @@ class Gate:
         self.app = app
         self.routes = routes(endpoints, files)
         self.hosts = hosts and {host.lower() for host in hosts}
-        self.behind_proxy = behind_proxy
+        self.believe_address, self.believe_host = believe_address, believe_host
         self.max_in_flight = max_in_flight
         self.max_body = max_body
         self.max_upload = max_upload
@@ -147,24 +160,23 @@ class Gate:
         client = scope["client"][0] if scope.get("client") else ""
         forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
         hops = [without_port(hop.strip()) for hop in forwarded.decode("latin-1").split(",")]
-        if not self.behind_proxy:
-            # uvicorn believes these of callers on this machine, and has done so by now.
-            if client in hops:
-                client = "forwarded"
-            if any(name == b"x-forwarded-proto" for name, _ in headers):
-                scope["scheme"] = "http"
-        elif any(hops):
+        unbelieved = [] if path_of(scope) == "/config" else [FROM_NODE]
+        if self.believe_address and any(hops):
             # Proxies append: what stands before the last public address, a caller may have put.
             client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
             scope["client"] = (client, 0)
-        unbelieved = [] if path_of(scope) == "/config" else [FROM_NODE]
-        if not self.behind_proxy:
+        elif not self.believe_address and client in hops:
+            client = "forwarded"  # uvicorn believes callers on this machine, and has done so by now
+        if not self.believe_address:
+            unbelieved.append(FORWARDED_FOR)
+        if not self.believe_host:
             unbelieved.append(FORWARDED)
+            if header(scope, b"x-forwarded-proto"):
+                scope["scheme"] = "http"
         elif not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
             unbelieved.append(FORWARDED_HOST)
-        scope["headers"] = [
-            pair for pair in headers if not any(name.fullmatch(pair[0]) for name in unbelieved)
-        ]
+        kept = (pair for pair in headers if not any(u.fullmatch(pair[0]) for u in unbelieved))
+        scope["headers"] = list(kept)
         return network(client)
 
     @asynccontextmanager
@@ -270,31 +282,8 @@ class Body:
                     most -= len((await self()).get("body", b""))
 
 
-def without_port(hop: str) -> str:
-    """Return an address of `X-Forwarded-For` without the port that some proxies append."""
-    match = HOST.fullmatch(hop)
-    return match[1].strip("[]") if match else hop
-
-
-def is_public(address: str) -> bool:
-    """Return whether an address is one of the public internet's."""
-    try:
-        return ipaddress.ip_address(address).is_global
-    except ValueError:
-        return False
-
-
-def network(address: str) -> str:
-    """Return an IPv4 address as it is, of an IPv6 address the network that one client has."""
-    try:
-        if (parsed := ipaddress.ip_address(address)).version == 6:
-            return str(ipaddress.ip_network((parsed, 64), strict=False))
-    except ValueError:
-        pass
-    return address[:64]
-
-
 def subtract(counter: Counter, key: str, number: int) -> None:
+    """Lower a count, and forget it at 0."""
     counter[key] -= number
     if counter[key] <= 0:
         del counter[key]

@@ -5,11 +5,17 @@ parameters, the page does not start: a patch that silently no longer works is a 
 That Gradio still calls what is replaced, the tests of the real page tell (tests/test_abuse.py).
 """
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable
 
 import gradio as gr
+from gradio.queueing import Queue
+from gradio.routes import App
+from gradio.state_holder import SessionState
+
+from page.uploads import NotUploadedError, resolve_upload
 
 log = logging.getLogger(__name__)
 WRITTEN_FOR = "6.31.0"
@@ -32,10 +38,14 @@ def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int) -> None:
     RuntimeError
         If an attribute that is replaced is missing, or has other parameters.
     """
-    _fetch_nothing(gr.Image)
-    _fetch_nothing(gr.ImageEditor)
-    _keep_no_blobs()
+    for component in (gr.Image, gr.ImageEditor):
+        _take_uploads_only(component, wrong_arguments)
     _refuse_wrong_arguments(demo, wrong_arguments)
+    _remember_no_values()
+    _cancel_with_the_asker()
+    _describe_the_api_anew(demo)
+    for event in demo.fns.values():  # else an example is asked for by a route past the queue
+        event.queue = True
     _original(demo._queue, "ANALYTICS_MAX_EVENTS")
     demo._queue.ANALYTICS_MAX_EVENTS = past_events
 
@@ -70,43 +80,79 @@ def _replacing(original: Callable) -> Callable:
     return mark
 
 
-def _fetch_nothing(component: type) -> None:
-    """Make a component take files that were uploaded, and fetch none from an address.
+def _take_uploads_only(component: type, message: str) -> None:
+    """Make a component take what was uploaded, where it lies; Gradio would copy and download.
 
     The class is changed: Gradio makes new components of it for a visitor, and would write a
     file app.pyi for a subclass.
     """
     parameters = "self url_or_file_path"
-    asynchronous = _original(component, "async_move_resource_to_block_cache", parameters)
-    synchronous = _original(component, "move_resource_to_block_cache", parameters)
+    names = "async_move_resource_to_block_cache", "move_resource_to_block_cache"
+    asynchronous, synchronous = (_original(component, name, parameters) for name in names)
 
-    def refuse_address(path) -> None:
-        if path and "://" in str(path):
-            raise gr.Error("Send the picture itself, not its address.", print_exception=False)
+    def upload(path, folder: str) -> str | None:
+        try:
+            return path and str(resolve_upload(str(path), folder))
+        except NotUploadedError:
+            raise gr.Error(message, print_exception=False) from None
 
     @_replacing(asynchronous)
     async def async_move(self, url_or_file_path):
-        refuse_address(url_or_file_path)
-        return await asynchronous(self, url_or_file_path)
+        return upload(url_or_file_path, self.GRADIO_CACHE)
 
     @_replacing(synchronous)
     def move(self, url_or_file_path):
-        refuse_address(url_or_file_path)
-        return synchronous(self, url_or_file_path)
+        return upload(url_or_file_path, self.GRADIO_CACHE)
 
     component.async_move_resource_to_block_cache = async_move
     component.move_resource_to_block_cache = move
 
 
-def _keep_no_blobs() -> None:
-    """Take away the pad's own store, which keeps in memory whatever is sent; ours sends files."""
-    if getattr(gr.ImageEditor, "accept_blobs", None) is not _no_server_function:
-        _original(gr.ImageEditor, "accept_blobs", "self data")
-        gr.ImageEditor.accept_blobs = _no_server_function
+def _remember_no_values() -> None:
+    """Keep no visitor's values: Gradio does for its deep links, as many bytes as were sent."""
+    original = _original(SessionState, "_update_value_in_config", "self key value")
+
+    @_replacing(original)
+    def forget(self, key, value):
+        pass
+
+    SessionState._update_value_in_config = forget
 
 
-def _no_server_function(self, data) -> None:
-    """Take the place of a function that the browser may call: without Gradio's mark, it is 404."""
+def _cancel_with_the_asker() -> None:
+    """Cancel the events of a visitor who has left; Gradio would have them answered to the end."""
+    original = _original(Queue, "clean_events", "self session_hash event_id")
+
+    @_replacing(original)
+    async def clean_events(self, *, session_hash=None, event_id=None):
+        await original(self, session_hash=session_hash, event_id=event_id)
+        for task in asyncio.all_tasks():
+            # Gradio's own name of a task: utils.set_task_name
+            owner, separator, event = task.get_name().partition("<gradio-sep>")
+            left = event == event_id if event_id else owner.rpartition("_")[0] == session_hash
+            if separator and left:
+                task.cancel()
+
+    Queue.clean_events = clean_events
+
+
+class _FreshEachTime:
+    """An attribute that is read once after it was set, and then is empty again."""
+
+    def __get__(self, owner, _=None):
+        return owner and owner.__dict__.pop("fresh_api_info", None)
+
+    def __set__(self, owner, value):
+        owner.__dict__["fresh_api_info"] = value
+
+
+def _describe_the_api_anew(demo: gr.Blocks) -> None:
+    """Make the API's description for each caller: it names the host that a caller claims."""
+    if "api_info" not in vars(demo.app) and not isinstance(
+        vars(App).get("api_info"), _FreshEachTime
+    ):
+        _original(App, "api_info")
+    App.api_info = _FreshEachTime()
 
 
 def _refuse_wrong_arguments(demo: gr.Blocks, message: str) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +41,21 @@ class Launcher:
     ----------
     command : the program and its arguments
     cwd : the folder that it is started in
+    environment : variables that it gets beside this process's own
     limit : bytes of a line that a worker writes, at most
     forks : whether the program forks its workers (`fork_server.serve`); else it is one itself
     """
 
-    def __init__(self, command: Sequence[str], cwd: Path | None, limit: int, forks: bool):
-        self.command, self.cwd, self.limit, self.forks = command, cwd, limit, forks
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: Path | None,
+        environment: Mapping[str, str],
+        limit: int,
+        forks: bool,
+    ):
+        self.command, self.cwd, self.environment = command, cwd, environment
+        self.limit, self.forks = limit, forks
         self.programs: list[Process] = []
         self.control: socket.socket | None = None
 
@@ -101,6 +110,7 @@ class Launcher:
             **streams,
             limit=self.limit,
             cwd=self.cwd,
+            env={**os.environ, **self.environment},
             start_new_session=True,  # so that Ctrl-C is for the server, which then ends this
         )
         self.programs.append(program)

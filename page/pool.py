@@ -1,43 +1,55 @@
-"""A worker process that answers questions, one after another, and is started anew when it ends.
+"""Processes that answer questions, one at a time; whatever ends one, the next is ready.
 
-What opens pictures from strangers may take long, or crash. Here neither stops the server beside
-it, and each has a processor of its own.
+What reads pictures from strangers may take long, take all memory, or crash. Here it costs the
+answer to one question: a spare process takes over, and there are two processors for the page and
+for the worker.
 """
 
 import asyncio
 import json
 import logging
-import os
-from asyncio.subprocess import PIPE
+import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from page.fair_queue import FairQueue
+from page.launcher import Launcher, Worker
+
 log = logging.getLogger(__name__)
-MAX_ANSWER_SIZE = 1_000_000  # bytes
+Question = tuple[bytes, asyncio.Future]  # a line, and who waits for its answer
+
+IN_HAND = 2  # questions that a worker holds: the one that it answers, and the next
+PAUSE = 0.1  # seconds between two starts, at least, should each worker end at once
+SECOND_LOOK = 0.05  # seconds
+BUSY = "Many people are asking at once. Please try again in a minute."
 
 
 class NoAnswerError(Exception):
-    """The worker ended, or was stuck, over this question."""
+    """The worker ended, or took too long, over this question."""
+
+
+class BusyError(Exception):
+    """Too many questions wait already; the message is fit for the page."""
 
 
 class WorkerPool:
-    """Start a program, pass it questions, and start it anew when it has ended.
+    """Two processes of a program: one answers, and one is its spare.
 
-    The program writes a line to its standard output when it is ready. It reads each question as a
-    line of JSON from its standard input, and answers each, in their order, with a line of JSON on
-    its standard output. When its input ends, it ends.
+    The program writes `fork_server.ready_line()` when it can answer, gets each question as a line
+    of JSON, and answers each, in their order, with another line.
 
     Parameters
     ----------
-    command : str
-        The program and its arguments.
-    cwd : Path, optional
-        The folder that it is started in.
-    environment : mapping of str to str, optional
-        Variables that it gets beside this process's own.
-    timeout : float
-        Seconds without an answer after which it is taken for stuck, and killed.
+    command : the program and its arguments
+    cwd : the folder that it is started in
+    environment : variables that it gets beside this process's own
+    seconds : how long a worker may take for one question
+    longest_queue : questions that wait, at most
+    longest_line : questions of one asker that wait, at most
+    longest_answer : bytes of an answer, at most
+    forks : whether the program forks its workers (`fork_server.serve`); else it is one itself
     """
 
     def __init__(
@@ -45,94 +57,138 @@ class WorkerPool:
         *command: str,
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
-        timeout: float = 20,
+        seconds: float = 3.0,
+        longest_queue: int = 100,
+        longest_line: int = 20,
+        longest_answer: int = 1_000_000,
+        forks: bool = sys.platform == "linux",
     ):
-        self.command = command
-        self.cwd = cwd
-        self.environment = environment or {}
-        self.timeout = timeout
-        self._waiting: deque[tuple[bytes, asyncio.Future]] = deque()
-        self._process = None
-        self._task = None
+        self.seconds = seconds
+        self.longest_queue, self.longest_line = longest_queue, longest_line
+        self.launcher = Launcher(command, cwd, environment or {}, longest_answer, forks)
+        self.waiting = FairQueue()
+        self.asked: deque[Question] = deque()  # the first is being answered
+        self.worker: Worker | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.timed: Question | None = None
+        self.life: asyncio.Task | None = None
 
     def start(self) -> None:
-        """Start the worker, if there is none, so that the first question finds it ready."""
-        self._task = self._task or asyncio.create_task(self._run())
+        """Start the processes, if there are none, so that the first question finds one ready."""
+        self.life = self.life or asyncio.create_task(self._live())
 
     async def stop(self) -> None:
-        """End the worker. Questions that wait for it are not answered."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """End the processes, and the questions that wait with them."""
+        if self.life:
+            self.life.cancel()
+            await asyncio.gather(self.life, return_exceptions=True)
+        for _, future in (*self.asked, *self.waiting):
+            future.cancel()
 
-    async def ask(self, *question):
-        """Return the worker's answer to a question.
+    async def ask(self, *question, asker: Hashable = None):
+        """Return the answer to a question, both as JSON has them.
 
         Parameters
         ----------
-        question : JSON values
-
-        Returns
-        -------
-        answer : a JSON value
+        asker : hashable
+            Who asks, if that is known. Askers are answered in turn.
 
         Raises
         ------
         NoAnswerError
-            If the worker ended over it. Those that waited behind it are asked again.
+            If the worker ended over it, or took too long. Those that wait behind it are asked of
+            the spare.
+        BusyError
+            If `longest_queue` questions wait already, or `longest_line` of this asker.
         """
-        line = json.dumps(question).encode() + b"\n"
+        if self._is_full(asker):
+            self.waiting.keep(lambda waiting: not waiting[1].done())
+            if self._is_full(asker):
+                raise BusyError(BUSY)
         future = asyncio.get_running_loop().create_future()
-        self._waiting.append((line, future))
+        self.waiting.append((json.dumps(question).encode() + b"\n", future), asker)
         self.start()
-        if self._process:
-            self._process.stdin.write(line)
+        self._pass_on()
         return await future
 
-    async def _run(self) -> None:
-        """Pass on questions and answers from the worker's start to its end."""
-        process = watch = None
+    def _is_full(self, asker: Hashable) -> bool:
+        own = 0 if asker is None else self.waiting.count(asker)
+        return len(self.waiting) >= self.longest_queue or own >= self.longest_line
+
+    async def _live(self) -> None:
+        """Have a worker answer and another be ready, until there is none to be had."""
+        spare = asyncio.create_task(self.launcher.begin())
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self.command,
-                stdin=PIPE,
-                stdout=PIPE,
-                limit=MAX_ANSWER_SIZE,
-                cwd=self.cwd,
-                env={**os.environ, **self.environment},
-                start_new_session=True,  # so that Ctrl-C is for the server, which then ends this
-            )
-            await process.stdout.readuntil(b"\n")  # ready: on a slow machine that may take long
-            watch = asyncio.create_task(self._kill_when_stuck(process))
-            process.stdin.writelines(line for line, _ in self._waiting)
-            self._process = process
             while True:
-                answer = json.loads(await process.stdout.readuntil(b"\n"))
-                _, future = self._waiting.popleft()
-                if not future.done():  # else nobody waits for it any more
-                    future.set_result(answer)
-        except Exception as error:  # whatever it is, the next question needs a new worker
-            log.error("The worker has ended: %s", type(error).__name__)
+                try:
+                    worker = await spare
+                except Exception:  # something may have ended it while it waited
+                    worker = await self.launcher.begin()
+                spare = asyncio.create_task(self.launcher.begin(PAUSE))
+                await self._answer(worker)
+        except Exception as error:
+            log.error("No worker starts: %s", type(error).__name__)
+            for _, future in self.waiting:
+                if not future.done():
+                    future.set_exception(NoAnswerError())
+            self.waiting = FairQueue()
         finally:
-            self._process = None
-            if watch:
-                watch.cancel()
-            if process:
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
-            self._task = None
-        if self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(NoAnswerError())
-        if self._waiting:
+            spare.cancel()
+            with suppress(Exception, asyncio.CancelledError):
+                (await spare).kill()
+            await self.launcher.end()
+            self.life = None
+        if self.waiting:  # since
             self.start()
 
-    async def _kill_when_stuck(self, process) -> None:
-        """Kill the worker when it has been busy with one question for `timeout` seconds."""
-        while True:
-            first = self._waiting[0] if self._waiting else None
-            await asyncio.sleep(self.timeout)
-            if first and self._waiting and self._waiting[0] is first:
-                process.kill()
+    async def _answer(self, worker: Worker) -> None:
+        """Pass on questions and answers until the worker ends."""
+        self.worker = worker
+        self._pass_on()
+        try:
+            while True:
+                answer = json.loads(await worker.reader.readuntil(b"\n"))
+                _, future = self.asked.popleft()
+                if not future.done():  # else nobody waits for it any more
+                    future.set_result(answer)
+                self._pass_on()
+        except Exception as error:  # whatever it is, the next question needs another worker
+            log.error("A worker has ended: %s", type(error).__name__)
+        finally:
+            self.worker = None
+            self._set_timer()
+            worker.kill()
+        if self.asked:
+            _, future = self.asked.popleft()
+            if not future.done():
+                future.set_exception(NoAnswerError())
+        self.waiting.put_back(self.asked)
+        self.asked.clear()
+
+    def _pass_on(self) -> None:
+        """Ask the worker what somebody still waits for, up to `IN_HAND` questions at once."""
+        while self.worker and self.waiting and len(self.asked) < IN_HAND:
+            line, future = self.waiting.pop()
+            if not future.done():
+                self.worker.writer.write(line)
+                self.asked.append((line, future))
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Time the question that is being answered, from when the one before it was."""
+        first = self.asked[0] if self.worker and self.asked else None
+        if first is self.timed:
+            return
+        if self.timer:
+            self.timer.cancel()
+        self.timed = first
+        if first:
+            self.timer = asyncio.get_running_loop().call_later(self.seconds, self._look_again)
+
+    def _look_again(self) -> None:
+        # Where the page itself stood still, the answer may be here, not read yet.
+        self.timer = asyncio.get_running_loop().call_later(SECOND_LOOK, self._give_up)
+
+    def _give_up(self) -> None:
+        log.error("A question takes longer than %g s", self.seconds)
+        self.worker.kill()

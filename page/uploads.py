@@ -1,13 +1,20 @@
 """Which files a caller may name: those that were uploaded to this server, and no others."""
 
+import getpass
 import os
 import re
 import stat
+import tempfile
 from pathlib import Path
 
 LONGEST_PATH = 1024  # characters
 # Gradio keeps an upload, and an example, in <folder>/<SHA-256 of its content>/<name>.
 UPLOAD = re.compile(r"[/\\][0-9a-f]{64}[/\\](?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,255}")
+
+
+def private_folder() -> Path:
+    """Return a folder for this page's uploads that no other program of the user's has."""
+    return Path(tempfile.gettempdir()).resolve() / f"lenet-uploads-{getpass.getuser()}"
 
 
 class NotUploadedError(ValueError):

@@ -1,17 +1,16 @@
 """The process that opens pictures and answers: lines of JSON in, lines of JSON out.
 
-`python -m page.worker` is what `page.pool` starts, so that the page's own process does without
-PyTorch, opens no picture, and outlives a picture that crashes a decoder.
+`page.pool` starts `python -m page.worker`, so that the page's own process does without PyTorch,
+opens no picture, and outlives a picture that crashes a decoder.
 """
 
-import base64
-import io
 import json
 import logging
 import os
-import sys
 import warnings
 from functools import lru_cache
+from pathlib import Path
+from typing import TextIO
 
 import cv2
 import numpy as np
@@ -20,7 +19,10 @@ from huggingface_hub import constants
 from PIL import Image
 
 from lenet import LeNet
+from page import fork_server
+from page.decode import open_picture
 from page.figure import draw_layers
+from page.limits import limit_process
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size
 from reading.preprocess import IMAGE_SIZE
@@ -30,19 +32,20 @@ from reading.weights import WeightsLoader, configured_repo
 PAD_READ_AT = 200  # pixels: strokes as broad as the pad's lose nothing, in half the time
 CONFIDENT = 0.7  # the first guess's probability; how many are below: benchmarks/real_digits.py
 EITHER_CONFIDENT = 0.9  # the first two guesses' probability, for the digit to be one of them
+WARM_UP = Path(__file__).parent.parent / "examples" / "digits" / "7-crossed.png"
 DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
 
 Answer = tuple[dict[str, float], str, str]  # probabilities, words, the layers as HTML
 
 
-def answer_upload(loader: WeightsLoader, source: str) -> Answer:
+def answer_upload(loader: WeightsLoader, path: str) -> Answer:
     """Answer a picture: what the page shows of it.
 
     Parameters
     ----------
     loader : WeightsLoader
-    source : str
-        The path of a file, or a data: URL.
+    path : str
+        Of the file.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def answer_upload(loader: WeightsLoader, source: str) -> Answer:
     layers : str
         The layers of the network as HTML; empty if there is nothing to read.
     """
-    return _answer(loader, lambda: _open(source))
+    return _answer(loader, lambda: open_picture(path))
 
 
 def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | None) -> Answer:
@@ -63,7 +66,7 @@ def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | Non
     ----------
     loader : WeightsLoader
     layers : list of str
-        The pad's layers, files or data: URLs: ink where they are not transparent.
+        The paths of the pad's layers: ink where they are not transparent.
     composite : str or None
         Paper and ink in one picture. It is read where no layer holds ink: a caller of the API
         may send it alone, and under load the pad has sent empty layers beside a composite with
@@ -126,6 +129,8 @@ def _answer(loader: WeightsLoader, open_image) -> Answer:
         reading = read_digit(image, model)
     except NoDigitError as reason:
         return {}, str(reason), ""
+    except MemoryError:  # the process may not have more (`page.limits`)
+        return {}, DAMAGED_MESSAGE, ""
     probabilities = reading.probabilities
     blank = _layers_of_blank_paper(model)
     figure = draw_layers(reading.digit, reading.layers, blank, list(probabilities.values()))
@@ -140,32 +145,22 @@ def _layers_of_blank_paper(model: LeNet) -> list[np.ndarray]:
     return [layer[0].numpy() for layer in layers]
 
 
-def _open(source: str) -> Image.Image:
-    """Return a picture that is not decoded yet, from a file or a data: URL."""
-    try:
-        if source.startswith("data:"):
-            return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
-        return Image.open(source)
-    except Exception as error:  # Pillow's formats raise whatever a broken file makes them
-        raise NoDigitError(DAMAGED_MESSAGE) from error
-
-
 def _flatten(layers: list[str], composite: str | None) -> Image.Image:
     """Return the pad's layers, black on white, in one picture; else the composite."""
     inked = [alpha for alpha in map(_open_alpha, layers) if alpha.getbbox()]
     if not inked:
         if composite is None:
             raise NoDigitError(NOTHING_MESSAGE)
-        return _open(composite)
+        return open_picture(composite)
     paper = Image.new("L", inked[0].size, "white")
     for alpha in inked:
         paper.paste("black", (0, 0), alpha)
     return paper
 
 
-def _open_alpha(source: str) -> Image.Image:
+def _open_alpha(path: str) -> Image.Image:
     """Return how opaque a layer is, mode L, no larger than it is read at."""
-    layer = _open(source)
+    layer = open_picture(path)
     check_size(layer)
     try:
         alpha = (layer if layer.mode == "RGBA" else layer.convert("RGBA")).getchannel("A")
@@ -177,22 +172,33 @@ def _open_alpha(source: str) -> Image.Image:
 QUESTIONS = {"sketch": answer_sketch, "upload": answer_upload, "weights": describe_weights}
 
 
+def answer_lines(questions: TextIO, answers: TextIO) -> None:
+    """Answer each line, [question, argument, …] as JSON, with a line of JSON.
+
+    Parameters
+    ----------
+    questions, answers : text files
+        The first line of the answers is `fork_server.ready_line()`.
+    """
+    with WeightsLoader(*configured_repo()) as loader:
+        answer_upload(loader, str(WARM_UP))  # so that what it needs is loaded before the limits
+        limit_process()
+        print(fork_server.ready_line(), end="", file=answers, flush=True)
+        for line in questions:
+            question, *arguments = json.loads(line)
+            print(json.dumps(QUESTIONS[question](loader, *arguments)), file=answers, flush=True)
+
+
 def main() -> None:
-    """Answer each line of standard input, [question, argument, …] as JSON, with a line of JSON."""
+    """Serve as the pool's program. No thread may start here: it would not survive the fork."""
     if hasattr(os, "nice"):  # not on Windows
         os.nice(10)  # where the processors are busy, the page goes first
     torch.set_num_threads(1)  # whatever the environment says
     cv2.setNumThreads(1)
     torch.backends.mkldnn.set_flags(False)  # made for more than one small picture at a time
-    Image.MAX_IMAGE_PIXELS = 32_000_000  # Pillow opens twice as many; to_mnist has its own limit
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     logging.basicConfig(format="%(message)s")
-    with WeightsLoader(*configured_repo()) as loader, os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)  # what a library prints is no answer
-        print("ready", file=answers, flush=True)
-        for line in sys.stdin:
-            question, *arguments = json.loads(line)
-            print(json.dumps(QUESTIONS[question](loader, *arguments)), file=answers, flush=True)
+    fork_server.serve(answer_lines)
 
 
 if __name__ == "__main__":

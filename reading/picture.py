@@ -42,7 +42,7 @@ def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
         image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
         check_size(image)
     try:
-        if getattr(image, "n_frames", 1) > 1:
+        if image.tell():  # n_frames would parse the whole file
             image.seek(0)
         image.load()
         if image.mode[0] in "IF":  # 16 or 32 bits a pixel, of which few may be in use

@@ -4,7 +4,6 @@ The repository is LENET_REPO ("owner/name") or, in a Space, `$SPACE_AUTHOR_NAME/
 revision LENET_REVISION, else its main branch. Without a repository, the embedded ones.
 """
 
-import json
 import logging
 import os
 import time
@@ -21,6 +20,7 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import logging as hub_logging
 
 from lenet import LeNet
+from reading.checks import LimitedProgress, check_model, check_size, read_accuracy
 
 EMBEDDED_WEIGHTS = Path(__file__).parent.parent / "weights"
 HUB_TIMEOUT = 4.0  # s that a load may wait for the Hub
@@ -132,8 +132,9 @@ def load_accuracy(weights: Weights, timeout: float = HUB_TIMEOUT) -> float | Non
                 "metrics.json",
                 revision=weights.commit,
                 local_files_only=weights.origin == "cache",
+                tqdm_class=LimitedProgress,
             )
-        return float(json.loads(Path(file).read_text())["test_accuracy"])
+        return read_accuracy(Path(file))
     except Exception:  # weights may come without figures; they answer all the same
         return None
 
@@ -149,9 +150,9 @@ def _from_hub(repo_id: str, revision: str | None) -> Weights:
     # Resolved once, so that the configuration, the weights and the metrics are one commit's.
     commit = HfApi().model_info(repo_id, revision=revision).sha
     try:
-        model = LeNet.from_pretrained(repo_id, revision=commit)
+        model = _load_model(repo_id, commit)
     except Exception:  # perhaps a file was damaged in the cache: fetch it anew
-        model = LeNet.from_pretrained(repo_id, revision=commit, force_download=True)
+        model = _load_model(repo_id, commit, force_download=True)
     file = _checked_commit_file(repo_id, revision)
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.{os.getpid()}")
@@ -163,8 +164,20 @@ def _from_hub(repo_id: str, revision: str | None) -> Weights:
 def _from_cache(repo_id: str, revision: str | None) -> Weights:
     """Return the weights that were last loaded from the Hub and fitted."""
     commit = _checked_commit_file(repo_id, revision).read_text()
-    model = LeNet.from_pretrained(repo_id, revision=commit, local_files_only=True)
+    model = _load_model(repo_id, commit, local_files_only=True)
     return Weights(model, "cache", repo_id, commit, None, datetime.now(UTC))
+
+
+def _load_model(repo_id: str, commit: str, **options) -> LeNet:
+    """Return a commit's model, if its files are short and it passes the checks."""
+    for name in (constants.CONFIG_NAME, constants.SAFETENSORS_SINGLE_FILE):
+        file = hf_hub_download(
+            repo_id, name, revision=commit, tqdm_class=LimitedProgress, **options
+        )
+        check_size(Path(file))
+    model = LeNet.from_pretrained(repo_id, revision=commit, local_files_only=True)
+    check_model(model)
+    return model
 
 
 def _checked_commit_file(repo_id: str, revision: str | None) -> Path:

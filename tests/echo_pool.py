@@ -3,9 +3,9 @@
 import asyncio
 import sys
 
-from conftest import ROOT
+from serving import ROOT
 
-from page.pool2 import WorkerPool
+from page.pool import WorkerPool
 
 # Answers a question with itself, but ends over "end", says what is no answer over "babble", says
 # too much over "flood", and is stuck over "sleep", deaf to polite signals.

@@ -18,13 +18,12 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, PngImagePlugin, features
+from PIL import Image, ImageDraw, PngImagePlugin
 from serving import ROOT, children
 
 EXAMPLES = ROOT / "examples" / "digits"
@@ -179,7 +178,12 @@ KINDS = {
     # Every kind of file
     **{
         kind: (file(kind, SEVEN.convert("RGB")), READ)
-        for kind in ("BMP", "PPM", "PCX", "TGA", "ICO", "SGI", "DDS", "TIFF", "WEBP", "GIF")
+        for kind in ("BMP", "PPM", "TIFF", "WEBP", "GIF", "AVIF", "MPO")
+    },
+    # Kinds that nobody has, or that are decoded slowly
+    **{
+        kind: (file(kind, SEVEN.convert("RGB")), DAMAGED)
+        for kind in ("PCX", "TGA", "ICO", "SGI", "DDS", "QOI", "EPS")
     },
     "progressive JPEG": (file("JPEG", progressive=True), READ),
     "5,000 frames of GIF": (file("GIF", SEVEN.resize((64, 64)), **animation(2500)), READ),
@@ -187,9 +191,6 @@ KINDS = {
     "20 frames of APNG": (file("PNG", SEVEN, save_all=True, append_images=[SEVEN] * 20), READ),
     "40 pages of TIFF": (file("TIFF", SEVEN, save_all=True, append_images=[SEVEN] * 40), READ),
 }  # fmt: skip
-for kind, codec in (("JPEG2000", "jpg_2000"), ("AVIF", "avif")):
-    if features.check(codec):
-        KINDS[kind] = (file(kind, SEVEN.convert("RGB")), READ)
 NAMES = {"svg": "picture.svg", "html": "page.html", "pdf": "paper.pdf", "pickle": "model.pt",
          "JPEG, altered": "picture.png", "one bit": "picture.jpg", "BMP": "picture.gif",
          "GIF": "no ending", "TIFF": "../../picture.png"}  # fmt: skip
@@ -251,14 +252,13 @@ def call(page_url: str, name: str, body: bytes) -> tuple[int, str]:
 FILE = {"meta": {"_type": "gradio.FileData"}}
 
 
-def test_a_picture_may_be_a_data_url(page_url):
-    """The client sends files; other callers may have none."""
-    picture = {"url": "data:image/png;base64," + base64.b64encode(file("PNG")).decode(), **FILE}
-    _, text = call(page_url, "upload", json.dumps({"data": [picture]}).encode())
-    assert READ in text
-    picture["url"] = "data:image/png;base64,AAAA"
-    _, text = call(page_url, "upload", json.dumps({"data": [picture]}).encode())
-    assert "damaged" in text
+def test_a_data_url_is_no_upload(page_url, client, good):
+    """Callers upload their pictures: what is not an upload may have 64 KB."""
+    address = "data:image/png;base64," + base64.b64encode(file("PNG")).decode()
+    for picture in ({"url": address, **FILE}, {"path": address, **FILE}, {"path": address}):
+        _, text = call(page_url, "upload", json.dumps({"data": [picture]}).encode())
+        assert text.startswith("event: error"), text
+    check(client.predict(good, api_name="/upload"), READ)
 
 
 BODIES = {
@@ -340,18 +340,6 @@ def test_a_file_that_is_too_large_is_refused(page_url, client, good, tmp_path):
     check(client.predict(good, api_name="/upload"), READ)
 
 
-def test_nothing_is_kept_in_memory_for_later(page_url, client, good):
-    """Gradio's pad would keep what it is sent under any id, up to the largest file, for ever."""
-    pads = [part["id"] for part in client.config["components"] if part["type"] == "imageeditor"]
-    assert pads
-    for pad in pads:
-        form = {"type": "composite", "index": "null", "id": "x", "fn_name": "accept_blobs"}
-        form |= {"component_id": str(pad), "session_hash": "abuse"}
-        url = f"{page_url}gradio_api/component_server/"
-        assert httpx.post(url, data=form, files={"file": PNG}).status_code == 404
-    check(client.predict(good, api_name="/upload"), READ)
-
-
 TEXT = st.text(max_size=20) | st.sampled_from(["/etc/passwd", "app.py", "data:image/png;base64,AA"])
 LEAF = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
 KEY = st.sampled_from(["path", "url", "meta", "_type", "size", "layers", "composite", "id"])
@@ -392,18 +380,42 @@ def test_visitors_never_see_one_anothers_answers(page_url, tmp_path):
     assert len({results[0][2] for results in answers}) == len(own)
 
 
-def test_what_ends_the_worker_leaves_the_page(server, client, good):
-    """As a picture would that makes a decoder crash, or takes all of the memory."""
+def workers(server) -> list[int]:
+    """Return the page's two workers, the one that answers and its spare."""
+    ends = time.monotonic() + 10
+    while time.monotonic() < ends:
+        (program,) = children(server.process.pid)
+        if len(found := children(program)) == 2:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("there are not two workers")
+
+
+def test_what_ends_the_worker_costs_one_answer(server, client, good):
+    """As a picture would that makes a decoder crash; the spare answers the next at once."""
     for _ in range(2):
-        (process,) = children(server.process.pid)
-        os.kill(process, signal.SIGSTOP)
+        ours = workers(server)
+        for process in ours:
+            os.kill(process, signal.SIGSTOP)
         waiting = [client.submit(good, api_name="/upload") for _ in range(3)]
         time.sleep(0.5)
-        os.kill(process, signal.SIGKILL)
-        answers = [job.result(timeout=60) for job in waiting]
-        assert sum(words.startswith("That is a 7") for _, words, _ in answers) == 2
-        assert sum("could not be read" in words for _, words, _ in answers) == 1
+        for process in ours:
+            os.kill(process, signal.SIGKILL)
+        answers = [job.result(timeout=20) for job in waiting]
+        assert sum(words.startswith("That is a 7") for _, words, _ in answers) >= 1
+        assert sum("could not be read" in words for _, words, _ in answers) <= 2
+        started = time.monotonic()
         check(client.predict(good, api_name="/upload"), READ)
+        assert time.monotonic() - started < 5
+
+
+def test_one_that_is_stuck_is_given_up_after_three_seconds(server, client, good):
+    for process in workers(server):
+        os.kill(process, signal.SIGSTOP)
+    started = time.monotonic()
+    label, words, _ = client.predict(good, api_name="/upload")
+    assert not label and "takes too long" in words
+    assert 2.5 < time.monotonic() - started < 8
 
 
 def test_a_sketch_of_many_layers_is_refused(page_url, client, good):

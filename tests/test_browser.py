@@ -47,8 +47,7 @@ def new_page(browser):
 
     def new_page(site, width=1200, height=900, **context):
         def on_console(message):
-            # Gradio's pad says that of a drawing that a link has brought back, and draws on.
-            if message.type == "error" and message.text != "No draw texture found for layer":
+            if message.type == "error":
                 wrong.append(f"{message.text} {message.location['url']}")
 
         def on_request(request):
@@ -335,21 +334,6 @@ def test_it_fits_and_anyone_can_use_it(visit, width, height):
             serious = [v for v in violations if v["impact"] in ("serious", "critical")]
             found = [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
             assert not found, found
-
-
-def test_a_link_leads_to_the_answer(visit):
-    page = visit()
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    draw(page, "7")
-    expect_answer(page, "7")
-    page.get_by_role("button", name="Link to this answer").click()
-    expect(page.get_by_role("button", name="Link Copied!")).to_have_count(1)
-    page.wait_for_function("navigator.clipboard.readText().then(t => t.includes('deep_link'))")
-    link = page.evaluate("navigator.clipboard.readText()")
-    other = visit(query="?" + link.partition("?")[2])
-    expect_answer(other, "7")
-    expect(other.locator("#why img")).to_have_count(7)
-    assert width_of_stroke(other) > 0, "the drawing itself is not on the pad"
 
 
 def test_a_reload_starts_afresh(page):

@@ -16,7 +16,9 @@ from PIL import Image, ImageDraw
 from page import decode
 from page.decode import COSTLY, TOO_LONG, open_bytes, open_picture
 from page.format_limits import LIMITS, TooCostlyError
-from reading.preprocess import DAMAGED, NOTHING, NoDigitError, to_mnist
+from reading.ink import NOTHING_MESSAGE
+from reading.picture import DAMAGED_MESSAGE
+from reading.preprocess import NoDigitError, to_mnist
 
 SEVEN = Image.new("L", (280, 280), 255)
 ImageDraw.Draw(SEVEN).line([(70, 56), (210, 56), (112, 238)], fill=0, width=23, joint="curve")
@@ -43,7 +45,13 @@ def test_an_attack_is_refused_before_it_costs_anything(attack):
     started = time.monotonic()
     with pytest.raises(NoDigitError) as refused:
         to_mnist(open_bytes(content))
-    expected = DAMAGED if attack in NOT_ASKED_FOR else NOTHING if attack in HARMLESS else COSTLY
+    expected = (
+        DAMAGED_MESSAGE
+        if attack in NOT_ASKED_FOR
+        else NOTHING_MESSAGE
+        if attack in HARMLESS
+        else COSTLY
+    )
     assert str(refused.value) == expected
     assert time.monotonic() - started < 0.5
 

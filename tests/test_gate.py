@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from conftest import ROOT, free_port, serve_page
+from conftest import serve_page
+from serving import ROOT, free_port
 from starlette.responses import JSONResponse, StreamingResponse
 from test_uploads import META, call
 
@@ -431,7 +432,7 @@ def test_without_a_proxy_a_caller_does_not_say_where_the_page_is(http):
 
 
 def test_behind_a_proxy_the_proxy_does():
-    with serve(behind_proxy=True) as url:
+    with serve(believe_address=True, believe_host=True) as url:
         seen = httpx.get(url, headers=SPOOFED).json()
         assert seen["headers"]["x-forwarded-host"] == "evil.example"
         assert seen["scheme"] == "https" and seen["client"] == "8.8.8.8"
@@ -473,7 +474,7 @@ def test_behind_a_proxy_addresses_are_the_visitors():
         return {"X-Forwarded-For": hops}
 
     with (
-        serve(max_in_flight=3, behind_proxy=True) as url,
+        serve(max_in_flight=3, believe_address=True) as url,
         waiting(url, 3, **by("9.9.9.9, 10.0.0.1")),
     ):
         assert status(url, **by("9.9.9.9, 10.0.0.2")) == 429
@@ -539,9 +540,9 @@ def site(tmp_path_factory):
     """The page, with a folder of its own: its address, the folder, its log."""
     folder = tmp_path_factory.mktemp("site") / "uploads"
     log = folder.parent / "log"
-    with serve_page(log, GRADIO_TEMP_DIR=str(folder)) as url:
-        httpx.get(f"{url}gradio_api/info", headers=SPOOFED)  # its first call: it may be kept
-        yield url, folder, log
+    with serve_page(log, GRADIO_TEMP_DIR=str(folder)) as server:
+        httpx.get(f"{server.url}gradio_api/info", headers=SPOOFED)  # its first call: it may be kept
+        yield server.url, folder, log
 
 
 @pytest.fixture(scope="module")

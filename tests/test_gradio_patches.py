@@ -11,6 +11,7 @@ from serving import ROOT
 # Patches a page of its own after Gradio was changed as another version might be.
 PATCH = """
 import gradio as gr
+import gradio.queueing, gradio.routes, gradio.state_holder
 from page import gradio_patches
 with gr.Blocks(analytics_enabled=False) as demo:
     gr.Image()
@@ -32,8 +33,9 @@ def run(change: str = "", then: str = "") -> subprocess.CompletedProcess:
         for owner, name in (
             ("blocks.Block", "async_move_resource_to_block_cache"),
             ("blocks.Block", "move_resource_to_block_cache"),
-            ("ImageEditor", "accept_blobs"),
             ("Blocks", "preprocess_data"),
+            ("queueing.Queue", "clean_events"),
+            ("state_holder.SessionState", "_update_value_in_config"),
         )
     ]
     + [
@@ -41,7 +43,8 @@ def run(change: str = "", then: str = "") -> subprocess.CompletedProcess:
         for name in ("async_move_resource_to_block_cache", "move_resource_to_block_cache")
     ]
     + [
-        ("gr.ImageEditor.accept_blobs = lambda self: None", "accept_blobs"),
+        ("gr.queueing.Queue.clean_events = lambda self, everything: None", "clean_events"),
+        ("del demo.app.api_info", "api_info"),
         ("gr.Blocks.preprocess_data = lambda self, everything: None", "preprocess_data"),
         ("del demo._queue.ANALYTICS_MAX_EVENTS", "ANALYTICS_MAX_EVENTS"),
     ],
@@ -59,18 +62,39 @@ def test_patching_twice_is_patching_once():
 
 
 @pytest.mark.parametrize("component", ["Image", "ImageEditor"])
-def test_no_component_fetches_an_address(component):
+@pytest.mark.parametrize("path", ["http://127.0.0.1:9/a.png", "/etc/passwd", "app.py"])
+def test_no_component_takes_what_was_not_uploaded(component, path):
     """Whether Gradio asks it in a coroutine or not."""
     then = f"""
 import asyncio
-for move in (lambda c: asyncio.run(c.async_move_resource_to_block_cache("http://127.0.0.1:9/a")),
-             lambda c: c.move_resource_to_block_cache("http://127.0.0.1:9/a")):
+for move in (lambda c: asyncio.run(c.async_move_resource_to_block_cache({path!r})),
+             lambda c: c.move_resource_to_block_cache({path!r})):
     try:
-        move(gr.{component}())
+        print("taken", move(gr.{component}()))
     except gr.Error as error:
         print(error.message)
 """
-    assert run(then=then).stdout.splitlines() == ["Send the picture itself, not its address."] * 2
+    assert run(then=then).stdout.splitlines() == ["wrong"] * 2
+
+
+def test_no_session_remembers_what_was_sent():
+    then = """
+import gradio.state_holder
+state = gradio.state_holder.SessionState(demo)
+before = str(state.config_values)
+state._update_value_in_config(next(iter(demo.blocks)), "x" * 1000)
+print(str(state.config_values) == before)
+"""
+    assert run(then=then).stdout == "True\n"
+
+
+def test_the_apis_description_is_made_for_each_caller():
+    then = """
+app = demo.app
+app.api_info = {"host": "one"}
+print(app.api_info, app.api_info)
+"""
+    assert run(then=then).stdout == "{'host': 'one'} None\n"
 
 
 def test_the_page_keeps_few_past_events():

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from attacks import ATTACKS
-from conftest import ROOT
+from serving import ROOT
 
-from page.pool2 import NoAnswerError, WorkerPool
+from page.pool import NoAnswerError, WorkerPool
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux'")
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from conftest import ROOT
 from huggingface_hub import ModelCard
 from loopback_hub import OWNER, READ_TOKEN, WRITE_TOKEN, disconnect, stall, status
+from serving import ROOT
 
 import train
 from training.hub import Retry

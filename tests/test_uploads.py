@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import ROOT, serve_page
+from conftest import serve_page
+from serving import ROOT
 
 from page.uploads import NotUploadedError, resolve_upload
 
@@ -109,8 +110,8 @@ def test_nothing_else_is_an_upload(folder):
 def site(tmp_path_factory):
     """The page, with a folder of uploads of its own: its address and the folder."""
     folder = tmp_path_factory.mktemp("site") / "uploads"
-    with serve_page(folder.parent / "log", GRADIO_TEMP_DIR=str(folder)) as url:
-        yield url, fill(folder)
+    with serve_page(folder.parent / "log", GRADIO_TEMP_DIR=str(folder)) as server:
+        yield server.url, fill(folder)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, children
 from echo_pool import ECHO, all_of, run, said
 
-from page.pool2 import NoAnswerError, WorkerPool
+from page.pool import NoAnswerError, WorkerPool
 
 
 @pytest.fixture(params=[True, False], ids=["forks", "starts"])
@@ -175,7 +175,7 @@ def test_no_process_is_left_when_the_page_is_killed(forks, tmp_path):
     page = f"""
 import asyncio, sys
 sys.path.insert(0, {str(ROOT)!r})
-from page.pool2 import WorkerPool
+from page.pool import WorkerPool
 
 async def main():
     pool = WorkerPool(sys.executable, "-c", {ECHO!r}, forks={forks})

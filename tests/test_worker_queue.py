@@ -8,7 +8,7 @@ import pytest
 from echo_pool import ECHO, all_of, run, said
 
 from page import pool2
-from page.pool2 import BusyError, NoAnswerError
+from page.pool import BusyError, NoAnswerError
 
 
 @pytest.fixture(params=[True, False], ids=["forks", "starts"])

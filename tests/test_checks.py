@@ -8,7 +8,7 @@ import torch
 from huggingface_hub import hf_hub_download
 
 from lenet import EMBEDDED_WEIGHTS, LeNet
-from reading.trial import LARGEST, LimitedProgress, check_model, read_accuracy
+from reading.checks import LARGEST, LimitedProgress, check_model, read_accuracy
 
 BROKEN = r"between|finite|same"
 

@@ -1,5 +1,6 @@
 """What a request to the page looks like: its address, the ids in it, its JSON."""
 
+import ipaddress
 import json
 import re
 from collections.abc import Sequence
@@ -103,3 +104,27 @@ def check_id(*values) -> None:
     for value in values:
         if value is not None and not (isinstance(value, str) and ID(value)):
             raise Refusal(*BAD_ID)
+
+
+def without_port(hop: str) -> str:
+    """Return an address of `X-Forwarded-For` without the port that some proxies append."""
+    match = HOST.fullmatch(hop)
+    return match[1].strip("[]") if match else hop
+
+
+def is_public(address: str) -> bool:
+    """Return whether an address is one of the public internet's."""
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
+
+
+def network(address: str) -> str:
+    """Return an IPv4 address as it is, of an IPv6 address the network that one client has."""
+    try:
+        if (parsed := ipaddress.ip_address(address)).version == 6:
+            return str(ipaddress.ip_network((parsed, 64), strict=False))
+    except ValueError:
+        pass
+    return address[:64]

@@ -1,4 +1,4 @@
-"""Try a network on two pictures before it answers: finite weights may still be broken."""
+"""Checks of what comes from the Hub: files are short, and finite weights are not broken."""
 
 import json
 from pathlib import Path
@@ -37,6 +37,16 @@ class LimitedProgress:
 
     def __exit__(self, *error) -> None:
         pass
+
+
+def check_size(file: Path) -> None:
+    """Raise ValueError if a file is longer than `MAX_FILE`.
+
+    Parameters
+    ----------
+    file : Path
+    """
+    LimitedProgress(file.stat().st_size)
 
 
 def check_model(model: LeNet) -> None:
