@@ -318,15 +318,15 @@ def test_nothing_is_fetched_from_another_host(page_url, name):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://localhost:{server.server_port}/picture.png"
     try:
-        for picture in ({"path": url, **FILE}, {"path": "x", "url": url, **FILE}):
+        for picture in (
+            {"path": url, **FILE},
+            {"path": url},
+            {"path": "x", "url": url, **FILE},
+            {"path": "https://example.com/picture.png", **FILE},
+        ):
             argument = sketch(picture) if name == "sketch" else picture
             _, text = call(page_url, name, json.dumps({"data": [argument]}).encode())
-            assert "That is a" not in text
-        # Gradio itself refuses private addresses; others must not be asked either.
-        public = {"path": "https://example.com/picture.png", **FILE}
-        argument = sketch(public) if name == "sketch" else public
-        _, text = call(page_url, name, json.dumps({"data": [argument]}).encode())
-        assert "not its address" in text
+            assert text.startswith("event: error"), text
     finally:
         server.shutdown()
     assert asked == []

@@ -9,8 +9,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from conftest import ROOT, children
 from echo_pool import ECHO, all_of, run, said
+from serving import ROOT, children
 
 from page.pool import NoAnswerError, WorkerPool
 
