@@ -7,8 +7,7 @@ import time
 import pytest
 from echo_pool import ECHO, all_of, run, said
 
-from page import pool
-from page.pool import BusyError, NoAnswerError
+from page.pool import IN_HAND, BusyError, NoAnswerError
 
 
 @pytest.fixture(params=[True, False], ids=["forks", "starts"])
@@ -75,12 +74,12 @@ def test_what_nobody_waits_for_is_not_asked():
 
     answer, seconds = run(work, seconds=0.4)
     assert answer == "b"
-    assert seconds < pool.IN_HAND * 0.4 + 0.6
+    assert seconds < IN_HAND * 0.4 + 0.6
 
 
 def test_the_queue_is_bounded_and_says_so():
     async def work(pool):
-        asking = [asyncio.create_task(pool.ask("nap")) for _ in range(3 + pool.IN_HAND)]
+        asking = [asyncio.create_task(pool.ask("nap")) for _ in range(3 + IN_HAND)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="try again"):
             for _ in range(3):
@@ -91,13 +90,13 @@ def test_the_queue_is_bounded_and_says_so():
         await pool.ask("a")
         return await work(pool)
 
-    assert run(ready_first, longest_queue=3) == ["nap"] * (3 + pool.IN_HAND)
+    assert run(ready_first, longest_queue=3) == ["nap"] * (3 + IN_HAND)
 
 
 def test_who_has_left_takes_no_place_in_the_queue():
     async def work(pool):
         await pool.ask("a")
-        tasks = [asyncio.create_task(pool.ask("nap")) for _ in range(3 + pool.IN_HAND)]
+        tasks = [asyncio.create_task(pool.ask("nap")) for _ in range(3 + IN_HAND)]
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
@@ -119,13 +118,13 @@ def test_askers_are_answered_in_turn():
         assert said(await asyncio.gather(*many)) == ["nap"] * 6
         return answered
 
-    assert run(work) <= pool.IN_HAND + 1
+    assert run(work) <= IN_HAND + 1
 
 
 def test_one_asker_does_not_fill_the_queue():
     async def work(pool):
         await pool.ask("a")
-        many = [asyncio.create_task(pool.ask("nap", asker="many")) for _ in range(3 + pool.IN_HAND)]
+        many = [asyncio.create_task(pool.ask("nap", asker="many")) for _ in range(3 + IN_HAND)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
             await pool.ask("b", asker="many")
