@@ -93,13 +93,14 @@ def sketch(file: dict) -> dict:
     return {"background": None, "layers": [file], "composite": None}
 
 
-async def slow_picture(attacker: Attacker, name: str | None = None) -> str:
+async def slow_picture(
+    attacker: Attacker, name: str | None = None, endpoint: str | None = None
+) -> str:
     """Have a picture read that costs much, by one of the two endpoints."""
     name = name or attacker.random.choice(list(attacker.pictures))
     file = {"path": await attacker.path(name), **FILE}
-    if attacker.random.random() < 0.5:
-        return await ask(attacker.http, "upload", file)
-    return await ask(attacker.http, "sketch", sketch(file))
+    endpoint = endpoint or attacker.random.choice(["upload", "sketch"])
+    return await ask(attacker.http, endpoint, file if endpoint == "upload" else sketch(file))
 
 
 async def server_file(attacker: Attacker) -> str:
