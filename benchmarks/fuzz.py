@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from serving import memory
+from serving import pss_memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -90,7 +90,7 @@ def held() -> float:
     """Return the process's memory (MB), without what the C library (glibc) only keeps for later."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    return memory(os.getpid())
+    return pss_memory(os.getpid())
 
 
 def main() -> int:

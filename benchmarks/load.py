@@ -17,7 +17,7 @@ import httpx2 as httpx  # costs these processors half of what httpx does
 import numpy as np
 from latency import serve_both
 from PIL import Image
-from serving import ROOT, memory
+from serving import ROOT, pss_memory
 
 EXAMPLES = ROOT / "examples" / "digits"
 FILE = {"meta": {"_type": "gradio.FileData"}}
@@ -67,20 +67,29 @@ async def ask(http: httpx.AsyncClient, name: str, argument) -> str:
     return text
 
 
+def client_from(address: str, url: str, timeout: float = 120) -> httpx.AsyncClient:
+    """Return a client with an address of its own (Linux: 127.0.1.7), as each visitor has.
+
+    The page bounds what one address asks at once. Its connections end before the server ends
+    them, at 5 s.
+    """
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
+    transport = httpx.AsyncHTTPTransport(local_address=address, limits=limits, verify=False)
+    return httpx.AsyncClient(base_url=url, timeout=timeout, transport=transport)
+
+
 async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int, float]:
     """Ask so many times by so many clients; return the times (s), the errors, and the whole (s)."""
-    # Each with connections of its own, that it ends before the server does, at 5 s.
-    limits = httpx.Limits(keepalive_expiry=2)
-    how = {"base_url": url, "timeout": 120, "limits": limits, "verify": False}
-    async with httpx.AsyncClient(**how) as http:
+    async with client_from("127.0.0.1", url) as http:
         drawing, picture = await questions(http)
     kinds = [drawing] * 3 + [picture]
     waiting = iter(range(answers))
     times, errors = [], 0
 
-    async def client() -> None:
+    async def client(index: int) -> None:
         nonlocal errors
-        async with httpx.AsyncClient(**how) as http:
+        address = f"127.0.{1 + index // 250}.{1 + index % 250}"
+        async with client_from(address, url) as http:
             for number in waiting:
                 asked = time.perf_counter()
                 try:
@@ -90,7 +99,7 @@ async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int,
                     errors += 1
 
     started = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await asyncio.gather(*(client(index) for index in range(clients)))
     return times, errors, time.perf_counter() - started
 
 
@@ -101,7 +110,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="for each row (%(default)s)")
     arguments = parser.parse_args()
     with serve_both() as servers:
-        before = {name: memory(server.process.pid) for name, server in servers.items()}
+        before = {name: pss_memory(server.process.pid) for name, server in servers.items()}
         for server in servers.values():
             asyncio.run(visit(server.url, 4, 40))  # the first are slower everywhere
         print("| clients | | answers/s | p50 ms | p95 ms | p99 ms | errors | memory MB |")
@@ -118,9 +127,10 @@ def main() -> None:
             medians = {name: np.median(rounds, axis=0) for name, rounds in figures.items()}
             for name, (rate, p50, p95, p99, _) in medians.items():
                 errors = sum(errors for *_, errors in figures[name])
+                after = pss_memory(servers[name].process.pid)
                 print(
                     f"| {clients} | {name} | {rate:.0f} | {p50:.0f} | {p95:.0f} | {p99:.0f} "
-                    f"| {errors} | {before[name]:.0f} to {memory(servers[name].process.pid):.0f} |"
+                    f"| {errors} | {before[name]:.0f} to {after:.0f} |"
                 )
             ours, empty = medians.values()
             rate, p99 = ours[0] / empty[0], ours[3] / empty[3]

@@ -93,11 +93,22 @@ def answers(url: str) -> bool:
 def children(process_id: int) -> list[int]:
     """Return the processes that a process has started (Linux)."""
     tasks = Path(f"/proc/{process_id}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    return [int(child) for task in tasks for child in read_process(task).split()]
 
 
-def memory(process_id: int) -> float:
-    """Return what a process, and those that it has started, hold in memory (MB; Linux)."""
-    status = Path(f"/proc/{process_id}/status").read_text()
-    held = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
-    return held + sum(map(memory, children(process_id)))
+def pss_memory(process_id: int) -> float:
+    """Return what a process, and those that it has started, hold in memory (MB; Linux).
+
+    What several of them share, as forked workers do, counts once: each holds its part of it.
+    """
+    held = re.search(r"^Pss:\s+(\d+)", read_process(f"/proc/{process_id}/smaps_rollup"), re.M)
+    own = int(held[1]) * 1024 / 1e6 if held else 0
+    return own + sum(map(pss_memory, children(process_id)))
+
+
+def read_process(file: str | Path) -> str:
+    """Return a file that tells of a process, or "" if that has ended."""
+    try:
+        return Path(file).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 from load import ask, questions
-from serving import Server, memory, serve
+from serving import Server, pss_memory, serve
 
 
 async def live(server: Server, folder: Path, answers: int, clients: int) -> bool:
@@ -33,7 +33,7 @@ async def live(server: Server, folder: Path, answers: int, clients: int) -> bool
                 number = done
                 different += await ask(http, *both[number % 2]) != first[number % 2]
                 if number % (answers // 10) == 0:
-                    held.append(memory(server.process.pid))
+                    held.append(pss_memory(server.process.pid))
                     print(f"{number:6} answers, {held[-1]:.0f} MB", flush=True)
 
         await asyncio.gather(*(client() for _ in range(clients)))
