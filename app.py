@@ -255,6 +255,7 @@ def serve(share: bool | None = None) -> None:
         purging.cancel()
         await pool.stop()
 
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn is to leave it to the gate what is believed
     demo.launch(
         theme=THEME,
         css_paths=[HERE / "page" / "style.css"],

@@ -2,11 +2,8 @@
 
 Gradio serves many more routes than one page needs, keeps what callers send for as long as they
 stay, and believes their headers. This plain ASGI middleware answers what the page does not need
-itself, with a sentence, before Gradio has seen it:
-
-    demo.launch(app_kwargs={"middleware": [Middleware(Gate, files=[demo.GRADIO_CACHE])]})
-
-What is refused leaves no caller's text in the log, which could forge its lines.
+itself, with a sentence, before Gradio has seen it. What is refused leaves no caller's text in the
+log, which could forge its lines.
 """
 
 import asyncio
@@ -14,7 +11,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -24,7 +21,10 @@ from starlette.responses import JSONResponse
 from page.multipart import OneFile
 from page.routes import (
     HOST,
+    MB,
     NOT_JSON,
+    Body,
+    ClientGone,
     Refusal,
     check_id,
     check_json,
@@ -33,15 +33,17 @@ from page.routes import (
     network,
     path_of,
     routes,
+    subtract,
     without_port,
 )
 
 log = logging.getLogger(__name__)
-KB, MB = 1024, 1024**2
+KB = 1024
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LONGEST_TARGET = 4 * KB  # bytes of a path, and of a query: in a Space a token is among it
 LONGEST_HEADERS = 16 * KB  # bytes of all headers: Gradio keeps them with every event that waits
 MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
+MOST_RUNNING = 16  # of these at once; those that only stream, or send a file, are not counted
 MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
 # Gradio takes the page's address from these, and keeps what the first call of its /info makes of
 # them for all. Its Node server says the address as it asks for /config, which is kept for nobody.
@@ -75,6 +77,8 @@ class Gate:
         like. If none does, they are a caller's own, and are removed.
     max_in_flight : int
         Requests under way for one address; of IPv6, for one /64 network.
+    max_running : int
+        Of these, other than streams and uploads, that run at once; the others wait.
     max_body, max_upload : int
         Bytes of a request, and of an upload.
     max_upload_in_flight : int
@@ -93,6 +97,7 @@ class Gate:
         believe_address: bool = False,
         believe_host: bool = False,
         max_in_flight: int = MOST_IN_FLIGHT,
+        max_running: int = MOST_RUNNING,
         max_body: int = 64 * KB,
         max_upload: int = 20 * MB,
         max_upload_in_flight: int = MOST_UPLOAD_BYTES_IN_FLIGHT,
@@ -103,6 +108,7 @@ class Gate:
         self.hosts = hosts and {host.lower() for host in hosts}
         self.believe_address, self.believe_host = believe_address, believe_host
         self.max_in_flight = max_in_flight
+        self.max_running = max_running
         self.max_body = max_body
         self.max_upload = max_upload
         self.max_upload_in_flight = max_upload_in_flight
@@ -110,6 +116,7 @@ class Gate:
         sizes = f"a request may have {max_body // KB} KB, an upload {max_upload // MB} MB."
         self.too_large = (413, f"Too large: {sizes}")
         self.in_flight: Counter[str] = Counter()
+        self.turns: dict[str, asyncio.Semaphore] = {}
         self.upload_bytes: Counter[str] = Counter()
 
     async def __call__(self, scope, receive, send) -> None:
@@ -120,13 +127,15 @@ class Gate:
         try:
             kind = self.check_head(scope)
             address = self.believe(scope)
-            async with self.under_way(address):
-                if kind == "json":
-                    await self.pass_json(scope, receive, send)
-                elif kind == "upload":
+            async with self.under_way(address) as turn:
+                if kind == "upload":
                     await self.pass_upload(address, scope, receive, send)
+                elif kind == "stream":
+                    await self.pass_get(scope, receive, send)
                 else:
-                    await self.app(scope, receive, send)
+                    async with turn:
+                        passing = self.pass_json if kind == "json" else self.pass_get
+                        await passing(scope, receive, send)
         except Refusal as refusal:
             await body.drain()
             await JSONResponse({"detail": refusal.message}, refusal.status)(scope, receive, send)
@@ -143,7 +152,7 @@ class Gate:
 
         Returns
         -------
-        kind : "get", "json" or "upload"
+        kind : "get", "stream", "json" or "upload"
 
         Raises
         ------
@@ -163,9 +172,9 @@ class Gate:
         if (kind := next(kinds, None)) is None:
             raise Refusal(*NOT_FOUND)
         length = header(scope, b"content-length") or "0"
-        limit = {"get": 0, "json": self.max_body, "upload": self.max_upload}[kind]
+        limit = {"json": self.max_body, "upload": self.max_upload}.get(kind, 0)
         chunked = header(scope, b"transfer-encoding") != ""
-        if not length.isdecimal() or int(length) > limit or (kind == "get" and chunked):
+        if not length.isdecimal() or int(length) > limit or (not limit and chunked):
             raise Refusal(*self.too_large)  # nobody reads the body of a GET
         for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
             if name in ("session_hash", "upload_id"):
@@ -183,30 +192,47 @@ class Gate:
             # Proxies append: what stands before the last public address, a caller may have put.
             client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
             scope["client"] = (client, 0)
-        elif not self.believe_address and client in hops:
-            client = "forwarded"  # uvicorn believes callers on this machine, and has done so by now
         if not self.believe_address:
             unbelieved.append(FORWARDED_FOR)
         if not self.believe_host:
             unbelieved.append(FORWARDED)
-            if header(scope, b"x-forwarded-proto"):
-                scope["scheme"] = "http"
-        elif not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
-            unbelieved.append(FORWARDED_HOST)
+        else:
+            if header(scope, b"x-forwarded-proto") == "https":
+                scope["scheme"] = "https"
+            if not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
+                unbelieved.append(FORWARDED_HOST)
         kept = (pair for pair in headers if not any(u.fullmatch(pair[0]) for u in unbelieved))
         scope["headers"] = list(kept)
         return network(client)
 
     @asynccontextmanager
-    async def under_way(self, address: str) -> AsyncIterator[None]:
-        """Count a request for its address until it has been answered."""
+    async def under_way(self, address: str) -> AsyncIterator[asyncio.Semaphore]:
+        """Count a request for its address until it has been answered; yield the address's turns."""
         if self.in_flight[address] >= self.max_in_flight:
             raise Refusal(*TOO_MANY)
         self.in_flight[address] += 1
         try:
-            yield
+            yield self.turns.setdefault(address, asyncio.Semaphore(self.max_running))
         finally:
             subtract(self.in_flight, address, 1)
+            if address not in self.in_flight:
+                del self.turns[address]
+
+    async def pass_get(self, scope, receive, send) -> None:
+        """Pass on what has no body. Gradio fails at sessions and events that it does not know."""
+        started = False
+
+        async def answer(message):
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        except Exception as error:
+            if not started:
+                raise Refusal(*NOT_FOUND) from None
+            log.warning("A stream has ended: %s", type(error).__name__)
 
     async def pass_json(self, scope, receive, send) -> None:
         """Pass on a JSON body, once it is read whole and found harmless."""
@@ -274,34 +300,3 @@ class Gate:
                 self.on_upload(received)
         if refusal and not started:
             raise refusal
-
-
-class ClientGone(Exception):
-    """The caller has closed the connection."""
-
-
-class Body:
-    """A request's `receive` that knows whether more is to come."""
-
-    def __init__(self, receive):
-        self.receive = receive
-        self.more = True
-
-    async def __call__(self) -> dict:
-        message = await self.receive()
-        self.more = message.get("more_body", False)
-        return message
-
-    async def drain(self, most: int = MB, seconds: float = 1) -> None:
-        """Read on a little, so that a caller who is still sending gets to read the refusal."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self.more and most > 0:
-                    most -= len((await self()).get("body", b""))
-
-
-def subtract(counter: Counter, key: str, number: int) -> None:
-    """Lower a count, and forget it at 0."""
-    counter[key] -= number
-    if counter[key] <= 0:
-        del counter[key]

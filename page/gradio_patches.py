@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import gradio as gr
 from gradio.queueing import Queue
+from gradio.route_utils import FileUploadProgress
 from gradio.routes import App
 from gradio.state_holder import SessionState
 
@@ -19,6 +20,7 @@ from page.uploads import NotUploadedError, resolve_upload
 
 log = logging.getLogger(__name__)
 WRITTEN_FOR = "6.31.0"
+MOST_UPLOADS_TRACKED = 1000
 
 
 def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int) -> None:
@@ -42,6 +44,7 @@ def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int) -> None:
         _take_uploads_only(component, wrong_arguments)
     _refuse_wrong_arguments(demo, wrong_arguments)
     _remember_no_values()
+    _forget_uploads(demo)
     _cancel_with_the_asker()
     _describe_the_api_anew(demo)
     for event in demo.fns.values():  # else an example is asked for by a route past the queue
@@ -117,6 +120,30 @@ def _remember_no_values() -> None:
         pass
 
     SessionState._update_value_in_config = forget
+
+
+def _forget_uploads(demo: gr.Blocks) -> None:
+    """Keep no list of all uploads, and the progress of the last few only."""
+    _original(demo, "upload_file_set")
+    demo.upload_file_set = _Forgetful()
+    for name, parameters in (("track", "self upload_id"), ("is_tracked", "self upload_id")):
+        original = _original(FileUploadProgress, name, parameters)
+
+        @_replacing(original)
+        def bounded(self, upload_id, original=original):
+            for kept in (self._statuses, self._signals):
+                while len(kept) > MOST_UPLOADS_TRACKED:
+                    del kept[next(iter(kept))]
+            return original(self, upload_id)
+
+        setattr(FileUploadProgress, name, bounded)
+
+
+class _Forgetful(set):
+    """A set that stays empty."""
+
+    def update(self, *_):
+        """Forget what is added."""
 
 
 def _cancel_with_the_asker() -> None:

@@ -7,6 +7,7 @@ at whatever lies in the folder.
 import asyncio
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Collection, Iterator
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 log = logging.getLogger(__name__)
+UPLOADED = re.compile(
+    r"[0-9a-f]{64}|tmp\w+"
+)  # Gradio's names: of an upload's folder, of a part of one
+OF_A_FILE = 8192  # bytes that the disk needs beside a file's own: its folder, its inode
 EMPTY_FOR = 60  # seconds after which an empty folder goes: an upload may be about to move there
 
 
@@ -26,7 +31,7 @@ class Purged(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A file: when it last changed (s since the epoch), its bytes, and its path."""
+    """A file: when it last changed (s since the epoch), its bytes on the disk, and its path."""
 
     changed: float
     size: int
@@ -49,7 +54,7 @@ def purge(
     Parameters
     ----------
     folder : str or Path
-        Its files, at any depth, are meant; nothing else should be kept there.
+        That of the uploads. What Gradio does not name as it names uploads is left alone.
     max_age_s : float
         Seconds since a file has last changed.
     max_total_bytes : int
@@ -95,11 +100,15 @@ def scan(folder: str, now: float) -> Iterator[Entry]:
         except OSError:
             continue
         for entry in listed:
+            if here == folder and not UPLOADED.fullmatch(entry.name):
+                continue
             try:
                 info = entry.stat(follow_symlinks=False)
                 if not stat.S_ISDIR(info.st_mode):
                     # A copy keeps its original's time of modification: when it came is the later.
-                    yield Entry(max(info.st_mtime, info.st_ctime), info.st_size, entry.path)
+                    on_disk = max(info.st_size, getattr(info, "st_blocks", 0) * 512)
+                    changed = max(info.st_mtime, info.st_ctime)
+                    yield Entry(changed, on_disk + OF_A_FILE, entry.path)
                 elif now - max(info.st_mtime, info.st_ctime) <= EMPTY_FOR:
                     folders.append(entry.path)
                 else:

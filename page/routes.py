@@ -1,13 +1,17 @@
 """What a request to the page looks like: its address, the ids in it, its JSON."""
 
+import asyncio
 import ipaddress
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.formparsers import MultiPartException
 
+MB = 1024**2
 IDENTIFIER = r"[A-Za-z0-9_-]{1,64}"
 ID = re.compile(IDENTIFIER).fullmatch  # session hashes, event and upload ids
 HOST = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
@@ -46,7 +50,7 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]
     Returns
     -------
     routes : list of (methods, match of the path, kind)
-        Kind is "get", "json" or "upload".
+        Kind is "get", "stream", "json" or "upload".
     """
     names = "|".join(map(re.escape, endpoints))
     folders = "|".join(re.escape(str(folder)) for folder in files)
@@ -57,8 +61,8 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]
         (get, r"/(assets|static)/(?!.*[.][.])[\w./@+~-]+", "get"),
         (get, "/(theme[.]css|favicon[.]ico|manifest[.]json|robots[.]txt)", "get"),
         (get, f"{api}/(info/?|openapi[.]json|app_id/?|startup-events|theme[.]css)", "get"),
-        (get, f"{api}/(queue/data|upload_progress)", "get"),
-        (get, f"{api}/call/(v2/)?({names})/{IDENTIFIER}", "get"),
+        (get, f"{api}/(queue/data|upload_progress)", "stream"),
+        (get, f"{api}/call/(v2/)?({names})/{IDENTIFIER}", "stream"),
         (post, f"{api}/queue/join", "json"),
         (post, f"{api}/call/(v2/)?({names})/?", "json"),
         (post, f"{api}/upload", "upload"),
@@ -144,3 +148,34 @@ def network(address: str) -> str:
     except ValueError:
         pass
     return address[:64]
+
+
+class ClientGone(Exception):
+    """The caller has closed the connection."""
+
+
+class Body:
+    """A request's `receive` that knows whether more is to come."""
+
+    def __init__(self, receive):
+        self.receive = receive
+        self.more = True
+
+    async def __call__(self) -> dict:
+        message = await self.receive()
+        self.more = message.get("more_body", False)
+        return message
+
+    async def drain(self, most: int = MB, seconds: float = 1) -> None:
+        """Read on a little, so that a caller who is still sending gets to read the refusal."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.more and most > 0:
+                    most -= len((await self()).get("body", b""))
+
+
+def subtract(counter: Counter, key: str, number: int) -> None:
+    """Lower a count, and forget it at 0."""
+    counter[key] -= number
+    if counter[key] <= 0:
+        del counter[key]

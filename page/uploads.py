@@ -1,6 +1,5 @@
 """Which files a caller may name: those that were uploaded to this server, and no others."""
 
-import getpass
 import os
 import re
 import stat
@@ -13,8 +12,23 @@ UPLOAD = re.compile(r"[/\\][0-9a-f]{64}[/\\](?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,25
 
 
 def private_folder() -> Path:
-    """Return a folder for this page's uploads that no other program of the user's has."""
-    return Path(tempfile.gettempdir()).resolve() / f"lenet-uploads-{getpass.getuser()}"
+    """Return a folder for this page's uploads that no other user can look into; make it if need be.
+
+    Raises
+    ------
+    RuntimeError
+        If there is one already that somebody else has made, or may write to.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else "page"  # not on Windows
+    folder = Path(tempfile.gettempdir()).resolve() / f"lenet-uploads-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = os.lstat(folder)
+    ours = user == "page" or (found.st_uid == user and not found.st_mode & 0o022)
+    if not (stat.S_ISDIR(found.st_mode) and ours):
+        raise RuntimeError(
+            f"{folder} is not this user's alone: set GRADIO_TEMP_DIR to another folder"
+        )
+    return folder
 
 
 class NotUploadedError(ValueError):

@@ -147,7 +147,9 @@ def _layers_of_blank_paper(model: LeNet) -> list[np.ndarray]:
 
 def _flatten(layers: list[str], composite: str | None) -> Image.Image:
     """Return the pad's layers, black on white, in one picture; else the composite."""
-    inked = [alpha for alpha in map(_open_alpha, layers) if alpha.getbbox()]
+    opened = [open_picture(path) for path in layers]
+    check_size(*opened)
+    inked = [alpha for alpha in map(_to_alpha, opened) if alpha.getbbox()]
     if not inked:
         if composite is None:
             raise NoDigitError(NOTHING_MESSAGE)
@@ -158,10 +160,8 @@ def _flatten(layers: list[str], composite: str | None) -> Image.Image:
     return paper
 
 
-def _open_alpha(path: str) -> Image.Image:
+def _to_alpha(layer: Image.Image) -> Image.Image:
     """Return how opaque a layer is, mode L, no larger than it is read at."""
-    layer = open_picture(path)
-    check_size(layer)
     try:
         alpha = (layer if layer.mode == "RGBA" else layer.convert("RGBA")).getchannel("A")
     except Exception as error:

@@ -59,15 +59,15 @@ def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
         raise NoDigitError(DAMAGED_MESSAGE) from error
 
 
-def check_size(image: Image.Image) -> None:
-    """Raise NoDigitError if a picture has more than `MAX_PIXELS` pixels.
+def check_size(*images: Image.Image) -> None:
+    """Raise NoDigitError if pictures have more than `MAX_PIXELS` pixels in all.
 
     Parameters
     ----------
-    image : PIL.Image.Image
-        It is not decoded.
+    images : PIL.Image.Image
+        They are not decoded.
     """
-    millions = image.width * image.height / 1e6
+    millions = sum(image.width * image.height for image in images) / 1e6
     if millions > MAX_PIXELS / 1e6:
         raise NoDigitError(
             f"This picture has {millions:.0f} million pixels. "

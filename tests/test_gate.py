@@ -59,7 +59,9 @@ def serve(**options):
     """Serve the small application behind a gate; give its address."""
     port = free_port()
     gate = Gate(small_app, files=["/tmp/up loads"], **options)
-    server = uvicorn.Server(uvicorn.Config(gate, port=port, log_level="critical"))
+    server = uvicorn.Server(
+        uvicorn.Config(gate, port=port, log_level="critical", forwarded_allow_ips="")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
