@@ -6,7 +6,11 @@ import sys
 
 import gradio as gr
 import pytest
+from gradio.queueing import Event
+from gradio.utils import set_task_name
 from serving import ROOT
+
+from page import gradio_patches
 
 # Patches a page of its own after Gradio was changed as another version might be.
 PATCH = """
@@ -44,6 +48,7 @@ def run(change: str = "", then: str = "") -> subprocess.CompletedProcess:
     ]
     + [
         ("gr.queueing.Queue.clean_events = lambda self, everything: None", "clean_events"),
+        ("gr.queueing.Queue.push = lambda self, everything: None", "Queue.push"),
         ("del demo.app.api_info", "api_info"),
         ("gr.Blocks.preprocess_data = lambda self, everything: None", "preprocess_data"),
         ("del demo._queue.ANALYTICS_MAX_EVENTS", "ANALYTICS_MAX_EVENTS"),
@@ -113,3 +118,27 @@ def test_wrong_arguments_get_the_sentence():
 
     with pytest.raises(gr.Error, match="That is no number"):
         asyncio.run(ask())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_leaves_takes_no_place_in_the_queue_along(begun):
+    """A place that is not given back is lost until the restart, and there are a hundred."""
+    with gr.Blocks(analytics_enabled=False) as demo:
+        gr.Button().click(lambda: None)
+    gradio_patches.patch(demo, "wrong", 100)
+    queue, (function,) = demo._queue, demo.fns.values()
+
+    async def leave():
+        events = [Event("visitor", function, None, None)]
+        queue.create_event_queue_for_fn(function)
+        queue.active_jobs = [events]
+        task = asyncio.create_task(queue.process_events(events, False, 0.0, function))
+        set_task_name(task, "visitor", function._id, events[0]._id, False)
+        if begun:
+            queue.pending_messages_per_session["visitor"] = asyncio.Queue()
+            await asyncio.sleep(0)
+        await queue.clean_events(session_hash="visitor")
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(leave())
+    assert queue.active_jobs == [None]
