@@ -34,9 +34,10 @@ EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
 MAX_SECONDS = 3  # for an answer
-MAX_RUNNING = 100  # requests that run concurrently; the worker answers one after another
+MAX_RUNNING = 40  # requests that run concurrently; the worker answers one after another
 MAX_WAITING = 500  # requests in Gradio's queue; the next is told that the page is busy
-MAX_WAITING_OF_ONE = 64  # of these, and those that run, from one address: a class of pupils
+MAX_EVENTS_OF_ONE = 64  # of these, and those that run, from one address: a class of pupils
+MAX_WAITING_OF_ONE = 24  # requests of one address that wait for the worker; less than may run
 MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
 MAX_UPLOADS = 500_000_000  # bytes of all of them
 MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
@@ -219,7 +220,7 @@ with gr.Blocks(
 
 
 demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a place in the queue
-gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS, MAX_WAITING_OF_ONE)
+gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS, MAX_EVENTS_OF_ONE)
 
 
 def _serve_through_gate(purger: Purger, share: bool | None) -> Middleware:

@@ -61,17 +61,26 @@ class Gate:
 
     Parameters
     ----------
-    app : the ASGI application behind the gate
-    endpoints : names of the API's endpoints; no other is called
-    files : folders of uploads, as Gradio names them; of each, `<sha256>/<name>` is served
-    hosts : names in `Host` that are served, whatever the port; None for any. Serving on localhost,
-        name these (`LOCAL_HOSTS`): else any website can have its visitors' browsers ask this page
-    believe_address, believe_host : whether a proxy sets `X-Forwarded-For`, as a Space's does, and
-        `X-Forwarded-Host` and the like. If none does, they are a caller's own, and are removed
-    max_in_flight : requests under way for one address; of IPv6, for one /64 network
-    max_body, max_upload : bytes of a request, of an upload
-    max_upload_in_flight : bytes of the uploads under way for one address
-    on_upload : called with the number of bytes when an upload has ended, however it has
+    app : ASGI application
+        What is behind the gate.
+    endpoints : sequence of str
+        Names of the API's endpoints; no other is called.
+    files : sequence of str or Path
+        Folders of uploads, as Gradio names them; of each, `<sha256>/<name>` is served.
+    hosts : sequence of str or None
+        Names in `Host` that are served, whatever the port; None for any. On localhost, name
+        `LOCAL_HOSTS`, or any website can have its visitors' browsers ask this page.
+    believe_address, believe_host : bool
+        Whether a proxy sets `X-Forwarded-For`, as a Space's does, and `X-Forwarded-Host` and the
+        like. If none does, they are a caller's own, and are removed.
+    max_in_flight : int
+        Requests under way for one address; of IPv6, for one /64 network.
+    max_body, max_upload : int
+        Bytes of a request, and of an upload.
+    max_upload_in_flight : int
+        Bytes of the uploads under way for one address.
+    on_upload : callable, optional
+        Called with the number of bytes when an upload has ended, however it has.
     """
 
     def __init__(
@@ -125,7 +134,16 @@ class Gate:
             pass
 
     def check_head(self, scope) -> str:
-        """Return the kind of a request: "get", "json" or "upload".
+        """Return the kind of a request.
+
+        Parameters
+        ----------
+        scope : dict
+            ASGI's, of HTTP.
+
+        Returns
+        -------
+        kind : "get", "json" or "upload"
 
         Raises
         ------

@@ -39,11 +39,16 @@ class Launcher:
 
     Parameters
     ----------
-    command : the program and its arguments
-    cwd : the folder that it is started in
-    environment : variables that it gets beside this process's own
-    limit : bytes of a line that a worker writes, at most
-    forks : whether the program forks its workers (`fork_server.serve`); else it is one itself
+    command : sequence of str
+        The program and its arguments.
+    cwd : Path or None
+        The folder that it is started in.
+    environment : mapping of str to str
+        Variables that it gets beside this process's own.
+    limit : int
+        Bytes of a line that a worker writes, at most.
+    forks : bool
+        Whether the program forks its workers (`fork_server.serve`); else it is one itself.
     """
 
     def __init__(

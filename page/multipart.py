@@ -16,7 +16,8 @@ class OneFile:
 
     Parameters
     ----------
-    content_type : the request's header
+    content_type : str
+        The request's header.
 
     Raises
     ------
@@ -40,7 +41,14 @@ class OneFile:
             raise MultiPartException("An upload is a form with one file.") from error
 
     def write(self, chunk: bytes, last: bool = False) -> None:
-        """Watch the next chunk of the body; `last` if it ends with this one."""
+        """Watch the next chunk of the body.
+
+        Parameters
+        ----------
+        chunk : bytes
+        last : bool
+            Whether the body ends with it.
+        """
         try:
             self.parser.write(chunk)
         except FormParserError as error:

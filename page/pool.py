@@ -49,14 +49,20 @@ class WorkerPool:
 
     Parameters
     ----------
-    command : the program and its arguments
-    cwd : the folder that it is started in
-    environment : variables that it gets beside this process's own
-    seconds : how long a worker may take for one question
-    longest_queue : questions that wait, at most
-    longest_line : questions of one asker that wait, at most
-    longest_answer : bytes of an answer, at most
-    forks : whether the program forks its workers (`fork_server.serve`); else it is one itself
+    command : str
+        The program and its arguments.
+    cwd : Path, optional
+        The folder that it is started in.
+    environment : mapping of str to str, optional
+        Variables that it gets beside this process's own.
+    seconds : float
+        How long a worker may take for one question.
+    longest_queue, longest_line : int
+        Questions that wait, at most: in all, and of one asker.
+    longest_answer : int
+        Bytes of an answer, at most.
+    forks : bool
+        Whether the program forks its workers (`fork_server.serve`); else it is one itself.
     """
 
     def __init__(

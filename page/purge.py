@@ -26,6 +26,8 @@ class Purged(NamedTuple):
 
 
 class Entry(NamedTuple):
+    """A file: when it last changed (s since the epoch), its bytes, and its path."""
+
     changed: float
     size: int
     path: str
@@ -46,15 +48,20 @@ def purge(
 
     Parameters
     ----------
-    folder : whose files they are, at any depth; nothing else should be kept there
-    max_age_s : seconds since a file has last changed
-    max_total_bytes : of all that is left
-    keep : paths that stay, whatever their age, and count all the same: the page's examples
-    now : seconds since the epoch, for tests
+    folder : str or Path
+        Its files, at any depth, are meant; nothing else should be kept there.
+    max_age_s : float
+        Seconds since a file has last changed.
+    max_total_bytes : int
+        Of all that is left.
+    keep : collection of str
+        Paths that stay, whatever their age, and count all the same: the page's examples.
+    now : float, optional
+        Seconds since the epoch, for tests.
 
     Returns
     -------
-    Purged
+    purged : Purged
         Files and bytes that this call has deleted, bytes that are left.
     """
     now = time.time() if now is None else now
@@ -108,9 +115,12 @@ class Purger:
 
     Parameters
     ----------
-    folder, max_age_s, max_total_bytes, keep : those of `purge`
-    every_s : seconds between two purges
-    every_bytes : of uploads, after which it purges at once
+    folder, max_age_s, max_total_bytes, keep
+        As `purge` takes them.
+    every_s : float
+        Seconds between two purges.
+    every_bytes : int
+        Of uploads, after which it purges at once.
     """
 
     def __init__(

@@ -32,9 +32,21 @@ class Refusal(MultiPartException):
 
 
 def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]:
-    """Return what the page and the API's clients ask: methods, pattern of the path, kind.
+    """Return what the page and the API's clients ask for.
 
     Found by watching the page in a browser, and the Python client, do all they can.
+
+    Parameters
+    ----------
+    endpoints : sequence of str
+        Names of the API's endpoints.
+    files : sequence of str or Path
+        Folders of uploads.
+
+    Returns
+    -------
+    routes : list of (methods, match of the path, kind)
+        Kind is "get", "json" or "upload".
     """
     names = "|".join(map(re.escape, endpoints))
     folders = "|".join(re.escape(str(folder)) for folder in files)
@@ -71,7 +83,11 @@ def header(scope, name: bytes) -> str:
 def check_json(body: bytes, named: bool) -> None:
     """Raise Refusal if a body is none that the page's code, or a client of its API, sends.
 
-    `named`: the endpoint takes its arguments by their names, and no session.
+    Parameters
+    ----------
+    body : bytes
+    named : bool
+        Whether the endpoint takes its arguments by their names, and no session.
     """
     try:
         fields = json.loads(body)

@@ -29,8 +29,14 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
 
     Parameters
     ----------
-    file : what the endpoint is sent, Gradio's FileData as a dict; or the path alone
-    folder : that of the uploads, as Gradio names it (`demo.GRADIO_CACHE`)
+    file : dict or str
+        What the endpoint is sent, Gradio's FileData as a dict; or the path alone.
+    folder : str or Path
+        That of the uploads, as Gradio names it (`demo.GRADIO_CACHE`).
+
+    Returns
+    -------
+    path : Path
 
     Raises
     ------
