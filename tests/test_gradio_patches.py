@@ -6,6 +6,8 @@ import sys
 
 import gradio as gr
 import pytest
+from fastapi import HTTPException, Request
+from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event
 from gradio.utils import set_task_name
 from serving import ROOT
@@ -142,3 +144,31 @@ def test_who_leaves_takes_no_place_in_the_queue_along(begun):
 
     asyncio.run(leave())
     assert queue.active_jobs == [None]
+
+
+def test_one_address_has_so_many_events():
+    with gr.Blocks(analytics_enabled=False) as demo:
+        gr.Button().click(lambda: None)
+    gradio_patches.patch(demo, "wrong", 100, events_of_one=3)
+    queue, (function,) = demo._queue, demo.fns.values()
+    here, there = ("2001:db8::1", "2001:db8::2"), "192.0.2.1"  # the same network, another
+
+    def event(address):
+        return Event(None, function, Request({"type": "http", "client": (address, 1)}), None)
+
+    async def push(address):
+        request = event(address).request
+        body = PredictBodyInternal(data=[], fn_index=function._id, request=request)
+        return (await queue.push(body=body, request=request, username=None))[2]
+
+    async def ask():
+        queue.active_jobs = [[event(here[0])], None]
+        assert [await push(address) for address in here] == ["success"] * 2
+        for address in here:
+            with pytest.raises(HTTPException, match="Too many requests"):
+                await push(address)
+        assert await push(there) == "success"
+        queue.active_jobs = [None, None]  # one has been answered
+        assert await push(here[1]) == "success"
+
+    asyncio.run(ask())
