@@ -25,6 +25,7 @@ from page import gradio_patches
 from page.gate import LOCAL_HOSTS, Gate
 from page.pool import BusyError, NoAnswerError, WorkerPool
 from page.purge import Purger
+from page.routes import network
 from page.uploads import NotUploadedError, resolve_upload
 
 HERE = Path(__file__).parent
@@ -35,6 +36,7 @@ MAX_LAYERS = 8  # of a drawing; the pad sends one
 MAX_SECONDS = 3  # for an answer
 MAX_RUNNING = 40  # requests that run concurrently; the worker answers one after another
 MAX_WAITING = 500  # requests in Gradio's queue; the next is told that the page is busy
+MAX_EVENTS_OF_ONE = 64  # of these, and those that run, from one address: a class of pupils
 MAX_WAITING_OF_ONE = 24  # requests of one address that wait for the worker; less than may run
 MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
 MAX_UPLOADS = 500_000_000  # bytes of all of them
@@ -105,7 +107,7 @@ async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dic
 async def describe_weights(request: gr.Request) -> str:
     """Return a line that says which weights answer, and since when."""
     try:
-        return await pool.ask("weights", asker=request.client.host)
+        return await pool.ask("weights", asker=network(request.client.host))
     except (NoAnswerError, BusyError):
         return ""
 
@@ -121,7 +123,7 @@ def _path_of(file: dict) -> str:
 async def _ask(request: gr.Request, *question) -> tuple[dict, str, str]:
     """Return the worker's answer to a question, as the components are sent it."""
     try:
-        return _to_components(*await pool.ask(*question, asker=request.client.host))
+        return _to_components(*await pool.ask(*question, asker=network(request.client.host)))
     except NoAnswerError:
         return _to_components({}, UNREADABLE, "")
     except BusyError as sentence:
@@ -218,7 +220,7 @@ with gr.Blocks(
 
 
 demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a place in the queue
-gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS)
+gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS, MAX_EVENTS_OF_ONE)
 
 
 def _serve_through_gate(purger: Purger, share: bool | None) -> Middleware:

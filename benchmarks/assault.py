@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from random import Random
 
 import httpx2 as httpx
@@ -200,12 +199,17 @@ async def join_and_cancel(attacker: Attacker, name: str | None = None) -> str:
 
 
 async def flood(attacker: Attacker, calls: int = 60, name: str | None = None) -> str:
-    """Queue a picture so many times at once, and wait for no answer."""
+    """Queue a picture so many times, and wait for no answer."""
     name = name or attacker.random.choice(list(attacker.pictures))
     file = {"path": await attacker.path(name, again=False), **FILE}
-    post = partial(attacker.http.post, "gradio_api/call/upload", json={"data": [file]})
-    statuses = await asyncio.gather(*(outcome(post()) for _ in range(calls)))
-    return "+".join(sorted(set(statuses)))
+    connections = asyncio.Semaphore(60)  # more cost the attacker himself more than the page
+
+    async def call() -> str:
+        async with connections:
+            route = "gradio_api/call/upload"
+            return await outcome(attacker.http.post(route, json={"data": [file]}))
+
+    return "+".join(sorted(set(await asyncio.gather(*(call() for _ in range(calls))))))
 
 
 async def refused_route(attacker: Attacker, route: tuple[str, str] | None = None) -> str:

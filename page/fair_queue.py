@@ -1,7 +1,7 @@
 """A queue that serves those who ask in turn, so that one who asks much waits for himself."""
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 
 
 class FairQueue:
@@ -30,11 +30,17 @@ class FairQueue:
         """Have items that were taken already come first again."""
         self.returned.extendleft(reversed(items))
 
-    def pop(self):
-        """Take the next item; its asker's turn comes again after all others'."""
+    def pop(self, besides: Collection[Hashable] = ()):
+        """Take the next item; its asker's turn comes again after all others'.
+
+        Items of the askers `besides` stay; None is returned if there is no other.
+        """
         if self.returned:
             return self.returned.popleft()
-        asker = next(iter(self.lines))
+        askers = [asker for asker in self.lines if asker not in besides][:1]
+        if not askers:
+            return None
+        (asker,) = askers
         line = self.lines.pop(asker)
         item = line.popleft()
         if line:

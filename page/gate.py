@@ -45,8 +45,7 @@ LONGEST_HEADERS = 16 * KB  # bytes of all headers: Gradio keeps them with every 
 MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
 MOST_RUNNING = 16  # of these at once; those that only stream, or send a file, are not counted
 MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
-# Gradio takes the page's address from these, and keeps what the first call of its /info makes of
-# them for all. Its Node server says the address as it asks for /config, which is kept for nobody.
+# Gradio takes the page's address from these; its Node server says it as it asks for /config.
 FORWARDED = re.compile(rb"forwarded|x-forwarded-(?!for$).*")
 FORWARDED_FOR = re.compile(rb"x-forwarded-for|x-real-ip")
 FORWARDED_HOST = re.compile(rb"x-forwarded-host")

@@ -11,11 +11,14 @@ import logging
 from collections.abc import Callable
 
 import gradio as gr
-from gradio.queueing import Queue
+from fastapi import HTTPException
+from gradio.queueing import Event, Queue
 from gradio.route_utils import FileUploadProgress
 from gradio.routes import App
 from gradio.state_holder import SessionState
 
+from page.gate import NOT_FOUND, TOO_MANY
+from page.routes import network
 from page.uploads import NotUploadedError, resolve_upload
 
 log = logging.getLogger(__name__)
@@ -23,7 +26,7 @@ WRITTEN_FOR = "6.31.0"
 MOST_UPLOADS_TRACKED = 1000
 
 
-def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int) -> None:
+def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int, events_of_one: int = 64) -> None:
     """Make every change to Gradio that the page needs.
 
     Parameters
@@ -34,6 +37,8 @@ def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int) -> None:
         What a caller is told whose arguments no endpoint takes.
     past_events : int
         Of the events answered so far, how many Gradio keeps: it lists them all after each answer.
+    events_of_one : int
+        Of one address, that are in the queue or under way.
 
     Raises
     ------
@@ -46,6 +51,7 @@ def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int) -> None:
     _remember_no_values()
     _forget_uploads(demo)
     _cancel_with_the_asker()
+    _bound_events_of_one(events_of_one)
     _describe_the_api_anew(demo)
     for event in demo.fns.values():  # else an example is asked for by a route past the queue
         event.queue = True
@@ -153,14 +159,47 @@ def _cancel_with_the_asker() -> None:
     @_replacing(original)
     async def clean_events(self, *, session_hash=None, event_id=None):
         await original(self, session_hash=session_hash, event_id=event_id)
+        # What has not begun ends by itself now, and what has ended puts its place in the queue in
+        # order: cancelled then, either would keep it for ever.
+        under_way = {event._id for event in _running(self)}
         for task in asyncio.all_tasks():
             # Gradio's own name of a task: utils.set_task_name
             owner, separator, event = task.get_name().partition("<gradio-sep>")
             left = event == event_id if event_id else owner.rpartition("_")[0] == session_hash
-            if separator and left:
+            if separator and left and event in under_way and _has_begun(task):
                 task.cancel()
 
     Queue.clean_events = clean_events
+
+
+def _running(queue: Queue) -> list[Event]:
+    """Return the events that have a place among those that are answered."""
+    return [event for job in queue.active_jobs if job for event in job]
+
+
+def _has_begun(task: asyncio.Task) -> bool:
+    return inspect.getcoroutinestate(task.get_coro()) != inspect.CORO_CREATED
+
+
+def _bound_events_of_one(most: int) -> None:
+    """Bound the events of one address: Gradio's queue has one bound for all, and one order.
+
+    What one caller put there by the hundred, the next visitor would wait for, or be refused for.
+    """
+    original = _original(Queue, "push", "self body request username")
+
+    @_replacing(original)
+    async def push(self, body, request, username):
+        waiting = [e for queue in self.event_queue_per_concurrency_id.values() for e in queue.queue]
+        address = network(request.client.host)
+        events = (*_running(self), *waiting)
+        if sum(network(event.request.client.host) == address for event in events) >= most:
+            raise HTTPException(*TOO_MANY)
+        if not getattr(self.blocks.fns.get(body.fn_index), "fn", None):  # the page's code alone
+            raise HTTPException(*NOT_FOUND)
+        return await original(self, body=body, request=request, username=username)
+
+    Queue.push = push
 
 
 class _FreshEachTime:

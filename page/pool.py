@@ -13,14 +13,13 @@ from collections import deque
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from page.fair_queue import FairQueue
 from page.launcher import Launcher, Worker
 
 log = logging.getLogger(__name__)
-Question = tuple[bytes, asyncio.Future]  # a line, and who waits for its answer
-
-IN_HAND = 2  # questions that a worker holds: the one that it answers, and the next
+IN_HAND = 2  # questions that a worker holds: the one that it answers, and another asker's
 PAUSE = 0.1  # seconds between two starts, at least, should each worker end at once
 SECOND_LOOK = 0.05  # seconds
 BUSY = "Many people are asking at once. Please try again in a minute."
@@ -32,6 +31,14 @@ class NoAnswerError(Exception):
 
 class BusyError(Exception):
     """Too many questions wait already; the message is fit for the page."""
+
+
+class Question(NamedTuple):
+    """A line for the worker, who waits for its answer, and who asks, if that is known."""
+
+    line: bytes
+    future: asyncio.Future
+    asker: Hashable
 
 
 class WorkerPool:
@@ -88,8 +95,8 @@ class WorkerPool:
         if self.life:
             self.life.cancel()
             await asyncio.gather(self.life, return_exceptions=True)
-        for _, future in (*self.asked, *self.waiting):
-            future.cancel()
+        for question in (*self.asked, *self.waiting):
+            question.future.cancel()
 
     async def ask(self, *question, asker: Hashable = None):
         """Return the answer to a question, both as JSON has them.
@@ -108,11 +115,12 @@ class WorkerPool:
             If `longest_queue` questions wait already, or `longest_line` of this asker.
         """
         if self._is_full(asker):
-            self.waiting.keep(lambda waiting: not waiting[1].done())
+            self.waiting.keep(lambda waiting: not waiting.future.done())
             if self._is_full(asker):
                 raise BusyError(BUSY)
         future = asyncio.get_running_loop().create_future()
-        self.waiting.append((json.dumps(question).encode() + b"\n", future), asker)
+        line = json.dumps(question).encode() + b"\n"
+        self.waiting.append(Question(line, future, asker), asker)
         self.start()
         self._pass_on()
         return await future
@@ -134,9 +142,9 @@ class WorkerPool:
                 await self._answer(worker)
         except Exception as error:
             log.error("No worker starts: %s", type(error).__name__)
-            for _, future in self.waiting:
-                if not future.done():
-                    future.set_exception(NoAnswerError())
+            for question in self.waiting:
+                if not question.future.done():
+                    question.future.set_exception(NoAnswerError())
             self.waiting = FairQueue()
         finally:
             spare.cancel()
@@ -154,7 +162,7 @@ class WorkerPool:
         try:
             while True:
                 answer = json.loads(await worker.reader.readuntil(b"\n"))
-                _, future = self.asked.popleft()
+                future = self.asked.popleft().future
                 if not future.done():  # else nobody waits for it any more
                     future.set_result(answer)
                 self._pass_on()
@@ -165,19 +173,25 @@ class WorkerPool:
             self._set_timer()
             worker.kill()
         if self.asked:
-            _, future = self.asked.popleft()
+            future = self.asked.popleft().future
             if not future.done():
                 future.set_exception(NoAnswerError())
         self.waiting.put_back(self.asked)
         self.asked.clear()
 
     def _pass_on(self) -> None:
-        """Ask the worker what somebody still waits for, up to `IN_HAND` questions at once."""
-        while self.worker and self.waiting and len(self.asked) < IN_HAND:
-            line, future = self.waiting.pop()
-            if not future.done():
-                self.worker.writer.write(line)
-                self.asked.append((line, future))
+        """Ask the worker what somebody still waits for, up to `IN_HAND` questions at once.
+
+        Who asks for much has one of them, so that the next visitor waits for no more than that.
+        """
+        while self.worker and len(self.asked) < IN_HAND:
+            in_hand = {question.asker for question in self.asked} - {None}
+            question = self.waiting.pop(besides=in_hand)
+            if question is None:
+                break
+            if not question.future.done():
+                self.worker.writer.write(question.line)
+                self.asked.append(question)
         self._set_timer()
 
     def _set_timer(self) -> None:

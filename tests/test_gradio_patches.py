@@ -6,7 +6,13 @@ import sys
 
 import gradio as gr
 import pytest
+from fastapi import HTTPException, Request
+from gradio.data_classes import PredictBodyInternal
+from gradio.queueing import Event
+from gradio.utils import set_task_name
 from serving import ROOT
+
+from page import gradio_patches
 
 # Patches a page of its own after Gradio was changed as another version might be.
 PATCH = """
@@ -44,6 +50,7 @@ def run(change: str = "", then: str = "") -> subprocess.CompletedProcess:
     ]
     + [
         ("gr.queueing.Queue.clean_events = lambda self, everything: None", "clean_events"),
+        ("gr.queueing.Queue.push = lambda self, everything: None", "Queue.push"),
         ("del demo.app.api_info", "api_info"),
         ("gr.Blocks.preprocess_data = lambda self, everything: None", "preprocess_data"),
         ("del demo._queue.ANALYTICS_MAX_EVENTS", "ANALYTICS_MAX_EVENTS"),
@@ -113,3 +120,55 @@ def test_wrong_arguments_get_the_sentence():
 
     with pytest.raises(gr.Error, match="That is no number"):
         asyncio.run(ask())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_leaves_takes_no_place_in_the_queue_along(begun):
+    """A place that is not given back is lost until the restart, and there are a hundred."""
+    with gr.Blocks(analytics_enabled=False) as demo:
+        gr.Button().click(lambda: None)
+    gradio_patches.patch(demo, "wrong", 100)
+    queue, (function,) = demo._queue, demo.fns.values()
+
+    async def leave():
+        events = [Event("visitor", function, None, None)]
+        queue.create_event_queue_for_fn(function)
+        queue.active_jobs = [events]
+        task = asyncio.create_task(queue.process_events(events, False, 0.0, function))
+        set_task_name(task, "visitor", function._id, events[0]._id, False)
+        if begun:
+            queue.pending_messages_per_session["visitor"] = asyncio.Queue()
+            await asyncio.sleep(0)
+        await queue.clean_events(session_hash="visitor")
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(leave())
+    assert queue.active_jobs == [None]
+
+
+def test_one_address_has_so_many_events():
+    with gr.Blocks(analytics_enabled=False) as demo:
+        gr.Button().click(lambda: None)
+    gradio_patches.patch(demo, "wrong", 100, events_of_one=3)
+    queue, (function,) = demo._queue, demo.fns.values()
+    here, there = ("2001:db8::1", "2001:db8::2"), "192.0.2.1"  # the same network, another
+
+    def event(address):
+        return Event(None, function, Request({"type": "http", "client": (address, 1)}), None)
+
+    async def push(address):
+        request = event(address).request
+        body = PredictBodyInternal(data=[], fn_index=function._id, request=request)
+        return (await queue.push(body=body, request=request, username=None))[2]
+
+    async def ask():
+        queue.active_jobs = [[event(here[0])], None]
+        assert [await push(address) for address in here] == ["success"] * 2
+        for address in here:
+            with pytest.raises(HTTPException, match="Too many requests"):
+                await push(address)
+        assert await push(there) == "success"
+        queue.active_jobs = [None, None]  # one has been answered
+        assert await push(here[1]) == "success"
+
+    asyncio.run(ask())
