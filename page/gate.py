@@ -38,10 +38,9 @@ from page.routes import (
 )
 
 log = logging.getLogger(__name__)
-KB = 1024
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-LONGEST_TARGET = 4 * KB  # bytes of a path, and of a query: in a Space a token is among it
-LONGEST_HEADERS = 16 * KB  # bytes of all headers: Gradio keeps them with every event that waits
+LONGEST_TARGET = 4096  # bytes of a path, and of a query: in a Space a token is among it
+LONGEST_HEADERS = 16_384  # bytes of all headers: Gradio keeps them with every event that waits
 MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
 MOST_RUNNING = 16  # of these at once; those that only stream, or send a file, are not counted
 MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
@@ -97,7 +96,7 @@ class Gate:
         believe_host: bool = False,
         max_in_flight: int = MOST_IN_FLIGHT,
         max_running: int = MOST_RUNNING,
-        max_body: int = 64 * KB,
+        max_body: int = 65_536,
         max_upload: int = 20 * MB,
         max_upload_in_flight: int = MOST_UPLOAD_BYTES_IN_FLIGHT,
         on_upload: Callable[[int], None] | None = None,
@@ -112,7 +111,7 @@ class Gate:
         self.max_upload = max_upload
         self.max_upload_in_flight = max_upload_in_flight
         self.on_upload = on_upload
-        sizes = f"a request may have {max_body // KB} KB, an upload {max_upload // MB} MB."
+        sizes = f"a request may have {max_body // 1024} KB, an upload {max_upload // MB} MB."
         self.too_large = (413, f"Too large: {sizes}")
         self.in_flight: Counter[str] = Counter()
         self.turns: dict[str, asyncio.Semaphore] = {}

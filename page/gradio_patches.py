@@ -17,8 +17,8 @@ from gradio.route_utils import FileUploadProgress
 from gradio.routes import App
 from gradio.state_holder import SessionState
 
-from page.gate import NOT_FOUND, TOO_MANY
-from page.routes import network
+from page.gate import TOO_MANY
+from page.routes import NOT_JSON, network
 from page.uploads import NotUploadedError, resolve_upload
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ def _bound_events_of_one(most: int) -> None:
         if sum(network(event.request.client.host) == address for event in events) >= most:
             raise HTTPException(*TOO_MANY)
         if not getattr(self.blocks.fns.get(body.fn_index), "fn", None):  # the page's code alone
-            raise HTTPException(*NOT_FOUND)
+            raise HTTPException(*NOT_JSON)
         return await original(self, body=body, request=request, username=username)
 
     Queue.push = push

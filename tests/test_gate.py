@@ -17,7 +17,9 @@ from serving import ROOT, free_port
 from starlette.responses import JSONResponse, StreamingResponse
 from test_uploads import META, call
 
-from page.gate import KB, LOCAL_HOSTS, MB, Gate
+from page.gate import LOCAL_HOSTS, MB, Gate
+
+KB = 1024
 
 HASH = "ab" * 32
 SEVEN = (ROOT / "examples" / "digits" / "7-crossed.png").read_bytes()
