@@ -47,7 +47,6 @@ MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no
 # Gradio takes the page's address from these; its Node server says it as it asks for /config.
 FORWARDED = re.compile(rb"forwarded|x-forwarded-(?!for$).*")
 FORWARDED_FOR = re.compile(rb"x-forwarded-for|x-real-ip")
-FORWARDED_HOST = re.compile(rb"x-forwarded-host")
 FROM_NODE = re.compile(rb"x-gradio-.*")
 
 NOT_FOUND = (404, "The page has no such address.")
@@ -198,7 +197,7 @@ class Gate:
             if header(scope, b"x-forwarded-proto") == "https":
                 scope["scheme"] = "https"
             if not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
-                unbelieved.append(FORWARDED_HOST)
+                unbelieved.append(re.compile(rb"x-forwarded-host"))
         kept = (pair for pair in headers if not any(u.fullmatch(pair[0]) for u in unbelieved))
         scope["headers"] = list(kept)
         return network(client)
@@ -231,6 +230,7 @@ class Gate:
             if not started:
                 raise Refusal(*NOT_FOUND) from None
             log.warning("A stream has ended: %s", type(error).__name__)
+            await send({"type": "http.response.body"})
 
     async def pass_json(self, scope, receive, send) -> None:
         """Pass on a JSON body, once it is read whole and found harmless."""

@@ -426,6 +426,17 @@ def test_a_sketch_of_many_layers_is_refused(page_url, client, good):
     check(client.predict(good, api_name="/upload"), READ)
 
 
+def test_the_layers_of_a_sketch_are_bounded_together(page_url, client, good, tmp_path):
+    """Each may be read alone; eight of them would take seconds."""
+    Image.new("RGBA", (2000, 2000)).save(tmp_path / "layer.png")
+    layer = handle_file(tmp_path / "layer.png")
+    answer = client.predict({"layers": [layer] * 4, "composite": good}, api_name="/sketch")
+    check(answer, READ)
+    answer = client.predict({"layers": [layer] * 5, "composite": good}, api_name="/sketch")
+    check(answer, "20 million pixels")
+    check(client.predict(good, api_name="/upload"), READ)
+
+
 def test_what_visitors_send_cannot_be_listed(page_url, client, good):
     client.predict(good, api_name="/upload")
     for address in ("file=", "file=/tmp", "file=/tmp/gradio", "file=.", "upload", "download"):

@@ -579,6 +579,15 @@ def test_the_page_has_no_such_route(site, method, path):
     assert answer.startswith(b"HTTP/1.1 404 ")
 
 
+@pytest.mark.parametrize("route", ["queue/data?session_hash=nobody", "call/upload/nobody"])
+def test_a_stream_of_nobody_is_refused_without_a_word_in_the_log(site, page, route):
+    """Gradio would write five kilobytes there, each time."""
+    before = site[2].stat().st_size
+    reply = page.get(f"gradio_api/{route}")
+    assert re.search("event: error|404: Not Found", reply.text), reply.text
+    assert site[2].stat().st_size - before < 200
+
+
 @pytest.mark.parametrize(
     "route", ["call/upload", "call/sketch", "call/v2/upload", "queue/join", "call/upload/"]
 )

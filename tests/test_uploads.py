@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from conftest import serve_page
 from serving import ROOT
 
-from page.uploads import NotUploadedError, resolve_upload
+from page.uploads import NotUploadedError, private_folder, resolve_upload
 
 SEVEN = ROOT / "examples" / "digits" / "7-crossed.png"
 HASH = "ab" * 32
@@ -101,6 +102,21 @@ def test_nothing_else_is_an_upload(folder):
         for form in (target, *forms(target)):
             with pytest.raises(NotUploadedError):
                 resolve_upload(form, folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such rights")
+def test_the_folder_of_uploads_is_this_users_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = private_folder()
+    assert folder.parent == tmp_path and folder.stat().st_mode & 0o777 == 0o700
+    assert private_folder() == folder
+    folder.chmod(0o777)  # as somebody else may have made it first
+    with pytest.raises(RuntimeError, match="GRADIO_TEMP_DIR"):
+        private_folder()
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(RuntimeError, match="GRADIO_TEMP_DIR"):
+        private_folder()
 
 
 # By HTTP
