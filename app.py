@@ -26,6 +26,7 @@ from page.gate import LOCAL_HOSTS, Gate
 from page.pool import BusyError, NoAnswerError, WorkerPool
 from page.purge import Purger
 from page.uploads import NotUploadedError, resolve_upload
+from page.zero_gpu import declare_gpu_function
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
@@ -219,6 +220,7 @@ with gr.Blocks(
 
 demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a place in the queue
 gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS)
+declare_gpu_function()
 
 
 def _serve_through_gate(purger: Purger, share: bool | None) -> Middleware:
