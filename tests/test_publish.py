@@ -1,5 +1,6 @@
 """The README's lines that publish the Space and train at the Hub, against loopback_hub's Hub."""
 
+import json
 import os
 import shlex
 import shutil
@@ -88,9 +89,24 @@ def test_who_does_not_pay_creates_it_on_zerogpu_first(hub, clone, tracked):
     assert hub.commits[SPACE] == [{}, contents(clone, tracked)]
 
 
+def without_large_files(request) -> bool:
+    """Have the client send every file within the commit: the loopback Hub has no Xet storage."""
+    if "/preupload/" not in request.path:
+        return False
+    paths = [file["path"] for file in json.loads(request.body)["files"]]
+    plans = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in paths]
+    request.send(200, {"files": plans})
+    return True
+
+
+@pytest.mark.parametrize("xet", [False, True], ids=["LFS", "Xet"])
 @pytest.mark.parametrize("pays", [True, False])
-def test_the_same_line_updates_in_one_commit(hub, clone, tracked, pays):
+def test_the_same_line_updates_in_one_commit(hub, clone, tracked, monkeypatch, pays, xet):
+    """By the client's older way of uploading a folder, and by its newer, which may make many."""
     hub.pays = pays
+    if xet:
+        monkeypatch.delenv("HF_HUB_DISABLE_XET")
+        hub.fault = without_large_files
     there = {"gone.py": b"of an earlier version", ".gitattributes": b"the Hub's own"}
     hub.add(SPACE, there)
     succeeds(shell(UPLOAD, clone))
