@@ -7,8 +7,9 @@ import pytest
 import torch
 from huggingface_hub import hf_hub_download
 
-from lenet import EMBEDDED_WEIGHTS, LeNet
+from lenet import LeNet
 from reading.checks import LARGEST, LimitedProgress, check_model, read_accuracy
+from reading.weights import EMBEDDED_WEIGHTS
 
 BROKEN = r"between|finite|same"
 
