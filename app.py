@@ -27,6 +27,7 @@ from page.pool import BusyError, NoAnswerError, WorkerPool
 from page.purge import Purger
 from page.routes import network
 from page.uploads import NotUploadedError, resolve_upload
+from page.zero_gpu import declare_gpu_function
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
@@ -221,6 +222,7 @@ with gr.Blocks(
 
 demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a place in the queue
 gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS, MAX_EVENTS_OF_ONE)
+declare_gpu_function()
 
 
 def _serve_through_gate(purger: Purger, share: bool | None) -> Middleware:

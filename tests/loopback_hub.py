@@ -9,7 +9,10 @@ import hashlib
 import json
 import re
 import socket
+import sys
 import threading
+import traceback
+from collections.abc import Container
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +28,12 @@ def commit_id(files: dict[str, bytes], number: int) -> str:
     return digest.hexdigest()
 
 
+def tell_of_errors(request, address) -> None:
+    """Print what went wrong, unless it is only that a client did not wait for its answer."""
+    if not isinstance(sys.exception(), ConnectionError):
+        traceback.print_exc()
+
+
 class Hub:
     """A server on a free port of the loopback address; `commits` and `fault` are the tests'."""
 
@@ -34,6 +43,8 @@ class Hub:
         self.tags: dict[tuple[str, str], str] = {}  # of a repository and a tag, the commit
         self.renamed: dict[str, str] = {}  # of a repository's old name, the new one
         self.jobs: list[dict] = []  # as they were ordered
+        self.created: list[dict] = []  # what was asked of each repository that was made
+        self.pays = True  # whether the account may host a Gradio Space on a CPU
         # Called with the request's handler before it is answered; True says that it has
         # dealt with the request itself.
         self.fault = lambda request: False
@@ -48,13 +59,17 @@ class Hub:
         handler = type("Handler", (RequestHandler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.server.daemon_threads = True
+        self.server.handle_error = tell_of_errors
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def clear(self) -> None:
         """Be as new."""
-        for everything in (self.commits, self.large_files, self.tags, self.renamed, self.jobs):
+        for everything in (self.commits, self.large_files, self.tags, self.renamed):
             everything.clear()
+        self.jobs.clear()
+        self.created.clear()
+        self.pays = True
         self.fault = lambda request: False
 
     def stop(self) -> None:
@@ -62,10 +77,11 @@ class Hub:
         self.server.shutdown()
         self.server.server_close()
 
-    def add(self, repo: str, files: dict[str, bytes]) -> str:
-        """Add a commit of these files; give its id."""
+    def add(self, repo: str, files: dict[str, bytes], deleted: Container[str] = ()) -> str:
+        """Add a commit of these files, without those that are deleted; give its id."""
         history = self.commits.setdefault(repo, [{}])
-        history.append({**history[-1], **files})
+        kept = {name: file for name, file in history[-1].items() if name not in deleted}
+        history.append({**kept, **files})
         return self.head(repo)
 
     def head(self, repo: str) -> str:
@@ -145,10 +161,14 @@ class RequestHandler(BaseHTTPRequestHandler):
         repo = f"{wanted.get('organization') or OWNER}/{wanted['name']}"
         if not self.may_write() or not repo.startswith(f"{OWNER}/"):
             return self.refuse(403, message="You don't have the rights to create a model.")
+        on_cpu = wanted.get("type") == "space" and wanted.get("hardware") != "zero-a10g"
+        if on_cpu and not self.hub.pays:
+            return self.refuse(402, message="A Gradio Space on a CPU needs PRO.")
         url = {"url": f"{self.hub.url}/{repo}"}
         if repo in self.hub.commits:
             return self.send(409, {"error": "You already created this model repo", **url})
         self.hub.commits[repo] = [{}]
+        self.hub.created.append(wanted)
         return self.send(200, url)
 
     def auth_check(self, repo: str, write: str | None):
@@ -167,6 +187,13 @@ class RequestHandler(BaseHTTPRequestHandler):
         commit, files = found
         siblings = [{"rfilename": name} for name in files]
         return self.send(200, {"id": repo, "sha": commit, "siblings": siblings})
+
+    def tree(self, repo: str, revision: str):
+        if repo not in self.hub.commits:
+            return self.refuse(404, "RepoNotFound", "Repository not found")
+        _, files = self.hub.files_at(repo, revision)
+        listed = [{"type": "file", "path": n, "size": len(f), "oid": "0"} for n, f in files.items()]
+        return self.send(200, listed)
 
     def validate_yaml(self):
         errors = [] if json.loads(self.body)["content"].startswith("---\n") else ["no metadata"]
@@ -209,7 +236,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     def commit(self, repo: str, revision: str):
         if not self.may_write():
             return self.refuse(403, message="This token may only read.")
-        files = {}
+        files, deleted = {}, set()
         for line in self.body.decode().splitlines():
             entry = json.loads(line)
             key, value = entry["key"], entry["value"]
@@ -219,7 +246,9 @@ class RequestHandler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             if key == "lfsFile":
                 files[value["path"]] = self.hub.large_files[value["oid"]]
-        oid = self.hub.add(repo, files)
+            if key == "deletedFile":
+                deleted.add(value["path"])
+        oid = self.hub.add(repo, files, deleted)
         url = f"{self.hub.url}/{repo}/commit/{oid}"
         return self.send(200, {"commitUrl": url, "commitOid": oid})
 
@@ -254,6 +283,7 @@ ROUTES = [
     ("POST", r"/api/repos/create", RequestHandler.create),
     ("POST", r"/api/validate-yaml", RequestHandler.validate_yaml),
     ("GET", ROUTE + r"/auth-check(?P<write>/write)?", RequestHandler.auth_check),
+    ("GET", ROUTE + r"/tree/(?P<revision>[^/]+)", RequestHandler.tree),
     ("POST", ROUTE + r"/preupload/(?P<revision>[^/]+)", RequestHandler.preupload),
     ("POST", ROUTE + r"/tag/(?P<revision>[^/]+)", RequestHandler.tag),
     ("POST", r"/api/jobs/(?P<owner>[\w-]+)", RequestHandler.order_job),

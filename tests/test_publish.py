@@ -1,0 +1,162 @@
+"""The README's lines that publish the Space and train at the Hub, against loopback_hub's Hub."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from loopback_hub import OWNER, WRITE_TOKEN
+from serving import ROOT, serve
+
+from training.run import RUN_FILES
+
+SPACE = f"{OWNER}/lenet"
+# What a clone in use has besides, and a Space must not get.
+CLUTTER = (
+    *(".venv/pip", "data/MNIST/raw/train", "runs/demo/README.md", "screenshots/page.png"),
+    *("page/__pycache__/pool.pyc", ".hypothesis/examples", ".gradio/flagged", "my photograph.png"),
+)
+
+
+def readme_command(start: str) -> str:
+    """Return the README's command that starts so, with the maintainer's name in it."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    (command,) = [line for line in lines if line.startswith(start)]
+    return command.replace("<you>", OWNER)
+
+
+def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run a command line in a folder, with the programs of this Python."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, **environment}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def succeeds(process: subprocess.CompletedProcess) -> None:
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+CREATE, UPLOAD = readme_command("hf repos create"), readme_command("git ls-files")
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+
+
+@pytest.fixture
+def clone(tracked, tmp_path) -> Path:
+    """The repository as it is now, with what its use leaves in it."""
+    folder = tmp_path / "clone"
+    for name in tracked:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    succeeds(shell("git init -q && git add -A", folder))
+    for name in CLUTTER:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("not for the Space")
+    return folder
+
+
+def contents(folder: Path, names) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_who_pays_publishes_by_one_line(hub, clone, tracked):
+    succeeds(shell(UPLOAD, clone))
+    (wanted,) = hub.created
+    assert (wanted["type"], wanted["sdk"]) == ("space", "gradio")
+    first, published = hub.commits[SPACE]
+    assert first == {} and published == contents(clone, tracked)
+
+
+def test_who_does_not_pay_creates_it_on_zerogpu_first(hub, clone, tracked):
+    hub.pays = False
+    refused = shell(UPLOAD, clone)
+    assert refused.returncode != 0 and "402" in refused.stderr and hub.commits == {}
+    for _ in range(2):  # who types both lines again has done no harm
+        succeeds(shell(f"{CREATE}\n{UPLOAD}", clone))
+    (wanted,) = hub.created
+    assert (wanted["sdk"], wanted["hardware"]) == ("gradio", "zero-a10g")
+    assert hub.commits[SPACE] == [{}, contents(clone, tracked)]
+
+
+def without_large_files(request) -> bool:
+    """Have the client send every file within the commit: the loopback Hub has no Xet storage."""
+    if "/preupload/" not in request.path:
+        return False
+    paths = [file["path"] for file in json.loads(request.body)["files"]]
+    plans = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in paths]
+    request.send(200, {"files": plans})
+    return True
+
+
+@pytest.mark.parametrize("xet", [False, True], ids=["LFS", "Xet"])
+@pytest.mark.parametrize("pays", [True, False])
+def test_the_same_line_updates_in_one_commit(hub, clone, tracked, monkeypatch, pays, xet):
+    """By the client's older way of uploading a folder, and by its newer, which may make many."""
+    hub.pays = pays
+    if xet:
+        monkeypatch.delenv("HF_HUB_DISABLE_XET")
+        hub.fault = without_large_files
+    there = {"gone.py": b"of an earlier version", ".gitattributes": b"the Hub's own"}
+    hub.add(SPACE, there)
+    succeeds(shell(UPLOAD, clone))
+    (clone / "page" / "style.css").write_text("body { color: red }")
+    (clone / "LICENSE").unlink()
+    succeeds(shell(UPLOAD, clone))
+    now = contents(clone, set(tracked) - {"LICENSE"})
+    assert hub.commits[SPACE][2:][-1] == {".gitattributes": b"the Hub's own", **now}
+    assert len(hub.commits[SPACE]) == 4  # two were there, and each line made one
+
+
+def test_without_git_nothing_is_uploaded(hub, clone):
+    """Rather than everything: a downloaded archive has no list of what belongs."""
+    shutil.rmtree(clone / ".git")
+    shell(UPLOAD, clone, GIT_CEILING_DIRECTORIES=str(clone.parent))
+    assert hub.commits == {}
+
+
+def test_what_arrives_answers(hub, clone, tmp_path):
+    succeeds(shell(UPLOAD, clone))
+    space = tmp_path / "space"
+    for name, content in hub.commits[SPACE][-1].items():
+        (space / name).parent.mkdir(parents=True, exist_ok=True)
+        (space / name).write_bytes(content)
+    log = tmp_path / "log"
+    in_space = {"SYSTEM": "spaces", "SPACE_ID": SPACE, "SPACE_AUTHOR_NAME": OWNER}
+    with serve((sys.executable, str(space / "app.py")), log, PYTHONPATH="", **in_space) as server:
+        page = Client(server.url, verbose=False)
+        picture = handle_file(space / "examples" / "digits" / "7-crossed.png")
+        guesses, words, _ = page.predict(picture, api_name="/upload")
+        assert guesses["label"] == "7" and words == "That is a 7."
+
+
+def test_training_on_the_hubs_machines_pushes(hub, small_mnist, tmp_path):
+    """The README's job is ordered, and what it orders is done here."""
+    hub.add(SPACE, {})
+    succeeds(shell(readme_command("hf jobs run").replace(" run", " run --detach", 1), tmp_path))
+    (job,) = hub.jobs
+    assert job["secrets"] == {"HF_TOKEN": WRITE_TOKEN} and job["flavor"] == "t4-small"
+    (volume,) = job["volumes"]
+    assert (volume["type"], volume["source"], volume["mountPath"]) == ("space", SPACE, "/lenet")
+    command = shlex.join(job["command"])
+    for there, here in (
+        ("/tmp/mnist", small_mnist),
+        ("/tmp/run", tmp_path / "run"),
+        ("/lenet/", f"{ROOT}/"),
+    ):
+        assert there in command
+        command = command.replace(there, str(here))
+    # What uv would install is here, and uv sees that it fits requirements.txt.
+    here = {"UV_PYTHON": sys.executable, "UV_OFFLINE": "1"}
+    succeeds(shell(f"{command} --recipe paper --epochs 1", tmp_path, **here))
+    assert set(hub.commits[f"{OWNER}/lenet-mnist"][-1]) == set(RUN_FILES)

@@ -1,0 +1,141 @@
+"""The Space, as its builder resolves it and as its hardware starts it."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from huggingface_hub import RepoCard, SpaceCardData, SpaceHardware
+from serving import ROOT, serve
+
+SPACE = RepoCard.load(ROOT / "README.md", repo_type="space").data.to_dict()
+
+
+# What the front matter says
+
+
+# The Hub's documentation, "Spaces configuration reference"; its client's class knows some of them.
+KEYS = {
+    *("title", "emoji", "colorFrom", "colorTo", "sdk", "python_version", "sdk_version"),
+    *("suggested_hardware", "suggested_storage", "app_file", "app_port", "base_path", "fullWidth"),
+    *("header", "short_description", "models", "datasets", "tags", "thumbnail", "pinned"),
+    *("hf_oauth", "hf_oauth_scopes", "hf_oauth_expiration_minutes", "hf_oauth_authorized_org"),
+    *("disable_embedding", "startup_duration_timeout", "custom_headers", "preload_from_hub"),
+    "license",
+}
+COLORS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+ZEROGPU_PYTHONS = {"3.12.12", "3.10.13"}  # the documentation, "ZeroGPU"
+
+
+def test_the_front_matter_is_a_spaces():
+    known = set(inspect.signature(SpaceCardData).parameters) - {"ignore_metadata_errors", "kwargs"}
+    assert known - {"duplicated_from"} <= KEYS  # of a copy; the Hub writes it
+    assert set(SPACE) <= KEYS
+    assert {SPACE["colorFrom"], SPACE["colorTo"]} <= COLORS
+    assert SPACE["title"] and not SPACE["emoji"].isascii()
+    assert SPACE["sdk"] == "gradio"
+    assert f"gradio=={SPACE['sdk_version']}\n" in (ROOT / "requirements.txt").read_text()
+    assert SPACE["python_version"] in ZEROGPU_PYTHONS
+    assert SpaceHardware(SPACE["suggested_hardware"]) == SpaceHardware.CPU_BASIC
+    assert (ROOT / SPACE["app_file"]).is_file()
+    assert len(SPACE["short_description"]) <= 60
+    assert SPACE["license"] == "mit" and all(isinstance(tag, str) for tag in SPACE["tags"])
+
+
+def test_the_front_matter_names_no_repository_but_mnists():
+    """The owner's are not ours to name: who publishes it makes them, under another name."""
+    assert SPACE["datasets"] == ["ylecun/mnist"]
+    assert not {"models", "preload_from_hub", "thumbnail"} & set(SPACE)  # the last is an address
+
+
+# What the builder installs
+
+
+def builders_line(zerogpu: bool) -> list[str]:
+    """Return what the builder asks pip for besides requirements.txt, in the same call."""
+    tests = (ROOT / "tests" / "requirements.txt").read_text()
+    return [
+        f"gradio[oauth,mcp]=={SPACE['sdk_version']}",
+        *("uvicorn>=0.14.0", "websockets>=10.4", re.search(r"^spaces==.*", tests, re.M)[0]),
+        *(["torch<=2.13.0"] if zerogpu else []),
+    ]
+
+
+def pips_index() -> dict[str, str]:
+    """Return the variables that send uv to the index that pip is configured with."""
+    pip = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(pip, capture_output=True, text=True, check=True).stdout
+    set_to = dict(re.findall(r"^([\w:.-]+)='(.*)'$", listed, re.M))
+
+    def option(name):
+        places = (":env:", "install", "global")
+        return next((set_to[f"{p}.{name}"] for p in places if f"{p}.{name}" in set_to), None)
+
+    wanted = {"UV_DEFAULT_INDEX": option("index-url"), "SSL_CERT_FILE": option("cert")}
+    return {name: value for name, value in wanted.items() if value and name not in os.environ}
+
+
+@pytest.mark.parametrize("hardware", ["CPU", "ZeroGPU"])
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_the_builder_can_resolve_it(python, hardware):
+    """Asks the package index; without one it fails."""
+    only_requirements = (ROOT / "requirements.txt").read_text()
+    assert not re.search(r"^\s*-", only_requirements, re.M)  # the builder mounts no other file
+    wanted = "\n".join([only_requirements, *builders_line(hardware == "ZeroGPU")])
+    command = ["uv", "pip", "compile", "-", "--no-header", "--no-annotate"]
+    command += ["--python-version", python, "--python-platform", "x86_64-unknown-linux-gnu"]
+    bin_folder = os.path.dirname(sys.executable)
+    environment = {**os.environ, **pips_index(), "UV_NO_PROGRESS": "1"}
+    environment["PATH"] = f"{bin_folder}:{os.environ['PATH']}"
+    run = subprocess.run(command, input=wanted, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    resolved = dict(re.findall(r"^([\w-]+)==([\w.]+)", run.stdout, re.M))
+    torch = tuple(map(int, resolved["torch"].split(".")))
+    assert (2, 11) <= torch < (2, 15) and (hardware == "CPU" or torch <= (2, 13, 0))
+    assert resolved["gradio"] == SPACE["sdk_version"]
+
+
+# What ZeroGPU waits for
+
+
+@pytest.fixture
+def device_api():
+    """What stands in for the API of ZeroGPU's devices: its address, and what it was asked."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(f"{self.command} {self.path}")
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    api = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{api.server_port}", asked
+    api.shutdown()
+    api.server_close()
+
+
+@pytest.mark.parametrize("command", [["app.py"], ["-c", "import app; app.demo.launch()"]])
+def test_zerogpu_is_told_of_the_start(device_api, tmp_path, command):
+    """Else it stops the Space. The report is that of the real `spaces`."""
+    address, asked = device_api
+    on_zerogpu = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address}
+    with serve([sys.executable, *command], tmp_path / "log", **on_zerogpu):
+        assert asked == ["POST /startup-report"]
+
+
+def test_elsewhere_spaces_is_not_imported():
+    """With PyTorch it takes 400 MB."""
+    code = "import app, sys; print({'torch', 'spaces'} & set(sys.modules))"
+    environment = {name: value for name, value in os.environ.items() if "ZERO" not in name}
+    run = [sys.executable, "-c", code]
+    printed = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert printed.stdout == "set()\n", printed.stderr
