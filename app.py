@@ -2,13 +2,14 @@
 
 python app.py            # serves on this machine
 python app.py --share    # and at a public address for a week (or GRADIO_SHARE=True)
+
+So does `import app; app.demo.launch()`, with the same limits, and `gradio app.py`, which loads
+this file anew when it changes.
 """
 
 import argparse
-import asyncio
 import os
 import sys
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from page.uploads import private_folder
@@ -18,13 +19,11 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(private_folder()))
 
 import gradio as gr
 import numpy as np
+from gradio.processing_utils import save_file_to_cache
 from PIL import Image
-from starlette.middleware import Middleware
 
 from page import gradio_patches
-from page.gate import LOCAL_HOSTS, Gate
-from page.pool import BusyError, NoAnswerError, WorkerPool
-from page.purge import Purger
+from page.start import launch_of
 from page.uploads import NotUploadedError, resolve_upload
 
 HERE = Path(__file__).parent
@@ -33,9 +32,10 @@ EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
 MAX_SECONDS = 3  # for an answer
-MAX_RUNNING = 40  # requests that run concurrently; the worker answers one after another
+MAX_RUNNING = 80  # requests that run concurrently; the worker answers one after another
 MAX_WAITING = 500  # requests in Gradio's queue; the next is told that the page is busy
-MAX_WAITING_OF_ONE = 24  # requests of one address that wait for the worker; less than may run
+MAX_WAITING_OF_ONE = 64  # requests of one address that wait for the worker: of a class, or a
+# script, that asks sixty times at once, none is refused, and others may still run beside them
 MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
 MAX_UPLOADS = 500_000_000  # bytes of all of them
 MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
@@ -52,16 +52,19 @@ WRONG_ARGUMENTS = (
     "That is not what this endpoint takes: “Use via API”, below the page, says what is."
 )
 
-pool = WorkerPool(
-    sys.executable,
-    "-m",
-    "page.worker",
-    cwd=HERE,
-    environment=WORKER_ENVIRONMENT,
-    seconds=MAX_SECONDS,
-    longest_queue=MAX_RUNNING,
-    longest_line=MAX_WAITING_OF_ONE,
-)
+if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
+    from page.pool import BusyError, NoAnswerError, WorkerPool
+
+    pool = WorkerPool(
+        sys.executable,
+        "-m",
+        "page.worker",
+        cwd=HERE,
+        environment=WORKER_ENVIRONMENT,
+        seconds=MAX_SECONDS,
+        longest_queue=MAX_RUNNING,
+        longest_line=MAX_WAITING_OF_ONE,
+    )
 
 
 def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
@@ -186,7 +189,9 @@ with gr.Blocks(
                     label="A picture of one digit",
                     height=300,
                 )
-                gr.Examples(EXAMPLES, upload, label="Or one of these")
+                # Where this file is run again, gr.Image takes nothing any more but uploads.
+                examples = [save_file_to_cache(file, demo.GRADIO_CACHE) for file in EXAMPLES]
+                gr.Examples(examples, upload, label="Or one of these")
         with gr.Column(scale=3):
             label = gr.Label(elem_id="answer", num_top_classes=3, label="Three best guesses")
             words = gr.Markdown(INVITATION, elem_id="words")
@@ -221,53 +226,17 @@ demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a pla
 gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS)
 
 
-def _serve_through_gate(purger: Purger, share: bool | None) -> Middleware:
-    """Return the gate, which believes what the proxy in front of it says, if there is one."""
-    in_space, under_path = "SPACE_ID" in os.environ, "GRADIO_ROOT_PATH" in os.environ
-    local = os.environ.get("GRADIO_SERVER_NAME", LOCAL_HOSTS[0]) in LOCAL_HOSTS
-    public = share or in_space or under_path or os.environ.get("GRADIO_SHARE", "") == "True"
-    return Middleware(
-        Gate,
-        files=[demo.GRADIO_CACHE],
-        hosts=LOCAL_HOSTS if local and not public else None,
-        believe_address=in_space,
-        believe_host=in_space or under_path,
-        on_upload=purger.note,
-    )
-
-
-def serve(share: bool | None = None) -> None:
-    """Serve the page, with its limits, until the process ends.
-
-    Parameters
-    ----------
-    share : bool, optional
-        Whether to serve it at a public address, too. The default is what GRADIO_SHARE says.
-    """
-    examples = {path for block in demo.blocks.values() for path in block.keep_in_cache}
-    purger = Purger(demo.GRADIO_CACHE, MAX_UPLOAD_AGE, MAX_UPLOADS, keep=examples)
-
-    @asynccontextmanager
-    async def lifespan(server):
-        pool.start()
-        purging = asyncio.create_task(purger.run())
-        yield
-        purging.cancel()
-        await pool.stop()
-
-    demo.launch(
-        theme=THEME,
-        css_paths=[HERE / "page" / "style.css"],
-        max_threads=MAX_RUNNING,
-        state_session_capacity=MAX_SESSIONS,
-        run_history=False,
-        share=share,
-        num_workers=0,  # Gradio's own would serve uploads past the gate
-        app_kwargs={"lifespan": lifespan, "middleware": [_serve_through_gate(purger, share)]},
-    )
-
+LAUNCH = {  # what can only be said at launch
+    "theme": THEME,
+    "css_paths": [HERE / "page" / "style.css"],
+    "max_threads": MAX_RUNNING,
+    "state_session_capacity": MAX_SESSIONS,
+    "run_history": False,
+    "num_workers": 0,  # Gradio's own would serve uploads past the gate
+}
+demo.launch = launch_of(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOADS, LAUNCH)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page.")
     parser.add_argument("--share", action="store_true", help="serve it at a public address, too")
-    serve(parser.parse_args().share or None)
+    demo.launch(share=parser.parse_args().share or None)
