@@ -9,12 +9,11 @@ itself, with a sentence, before Gradio has seen it:
 What is refused leaves no caller's text in the log, which could forge its lines.
 """
 
-import asyncio
 import logging
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -25,6 +24,7 @@ from page.multipart import OneFile
 from page.routes import (
     HOST,
     NOT_JSON,
+    Body,
     Refusal,
     check_id,
     check_json,
@@ -278,26 +278,6 @@ class Gate:
 
 class ClientGone(Exception):
     """The caller has closed the connection."""
-
-
-class Body:
-    """A request's `receive` that knows whether more is to come."""
-
-    def __init__(self, receive):
-        self.receive = receive
-        self.more = True
-
-    async def __call__(self) -> dict:
-        message = await self.receive()
-        self.more = message.get("more_body", False)
-        return message
-
-    async def drain(self, most: int = MB, seconds: float = 1) -> None:
-        """Read on a little, so that a caller who is still sending gets to read the refusal."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self.more and most > 0:
-                    most -= len((await self()).get("body", b""))
 
 
 def subtract(counter: Counter, key: str, number: int) -> None:

@@ -1,9 +1,11 @@
 """What a request to the page looks like: its address, the ids in it, its JSON."""
 
+import asyncio
 import ipaddress
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.formparsers import MultiPartException
@@ -29,6 +31,26 @@ class Refusal(MultiPartException):
     def __init__(self, status: int, message: str):
         super().__init__(message)
         self.status = status
+
+
+class Body:
+    """A request's `receive` that knows whether more is to come."""
+
+    def __init__(self, receive):
+        self.receive = receive
+        self.more = True
+
+    async def __call__(self) -> dict:
+        message = await self.receive()
+        self.more = message.get("more_body", False)
+        return message
+
+    async def drain(self, most: int = 1024**2, seconds: float = 1) -> None:
+        """Read on a little, so that a caller who is still sending gets to read the refusal."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.more and most > 0:
+                    most -= len((await self()).get("body", b""))
 
 
 def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]:
