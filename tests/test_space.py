@@ -1,16 +1,25 @@
 """The page is the same however it is started: run, imported, watched, as a Space."""
 
 import asyncio
+import re
+import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import gradio as gr
 import httpx
 import load
 import pytest
-from conftest import serve_page
-from serving import PAGE, ROOT
+from browser import TEN_FRAMES_A_SECOND, draw_stroke, launch_browser, to_page
+from conftest import HUB, serve_page
+from gradio_client import Client, handle_file
+from playwright.sync_api import expect
+from serving import PAGE, ROOT, serve
+from space_proxy import HUB_HOST, SPACE_HOST, found_here, proxy_to
+from test_browser import DIGITS, TIMEOUT, expect_answer, expect_no_answer, wait_for_the_pad
 
 import app
 from page.gate import LOCAL_HOSTS, Gate
@@ -41,6 +50,12 @@ def http(started) -> httpx.Client:
         yield http
 
 
+def run(coroutine):
+    """Return what a coroutine does; in a thread, since Playwright's loop has this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
 def ask_at_once(calls: int, new_client: Callable[[], load.httpx.AsyncClient]) -> list[str]:
     """Ask to read one drawing so many times at once, from one address; return the answers."""
 
@@ -49,7 +64,7 @@ def ask_at_once(calls: int, new_client: Callable[[], load.httpx.AsyncClient]) ->
             (name, drawing), _ = await load.questions(http)
             return await asyncio.gather(*(load.ask(http, name, drawing) for _ in range(calls)))
 
-    return asyncio.run(ask_all())
+    return run(ask_all())
 
 
 def test_the_page_is_whole(http):
@@ -114,7 +129,7 @@ def test_what_a_caller_has_for_the_server_comes_beside_our_own(launched, monkeyp
         async with kwargs["lifespan"]("it"):
             pass
 
-    asyncio.run(live())
+    run(live())
     assert happened == ["the workers start", "it starts", "it ends", "the workers end"]
 
 
@@ -143,3 +158,157 @@ def test_the_gate_knows_where_it_stands(
     gate = launched(**options)["app_kwargs"]["middleware"][0].kwargs
     assert gate["hosts"] == (None if anywhere else LOCAL_HOSTS)
     assert (gate["believe_host"], gate["believe_address"]) == (believe_host, believe_address)
+
+
+# As a Space
+
+SPACE = {
+    "SYSTEM": "spaces",
+    "SPACE_ID": "me/lenet",
+    "SPACE_AUTHOR_NAME": "me",
+    "SPACE_REPO_NAME": "lenet",
+    "SPACE_TITLE": "lenet",
+    "SPACE_HOST": SPACE_HOST,
+    "SPACE_CREATOR_USER_ID": "0123456789abcdef01234567",
+    "CPU_CORES": "2",
+    "MEMORY": "16Gi",
+    "ACCELERATOR": "none",
+    "PYTHONPATH": str(ROOT),
+    "GRADIO_SERVER_NAME": "0.0.0.0",
+    "GRADIO_NUM_PORTS": "1",
+    "GRADIO_ALLOW_FLAGGING": "never",
+    "GRADIO_THEME": "huggingface",
+    "GRADIO_SSR_MODE": "true",
+    "GRADIO_NODE_PATH": shutil.which("false") or "",  # of use to nobody who would start it
+    "TQDM_POSITION": "-1",
+    "TQDM_MININTERVAL": "1",
+    "HF_ENDPOINT": HUB.url,
+}
+EXAMPLES = ROOT / "examples" / "digits"
+
+
+@pytest.fixture(scope="module", params=["run", "imported"])
+def space(request, tmp_path_factory) -> str:
+    """The address of a Space, behind what is in front of each, run or imported."""
+    folder = tmp_path_factory.mktemp("space")
+    log = folder / "log"
+    with (
+        serve(**WAYS[request.param], log=log, **SPACE) as server,
+        proxy_to(server.url, folder) as port,
+        pytest.MonkeyPatch.context() as patch,
+        found_here(patch),
+    ):
+        yield f"https://{SPACE_HOST}:{port}/"
+        assert server.process.poll() is None, "the Space did not survive the tests"
+    text = log.read_text()
+    assert "Running on local URL" in text and "SSR" not in text and "Node" not in text
+    # Gradio's reloader wants a package that the Space's builder adds.
+    wrong = re.findall(r"^Traceback.*\n(?:\s.*\n)*(\S.*)", text, re.M)
+    assert not [line for line in wrong if "`spaces` package" not in line], text
+
+
+@pytest.fixture(scope="module")
+def chromium(browser, space):
+    """A browser that finds the Space, and the Hub's page, behind the proxy, and nobody else."""
+    port = space.rpartition(":")[2].strip("/")
+    here = ",".join(f"MAP {host} 127.0.0.1:{port}" for host in (SPACE_HOST, HUB_HOST))
+    another = SimpleNamespace(chromium=browser.browser_type)
+    chromium = launch_browser(another, f"--host-resolver-rules={here},MAP * ^NOTFOUND")
+    yield chromium
+    chromium.close()
+
+
+# Whom Gradio's own code asks where the page's address is a Space's: its client, whether the Space
+# runs; its header, which stands outside of frames only, who likes it, and for fonts of its own.
+HUB_API = "https://huggingface.co/api/"
+CLIENT_ASKS = f"{HUB_API}spaces/by-subdomain/{SPACE_HOST.partition('.')[0]}"
+HEADER_ASKS = (HUB_API, "https://fonts.googleapis.com/css2?")
+HUB_SAYS = {"id": "me/lenet", "author": "me", "likes": 1, "runtime": {"stage": "RUNNING"}}
+
+
+@pytest.fixture
+def visit(chromium):
+    """Return a function that opens a page; at the end, nothing has gone wrong on any.
+
+    It takes the address, the width, and the beginnings of what the page may ask of others.
+    """
+    contexts, wrong = [], []
+
+    def visit(address: str, width: int, *asked: str):
+        def on_request(request):
+            ours = tuple(f"https://{host}/" for host in (SPACE_HOST, HUB_HOST))
+            if not request.url.startswith((*ours, "data:", "blob:", *asked)):
+                wrong.append(f"asked of another host: {request.url}")
+
+        viewport = {"width": width, "height": 900}
+        contexts.append(chromium.new_context(viewport=viewport, ignore_https_errors=True))
+        contexts[-1].add_init_script(TEN_FRAMES_A_SECOND)
+        page = contexts[-1].new_page()
+        page.route(f"{HUB_API}**", lambda route: route.fulfill(json=HUB_SAYS))
+        page.route("https://fonts.googleapis.com/**", lambda route: route.fulfill(body=""))
+        page.on("console", lambda m: m.type == "error" and wrong.append(f"{m.text} {m.location}"))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", on_request)
+        page.goto(address)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def use(page, frame) -> None:
+    """Draw, undo, clear, and have a picture read, on the page in a frame."""
+    wait_for_the_pad(frame)
+    for button in ("Undo", "Clear"):
+        for stroke in to_page(frame, DIGITS["7"]):
+            draw_stroke(page, stroke)
+        expect_answer(frame, "7")
+        expect(frame.locator("#why img")).to_have_count(7)
+        frame.get_by_role("button", name=button, exact=True).click()
+        expect_no_answer(frame)
+        expect(frame.locator("#pad .empty")).to_have_count(0)
+    frame.get_by_role("tab", name="Picture").click()
+    frame.locator("#upload input[type=file]").set_input_files(EXAMPLES / "3-dark.png")
+    expect_answer(frame, "3")
+    expect(frame.locator("#source")).to_contain_text("% of MNIST", timeout=TIMEOUT)
+    color = frame.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert color == "rgb(250, 248, 244)", "not our theme"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_visitor_of_the_space_in_the_hubs_page(visit, width):
+    page = visit(f"https://{HUB_HOST}/", width, CLIENT_ASKS)
+    frame = page.frames[1]
+    use(page, frame)
+    assert frame.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_visitor_of_the_space_itself(visit):
+    page = visit(f"https://{SPACE_HOST}/", 1280, CLIENT_ASKS, *HEADER_ASKS)
+    use(page, page.main_frame)
+
+
+def test_a_client_of_the_space(space, tmp_path):
+    client = Client(space, ssl_verify=False, verbose=False, download_files=tmp_path)
+    label, words, _ = client.predict(handle_file(EXAMPLES / "7-crossed.png"), api_name="/upload")
+    assert label["label"] == "7" and words == "That is a 7."
+
+
+def test_a_program_asks_the_space_by_names(space):
+    """By the protocol's second version, as the Space's own description has it."""
+    api = f"{space}gradio_api/"
+    with httpx.Client(verify=False, timeout=30) as http:
+        content = (EXAMPLES / "7-crossed.png").read_bytes()
+        (path,) = http.post(f"{api}upload", files={"files": ("7.png", content)}).json()
+        call = f"{api}call/v2/upload"
+        event = http.post(call, json={"image": {"path": path, **load.FILE}}).json()["event_id"]
+        assert "That is a 7." in http.get(f"{call}/{event}").text
+        assert http.post(f"{api}component_server", json={}).status_code == 404
+        assert http.post(f"{api}call/sketch", json={"data": ["x" * 70 * 1024]}).status_code == 413
+
+
+def test_sixty_calls_at_once_to_the_space_are_all_answered(space):
+    answers = ask_at_once(60, lambda: load.client_from("127.0.0.1", space))
+    assert len(answers) == 60 and all('"label": "7"' in answer for answer in answers)
