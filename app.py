@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TypedDict
 
 from page.uploads import private_folder
 
@@ -19,6 +20,7 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(private_folder()))
 
 import gradio as gr
 import numpy as np
+from gradio.data_classes import FileDataMeta
 from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
@@ -91,7 +93,7 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
         raise gr.Error(WRONG_ARGUMENTS, print_exception=False)
     if not layers and not composite:
         return _to_components({}, INVITATION, "")
-    return await _ask(request, "sketch", layers, composite)
+    return _to_components(*await _ask(request, "sketch", layers, composite))
 
 
 async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
@@ -102,7 +104,46 @@ async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dic
     """
     if not image:
         return _to_components({}, INVITATION, "")
-    return await _ask(request, "upload", _path_of(image))
+    return _to_components(*await _ask(request, "upload", _path_of(image)))
+
+
+class Picture(TypedDict):
+    """An upload, as Gradio's clients name it; with `meta`, they upload files themselves."""
+
+    path: str
+    meta: FileDataMeta
+
+
+class Guess(TypedDict):
+    """One of the ten digits, and how probable it is."""
+
+    digit: str
+    probability: float
+
+
+class Reading(TypedDict):
+    """What `read` returns."""
+
+    guesses: list[Guess]
+    words: str
+
+
+async def read(picture: Picture, request: gr.Request) -> Reading:
+    """Read one handwritten digit, 0 to 9, in a picture: a scan, a photograph or a drawing.
+
+    Any size will do, dark on light or light on dark. A picture is uploaded to this page first, as
+    Gradio's clients do; no address is fetched. MCP takes a `data:` URL of up to 45 KB.
+
+    Parameters:
+        picture: One digit, as PNG, JPEG, WebP, BMP, GIF or TIFF.
+
+    Returns:
+        guesses: the ten digits and their probabilities, the best first; none if it is not one digit
+        words: how sure the best guess is, or why there is none
+    """  # in Gradio's form, of which it makes what programs are told
+    probabilities, words, _ = await _ask(request, "upload", _path_of(picture))
+    best = sorted(probabilities.items(), key=lambda guess: -guess[1])
+    return {"guesses": [{"digit": d, "probability": p} for d, p in best], "words": words}
 
 
 async def describe_weights(request: gr.Request) -> str:
@@ -122,13 +163,13 @@ def _path_of(file: dict) -> str:
 
 
 async def _ask(request: gr.Request, *question) -> tuple[dict, str, str]:
-    """Return the worker's answer to a question, as the components are sent it."""
+    """Return the worker's answer to a question: probabilities, a line of words, and HTML."""
     try:
-        return _to_components(*await pool.ask(*question, asker=request.client.host))
+        return await pool.ask(*question, asker=request.client.host)
     except NoAnswerError:
-        return _to_components({}, UNREADABLE, "")
+        return {}, UNREADABLE, ""
     except BusyError as sentence:
-        return _to_components({}, str(sentence), "")
+        return {}, str(sentence), ""
 
 
 def _to_components(probabilities: dict, words: str, layers: str) -> tuple[dict, str, str]:
@@ -213,6 +254,7 @@ with gr.Blocks(
     send.click(None, pad, drawing, js="drawing => lenet.sent(drawing)")
     drawing.change(**draw, outputs=answers, api_name="sketch")
     upload.change(**look, outputs=answers, api_name="upload")
+    gr.api(read, api_name="read", concurrency_limit=None)
     # Each tab has an answer of its own.
     draw_tab.select(**draw, outputs=answers, api_visibility="private")
     picture_tab.select(**look, outputs=answers, api_visibility="private")

@@ -28,6 +28,7 @@ from page.routes import (
     Refusal,
     check_id,
     check_json,
+    check_rpc,
     header,
     is_public,
     network,
@@ -65,6 +66,8 @@ class Gate:
         What is behind the gate.
     endpoints : sequence of str
         Names of the API's endpoints; no other is called.
+    mcp : bool
+        Whether they are called by the Model Context Protocol, too.
     files : sequence of str or Path
         Folders of uploads, as Gradio names them; of each, `<sha256>/<name>` is served.
     hosts : sequence of str or None
@@ -87,7 +90,8 @@ class Gate:
         self,
         app,
         *,
-        endpoints: Sequence[str] = ("sketch", "upload"),
+        endpoints: Sequence[str] = ("sketch", "upload", "read"),
+        mcp: bool = False,
         files: Sequence[str | Path] = (),
         hosts: Sequence[str] | None = None,
         believe_address: bool = False,
@@ -99,7 +103,7 @@ class Gate:
         on_upload: Callable[[int], None] | None = None,
     ):
         self.app = app
-        self.routes = routes(endpoints, files)
+        self.routes = routes(endpoints, files, mcp)
         self.hosts = hosts and {host.lower() for host in hosts}
         self.believe_address, self.believe_host = believe_address, believe_host
         self.max_in_flight = max_in_flight
@@ -121,8 +125,8 @@ class Gate:
             kind = self.check_head(scope)
             address = self.believe(scope)
             async with self.under_way(address):
-                if kind == "json":
-                    await self.pass_json(scope, receive, send)
+                if kind in ("json", "rpc"):
+                    await self.pass_json(kind, scope, receive, send)
                 elif kind == "upload":
                     await self.pass_upload(address, scope, receive, send)
                 else:
@@ -143,7 +147,7 @@ class Gate:
 
         Returns
         -------
-        kind : "get", "json" or "upload"
+        kind : "get", "json", "rpc" or "upload"
 
         Raises
         ------
@@ -163,7 +167,7 @@ class Gate:
         if (kind := next(kinds, None)) is None:
             raise Refusal(*NOT_FOUND)
         length = header(scope, b"content-length") or "0"
-        limit = {"get": 0, "json": self.max_body, "upload": self.max_upload}[kind]
+        limit = {"get": 0, "upload": self.max_upload}.get(kind, self.max_body)
         chunked = header(scope, b"transfer-encoding") != ""
         if not length.isdecimal() or int(length) > limit or (kind == "get" and chunked):
             raise Refusal(*self.too_large)  # nobody reads the body of a GET
@@ -208,7 +212,7 @@ class Gate:
         finally:
             subtract(self.in_flight, address, 1)
 
-    async def pass_json(self, scope, receive, send) -> None:
+    async def pass_json(self, kind: str, scope, receive, send) -> None:
         """Pass on a JSON body, once it is read whole and found harmless."""
         body = bytearray()
         more = True
@@ -220,7 +224,10 @@ class Gate:
             more = message.get("more_body", False)
             if len(body) > self.max_body:
                 raise Refusal(*self.too_large)
-        check_json(bytes(body), named="/call/v2/" in scope["path"])
+        if kind == "rpc":
+            check_rpc(bytes(body))
+        else:
+            check_json(bytes(body), named="/call/v2/" in scope["path"])
         pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay():

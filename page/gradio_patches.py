@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 import gradio as gr
+from gradio.components.api_component import Api
 from gradio.queueing import Queue
 from gradio.routes import App
 from gradio.state_holder import SessionState
@@ -38,7 +39,7 @@ def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int) -> None:
     RuntimeError
         If an attribute that is replaced is missing, or has other parameters.
     """
-    for component in (gr.Image, gr.ImageEditor):
+    for component in (gr.Image, gr.ImageEditor, Api):
         _take_uploads_only(component, wrong_arguments)
     _refuse_wrong_arguments(demo, wrong_arguments)
     _remember_no_values()

@@ -15,6 +15,7 @@ ID = re.compile(IDENTIFIER).fullmatch  # session hashes, event and upload ids
 HOST = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
 BODY_KEYS = {"data", "session_hash", "fn_index", "trigger_id", "event_data", "event_id"}
+RPC_KEYS = {"jsonrpc", "id", "method", "params", "result", "error"}
 MOST_VALUES = 8192  # in a body: Gradio walks through all of them, again and again, and keeps them
 USE_VIA_API = "“Use via API”, below the page, says what is."
 NOT_JSON = (422, f"That is not what this endpoint takes: {USE_VIA_API}")
@@ -53,7 +54,7 @@ class Body:
                     most -= len((await self()).get("body", b""))
 
 
-def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]:
+def routes(endpoints: Sequence[str], files: Sequence[str | Path], mcp: bool = False) -> list[tuple]:
     """Return what the page and the API's clients ask for.
 
     Found by watching the page in a browser, and the Python client, do all they can.
@@ -64,11 +65,13 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]
         Names of the API's endpoints.
     files : sequence of str or Path
         Folders of uploads.
+    mcp : bool
+        Whether the Model Context Protocol is spoken, over HTTP; its older way, /sse, is not.
 
     Returns
     -------
     routes : list of (methods, match of the path, kind)
-        Kind is "get", "json" or "upload".
+        Kind is "get", "json", "rpc" or "upload".
     """
     names = "|".join(map(re.escape, endpoints))
     folders = "|".join(re.escape(str(folder)) for folder in files)
@@ -85,6 +88,9 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]
         (post, f"{api}/call/(v2/)?({names})/?", "json"),
         (post, f"{api}/upload", "upload"),
     ]
+    if mcp:
+        table.append((get, f"{api}/mcp(/|/schema|/http/?)?", "get"))
+        table.append((post, f"{api}/mcp(/|/http/?)?", "rpc"))
     if files:
         name = r"[^/\\\x00-\x1f\x7f]{1,255}"
         table.append((get, rf"{api}/file=({folders})[/\\][0-9a-f]{{64}}[/\\]{name}", "get"))
@@ -111,11 +117,8 @@ def check_json(body: bytes, named: bool) -> None:
     named : bool
         Whether the endpoint takes its arguments by their names, and no session.
     """
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refusal(*NOT_JSON) from None
-    if not isinstance(fields, dict) or not all(map(ID, fields)) or not is_short(fields):
+    fields = parse(body)
+    if not all(map(ID, fields)):
         raise Refusal(*NOT_JSON)
     if named:
         return
@@ -124,6 +127,24 @@ def check_json(body: bytes, named: bool) -> None:
     if not (numbered and BODY_KEYS.issuperset(fields) and isinstance(fields.get("data"), list)):
         raise Refusal(*NOT_JSON)
     check_id(fields.get("session_hash"), fields.get("event_id"))
+
+
+def check_rpc(body: bytes) -> None:
+    """Raise Refusal if a body is none that a client of the Model Context Protocol sends."""
+    fields = parse(body)
+    if not RPC_KEYS.issuperset(fields) or fields.get("jsonrpc") != "2.0":
+        raise Refusal(*NOT_JSON)
+
+
+def parse(body: bytes) -> dict:
+    """Return a body's JSON, or raise Refusal if it is no short object."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal(*NOT_JSON) from None
+    if not isinstance(fields, dict) or not is_short(fields):
+        raise Refusal(*NOT_JSON)
+    return fields
 
 
 def is_short(value) -> bool:

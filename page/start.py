@@ -76,5 +76,6 @@ def _gate(demo: gr.Blocks, options: Mapping, purger: Purger) -> Middleware:
         hosts=LOCAL_HOSTS if local and not shared and not behind_proxy else None,
         believe_address=in_space,
         believe_host=behind_proxy,
+        mcp=option("mcp_server").lower() == "true",
         on_upload=purger.note,
     )

@@ -1,6 +1,7 @@
 """The page is the same however it is started: run, imported, watched, as a Space."""
 
 import asyncio
+import base64
 import re
 import shutil
 import sys
@@ -312,3 +313,47 @@ def test_a_program_asks_the_space_by_names(space):
 def test_sixty_calls_at_once_to_the_space_are_all_answered(space):
     answers = ask_at_once(60, lambda: load.client_from("127.0.0.1", space))
     assert len(answers) == 60 and all('"label": "7"' in answer for answer in answers)
+
+
+# For programs
+
+
+def test_a_program_has_a_picture_read(space):
+    """By the names that the page's description gives, without Gradio's client."""
+    api = f"{space}gradio_api/"
+    with httpx.Client(verify=False, timeout=30) as http:
+        content = (EXAMPLES / "8-plain.png").read_bytes()
+        (path,) = http.post(f"{api}upload", files={"files": ("an 8.png", content)}).json()
+        call = f"{api}call/v2/read"
+        event = http.post(call, json={"picture": {"path": path, **load.FILE}}).json()["event_id"]
+        answer = http.get(f"{call}/{event}").text
+        assert '"words": "That is an 8."' in answer and '"digit": "8"' in answer
+        assert http.post(f"{api}mcp/", json={}).status_code == 404
+
+
+def test_a_program_has_a_picture_read_by_mcp(tmp_path):
+    """Nothing but what it sends, or has uploaded: no address is fetched, no file is opened."""
+    pytest.importorskip("mcp", reason="gradio[mcp] needs pydantic up to 2.12")
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    content = (EXAMPLES / "8-plain.png").read_bytes()
+    picture = "data:image/png;base64," + base64.b64encode(content).decode()
+
+    async def talk(url: str):
+        async with (
+            streamablehttp_client(f"{url}gradio_api/mcp/") as (reads, writes, _),
+            ClientSession(reads, writes) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            pictures = (picture, f"{url}robots.txt", "/etc/passwd")
+            answers = [await session.call_tool("read", {"picture": p}) for p in pictures]
+            return tools, answers
+
+    with serve(log=tmp_path / "log", GRADIO_MCP_SERVER="True") as server:
+        tools, (read, *refused) = run(talk(server.url))
+    assert "handwritten digit" in tools["read"].description
+    assert "PNG" in tools["read"].inputSchema["properties"]["picture"]["description"]
+    assert not read.isError and "That is an 8." in read.content[0].text
+    assert all(answer.isError for answer in refused)
