@@ -2,14 +2,16 @@
 
 python app.py            # serves on this machine
 python app.py --share    # and at a public address for a week (or GRADIO_SHARE=True)
+
+So does `import app; app.demo.launch()`, with the same limits, and `gradio app.py`, which loads
+this file anew when it changes.
 """
 
 import argparse
-import asyncio
 import os
 import sys
-from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypedDict
 
 from page.uploads import private_folder
 
@@ -18,14 +20,13 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(private_folder()))
 
 import gradio as gr
 import numpy as np
+from gradio.data_classes import FileDataMeta
+from gradio.processing_utils import save_file_to_cache
 from PIL import Image
-from starlette.middleware import Middleware
 
 from page import gradio_patches
-from page.gate import LOCAL_HOSTS, Gate
-from page.pool import BusyError, NoAnswerError, WorkerPool
-from page.purge import Purger
 from page.routes import network
+from page.start import launch_of
 from page.uploads import NotUploadedError, resolve_upload
 from page.zero_gpu import declare_gpu_function
 
@@ -35,10 +36,11 @@ EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
 MAX_SECONDS = 3  # for an answer
-MAX_RUNNING = 40  # requests that run concurrently; the worker answers one after another
+MAX_RUNNING = 80  # requests that run concurrently; the worker answers one after another
 MAX_WAITING = 500  # requests in Gradio's queue; the next is told that the page is busy
 MAX_EVENTS_OF_ONE = 64  # of these, and those that run, from one address: a class of pupils
-MAX_WAITING_OF_ONE = 24  # requests of one address that wait for the worker; less than may run
+MAX_WAITING_OF_ONE = 64  # requests of one address that wait for the worker: of a class, or a
+# script, that asks sixty times at once, none is refused, and others may still run beside them
 MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
 MAX_UPLOADS = 500_000_000  # bytes of all of them
 MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
@@ -55,16 +57,19 @@ WRONG_ARGUMENTS = (
     "That is not what this endpoint takes: “Use via API”, below the page, says what is."
 )
 
-pool = WorkerPool(
-    sys.executable,
-    "-m",
-    "page.worker",
-    cwd=HERE,
-    environment=WORKER_ENVIRONMENT,
-    seconds=MAX_SECONDS,
-    longest_queue=MAX_RUNNING,
-    longest_line=MAX_WAITING_OF_ONE,
-)
+if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
+    from page.pool import BusyError, NoAnswerError, WorkerPool
+
+    pool = WorkerPool(
+        sys.executable,
+        "-m",
+        "page.worker",
+        cwd=HERE,
+        environment=WORKER_ENVIRONMENT,
+        seconds=MAX_SECONDS,
+        longest_queue=MAX_RUNNING,
+        longest_line=MAX_WAITING_OF_ONE,
+    )
 
 
 def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
@@ -91,7 +96,7 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
         raise gr.Error(WRONG_ARGUMENTS, print_exception=False)
     if not layers and not composite:
         return _to_components({}, INVITATION, "")
-    return await _ask(request, "sketch", layers, composite)
+    return _to_components(*await _ask(request, "sketch", layers, composite))
 
 
 async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
@@ -102,7 +107,46 @@ async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dic
     """
     if not image:
         return _to_components({}, INVITATION, "")
-    return await _ask(request, "upload", _path_of(image))
+    return _to_components(*await _ask(request, "upload", _path_of(image)))
+
+
+class Picture(TypedDict):
+    """An upload, as Gradio's clients name it; with `meta`, they upload files themselves."""
+
+    path: str
+    meta: FileDataMeta
+
+
+class Guess(TypedDict):
+    """One of the ten digits, and how probable it is."""
+
+    digit: str
+    probability: float
+
+
+class Reading(TypedDict):
+    """What `read` returns."""
+
+    guesses: list[Guess]
+    words: str
+
+
+async def read(picture: Picture, request: gr.Request) -> Reading:
+    """Read one handwritten digit, 0 to 9, in a picture: a scan, a photograph or a drawing.
+
+    Any size will do, dark on light or light on dark. A picture is uploaded to this page first, as
+    Gradio's clients do; no address is fetched. MCP takes a `data:` URL of up to 45 KB.
+
+    Parameters:
+        picture: One digit, as PNG, JPEG, WebP, BMP, GIF or TIFF.
+
+    Returns:
+        guesses: the ten digits and their probabilities, the best first; none if it is not one digit
+        words: how sure the best guess is, or why there is none
+    """  # in Gradio's form, of which it makes what programs are told
+    probabilities, words, _ = await _ask(request, "upload", _path_of(picture))
+    best = sorted(probabilities.items(), key=lambda guess: -guess[1])
+    return {"guesses": [{"digit": d, "probability": p} for d, p in best], "words": words}
 
 
 async def describe_weights(request: gr.Request) -> str:
@@ -122,13 +166,13 @@ def _path_of(file: dict) -> str:
 
 
 async def _ask(request: gr.Request, *question) -> tuple[dict, str, str]:
-    """Return the worker's answer to a question, as the components are sent it."""
+    """Return the worker's answer to a question: probabilities, a line of words, and HTML."""
     try:
-        return _to_components(*await pool.ask(*question, asker=network(request.client.host)))
+        return await pool.ask(*question, asker=network(request.client.host))
     except NoAnswerError:
-        return _to_components({}, UNREADABLE, "")
+        return {}, UNREADABLE, ""
     except BusyError as sentence:
-        return _to_components({}, str(sentence), "")
+        return {}, str(sentence), ""
 
 
 def _to_components(probabilities: dict, words: str, layers: str) -> tuple[dict, str, str]:
@@ -189,7 +233,9 @@ with gr.Blocks(
                     label="A picture of one digit",
                     height=300,
                 )
-                gr.Examples(EXAMPLES, upload, label="Or one of these")
+                # Where this file is run again, gr.Image takes nothing any more but uploads.
+                examples = [save_file_to_cache(file, demo.GRADIO_CACHE) for file in EXAMPLES]
+                gr.Examples(examples, upload, label="Or one of these")
         with gr.Column(scale=3):
             label = gr.Label(elem_id="answer", num_top_classes=3, label="Three best guesses")
             words = gr.Markdown(INVITATION, elem_id="words")
@@ -211,6 +257,7 @@ with gr.Blocks(
     send.click(None, pad, drawing, js="drawing => lenet.sent(drawing)")
     drawing.change(**draw, outputs=answers, api_name="sketch")
     upload.change(**look, outputs=answers, api_name="upload")
+    gr.api(read, api_name="read", concurrency_limit=None)
     # Each tab has an answer of its own.
     draw_tab.select(**draw, outputs=answers, api_visibility="private")
     picture_tab.select(**look, outputs=answers, api_visibility="private")
@@ -225,54 +272,20 @@ gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS, MAX_EVENTS_OF_ONE)
 declare_gpu_function()
 
 
-def _serve_through_gate(purger: Purger, share: bool | None) -> Middleware:
-    """Return the gate, which believes what the proxy in front of it says, if there is one."""
-    in_space, under_path = "SPACE_ID" in os.environ, "GRADIO_ROOT_PATH" in os.environ
-    local = os.environ.get("GRADIO_SERVER_NAME", LOCAL_HOSTS[0]) in LOCAL_HOSTS
-    public = share or in_space or under_path or os.environ.get("GRADIO_SHARE", "") == "True"
-    return Middleware(
-        Gate,
-        files=[demo.GRADIO_CACHE],
-        hosts=LOCAL_HOSTS if local and not public else None,
-        believe_address=in_space,
-        believe_host=in_space or under_path,
-        on_upload=purger.note,
-    )
-
-
-def serve(share: bool | None = None) -> None:
-    """Serve the page, with its limits, until the process ends.
-
-    Parameters
-    ----------
-    share : bool, optional
-        Whether to serve it at a public address, too. The default is what GRADIO_SHARE says.
-    """
-    examples = {path for block in demo.blocks.values() for path in block.keep_in_cache}
-    purger = Purger(demo.GRADIO_CACHE, MAX_UPLOAD_AGE, MAX_UPLOADS, keep=examples)
-
-    @asynccontextmanager
-    async def lifespan(server):
-        pool.start()
-        purging = asyncio.create_task(purger.run())
-        yield
-        purging.cancel()
-        await pool.stop()
-
-    os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn is to leave it to the gate what is believed
-    demo.launch(
-        theme=THEME,
-        css_paths=[HERE / "page" / "style.css"],
-        max_threads=MAX_RUNNING,
-        state_session_capacity=MAX_SESSIONS,
-        run_history=False,
-        share=share,
-        num_workers=0,  # Gradio's own would serve uploads past the gate
-        app_kwargs={"lifespan": lifespan, "middleware": [_serve_through_gate(purger, share)]},
-    )
-
+LAUNCH = {  # what can only be said at launch
+    "theme": THEME,
+    "css_paths": [HERE / "page" / "style.css"],
+    "max_threads": MAX_RUNNING,
+    "state_session_capacity": MAX_SESSIONS,
+    "run_history": False,
+    "num_workers": 0,  # Gradio's own would serve uploads past the gate
+    # A Space would put a Node server in front: 0.7 s more to start, 120 MB, 15 ms more for the
+    # page, and a start that fails where that server's first answer takes 3 s.
+    "ssr_mode": False,
+}
+demo.launch = launch_of(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOADS, LAUNCH)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page.")
     parser.add_argument("--share", action="store_true", help="serve it at a public address, too")
-    serve(parser.parse_args().share or None)
+    demo.launch(share=parser.parse_args().share or None)

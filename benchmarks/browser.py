@@ -10,12 +10,14 @@ TEN_FRAMES_A_SECOND = """
 """
 
 
-def launch_browser(playwright):
+def launch_browser(playwright, *more: str):
     """Start the system's Chromium or Chrome, else Playwright's own.
 
     Parameters
     ----------
     playwright : playwright.sync_api.Playwright
+    more : str
+        Arguments of the program, beside ours.
 
     Returns
     -------
@@ -26,7 +28,7 @@ def launch_browser(playwright):
     arguments = ["--no-sandbox", "--disable-background-networking"]
     arguments += ["--disable-component-update", "--disable-sync"]
     arguments += ["--use-angle=swiftshader"]  # the pad needs WebGL; twice as fast without a GPU
-    return playwright.chromium.launch(executable_path=executable, args=arguments)
+    return playwright.chromium.launch(executable_path=executable, args=[*arguments, *more])
 
 
 def draw_stroke(page, points: Sequence[tuple[float, float]]) -> None:

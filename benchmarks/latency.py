@@ -30,7 +30,7 @@ for event in app.demo.fns.values():
 async def unknown(*question):
     return ""
 app.pool.ask, app.pool.start = unknown, lambda: None
-app.serve()
+app.demo.launch()
 """
 CLOCK = """() => {
   const shown = () => document.querySelector("#why img")?.src

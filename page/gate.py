@@ -8,7 +8,6 @@ log, which could forge its lines.
 
 import asyncio
 import logging
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,15 +25,14 @@ from page.routes import (
     Body,
     ClientGone,
     Refusal,
+    believe_headers,
     check_id,
     check_json,
+    check_rpc,
     header,
-    is_public,
-    network,
     path_of,
     routes,
     subtract,
-    without_port,
 )
 
 log = logging.getLogger(__name__)
@@ -44,11 +42,6 @@ LONGEST_HEADERS = 16_384  # bytes of all headers: Gradio keeps them with every e
 MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
 MOST_RUNNING = 16  # of these at once; those that only stream, or send a file, are not counted
 MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
-# Gradio takes the page's address from these; its Node server says it as it asks for /config.
-FORWARDED = re.compile(rb"forwarded|x-forwarded-(?!for$).*")
-FORWARDED_FOR = re.compile(rb"x-forwarded-for|x-real-ip")
-FROM_NODE = re.compile(rb"x-gradio-.*")
-
 NOT_FOUND = (404, "The page has no such address.")
 WRONG_HOST = (421, "The page is served to this machine only, as http://localhost.")
 LONG_HEADERS = (431, "The address or the headers of this request are too long.")
@@ -64,6 +57,8 @@ class Gate:
         What is behind the gate.
     endpoints : sequence of str
         Names of the API's endpoints; no other is called.
+    mcp : bool
+        Whether they are called by the Model Context Protocol, too.
     files : sequence of str or Path
         Folders of uploads, as Gradio names them; of each, `<sha256>/<name>` is served.
     hosts : sequence of str or None
@@ -88,7 +83,8 @@ class Gate:
         self,
         app,
         *,
-        endpoints: Sequence[str] = ("sketch", "upload"),
+        endpoints: Sequence[str] = ("sketch", "upload", "read"),
+        mcp: bool = False,
         files: Sequence[str | Path] = (),
         hosts: Sequence[str] | None = None,
         believe_address: bool = False,
@@ -101,7 +97,7 @@ class Gate:
         on_upload: Callable[[int], None] | None = None,
     ):
         self.app = app
-        self.routes = routes(endpoints, files)
+        self.routes = routes(endpoints, files, mcp)
         self.hosts = hosts and {host.lower() for host in hosts}
         self.believe_address, self.believe_host = believe_address, believe_host
         self.max_in_flight = max_in_flight
@@ -123,7 +119,7 @@ class Gate:
         receive = body = Body(receive)
         try:
             kind = self.check_head(scope)
-            address = self.believe(scope)
+            address = believe_headers(scope, self.believe_address, self.believe_host)
             async with self.under_way(address) as turn:
                 if kind == "upload":
                     await self.pass_upload(address, scope, receive, send)
@@ -131,8 +127,10 @@ class Gate:
                     await self.pass_get(scope, receive, send)
                 else:
                     async with turn:
-                        passing = self.pass_json if kind == "json" else self.pass_get
-                        await passing(scope, receive, send)
+                        if kind == "get":
+                            await self.pass_get(scope, receive, send)
+                        else:
+                            await self.pass_json(kind, scope, receive, send)
         except Refusal as refusal:
             await body.drain()
             await JSONResponse({"detail": refusal.message}, refusal.status)(scope, receive, send)
@@ -149,7 +147,7 @@ class Gate:
 
         Returns
         -------
-        kind : "get", "stream", "json" or "upload"
+        kind : "get", "stream", "json", "rpc" or "upload"
 
         Raises
         ------
@@ -169,7 +167,8 @@ class Gate:
         if (kind := next(kinds, None)) is None:
             raise Refusal(*NOT_FOUND)
         length = header(scope, b"content-length") or "0"
-        limit = {"json": self.max_body, "upload": self.max_upload}.get(kind, 0)
+        limits = {"json": self.max_body, "rpc": self.max_body, "upload": self.max_upload}
+        limit = limits.get(kind, 0)
         chunked = header(scope, b"transfer-encoding") != ""
         if not length.isdecimal() or int(length) > limit or (not limit and chunked):
             raise Refusal(*self.too_large)  # nobody reads the body of a GET
@@ -177,30 +176,6 @@ class Gate:
             if name in ("session_hash", "upload_id"):
                 check_id(value)
         return kind
-
-    def believe(self, scope) -> str:
-        """Return the address that a request counts for; drop the headers that are not believed."""
-        headers = scope["headers"]
-        client = scope["client"][0] if scope.get("client") else ""
-        forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
-        hops = [without_port(hop.strip()) for hop in forwarded.decode("latin-1").split(",")]
-        unbelieved = [] if path_of(scope) == "/config" else [FROM_NODE]
-        if self.believe_address and any(hops):
-            # Proxies append: what stands before the last public address, a caller may have put.
-            client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
-            scope["client"] = (client, 0)
-        if not self.believe_address:
-            unbelieved.append(FORWARDED_FOR)
-        if not self.believe_host:
-            unbelieved.append(FORWARDED)
-        else:
-            if header(scope, b"x-forwarded-proto") == "https":
-                scope["scheme"] = "https"
-            if not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
-                unbelieved.append(re.compile(rb"x-forwarded-host"))
-        kept = (pair for pair in headers if not any(u.fullmatch(pair[0]) for u in unbelieved))
-        scope["headers"] = list(kept)
-        return network(client)
 
     @asynccontextmanager
     async def under_way(self, address: str) -> AsyncIterator[asyncio.Semaphore]:
@@ -232,7 +207,7 @@ class Gate:
             log.warning("A stream has ended: %s", type(error).__name__)
             await send({"type": "http.response.body"})
 
-    async def pass_json(self, scope, receive, send) -> None:
+    async def pass_json(self, kind: str, scope, receive, send) -> None:
         """Pass on a JSON body, once it is read whole and found harmless."""
         body = bytearray()
         more = True
@@ -244,7 +219,10 @@ class Gate:
             more = message.get("more_body", False)
             if len(body) > self.max_body:
                 raise Refusal(*self.too_large)
-        check_json(bytes(body), named="/call/v2/" in scope["path"])
+        if kind == "rpc":
+            check_rpc(bytes(body))
+        else:
+            check_json(bytes(body), named="/call/v2/" in scope["path"])
         pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay():

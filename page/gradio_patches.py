@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import gradio as gr
 from fastapi import HTTPException
+from gradio.components.api_component import Api
 from gradio.queueing import Event, Queue
 from gradio.route_utils import FileUploadProgress
 from gradio.routes import App
@@ -45,7 +46,7 @@ def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int, events_of_one
     RuntimeError
         If an attribute that is replaced is missing, or has other parameters.
     """
-    for component in (gr.Image, gr.ImageEditor):
+    for component in (gr.Image, gr.ImageEditor, Api):
         _take_uploads_only(component, wrong_arguments)
     _refuse_wrong_arguments(demo, wrong_arguments)
     _remember_no_values()

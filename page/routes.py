@@ -17,10 +17,17 @@ ID = re.compile(IDENTIFIER).fullmatch  # session hashes, event and upload ids
 HOST = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
 BODY_KEYS = {"data", "session_hash", "fn_index", "trigger_id", "event_data", "event_id"}
+RPC_KEYS = {"jsonrpc", "id", "method", "params", "result", "error"}
 MOST_VALUES = 8192  # in a body: Gradio walks through all of them, again and again, and keeps them
 USE_VIA_API = "“Use via API”, below the page, says what is."
 NOT_JSON = (422, f"That is not what this endpoint takes: {USE_VIA_API}")
 BAD_ID = (422, "A session hash, or an id, has up to 64 letters, digits, hyphens and underscores.")
+
+
+# Gradio takes the page's address from these; its Node server says it as it asks for /config.
+FORWARDED = re.compile(rb"forwarded|x-forwarded-(?!for$).*")
+FORWARDED_FOR = re.compile(rb"x-forwarded-for|x-real-ip")
+FROM_NODE = re.compile(rb"x-gradio-.*")
 
 
 class Refusal(MultiPartException):
@@ -35,7 +42,7 @@ class Refusal(MultiPartException):
         self.status = status
 
 
-def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]:
+def routes(endpoints: Sequence[str], files: Sequence[str | Path], mcp: bool = False) -> list[tuple]:
     """Return what the page and the API's clients ask for.
 
     Found by watching the page in a browser, and the Python client, do all they can.
@@ -46,11 +53,13 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]
         Names of the API's endpoints.
     files : sequence of str or Path
         Folders of uploads.
+    mcp : bool
+        Whether the Model Context Protocol is spoken, over HTTP; its older way, /sse, is not.
 
     Returns
     -------
     routes : list of (methods, match of the path, kind)
-        Kind is "get", "stream", "json" or "upload".
+        Kind is "get", "stream", "json", "rpc" or "upload".
     """
     names = "|".join(map(re.escape, endpoints))
     folders = "|".join(re.escape(str(folder)) for folder in files)
@@ -67,6 +76,9 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path]) -> list[tuple]
         (post, f"{api}/call/(v2/)?({names})/?", "json"),
         (post, f"{api}/upload", "upload"),
     ]
+    if mcp:
+        table.append((get, f"{api}/mcp(/|/schema|/http/?)?", "get"))
+        table.append((post, f"{api}/mcp(/|/http/?)?", "rpc"))
     if files:
         name = r"[^/\\\x00-\x1f\x7f]{1,255}"
         table.append((get, rf"{api}/file=({folders})[/\\][0-9a-f]{{64}}[/\\]{name}", "get"))
@@ -93,11 +105,8 @@ def check_json(body: bytes, named: bool) -> None:
     named : bool
         Whether the endpoint takes its arguments by their names, and no session.
     """
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refusal(*NOT_JSON) from None
-    if not isinstance(fields, dict) or not all(map(ID, fields)) or not is_short(fields):
+    fields = parse(body)
+    if not all(map(ID, fields)):
         raise Refusal(*NOT_JSON)
     if named:
         return
@@ -106,6 +115,24 @@ def check_json(body: bytes, named: bool) -> None:
     if not (numbered and BODY_KEYS.issuperset(fields) and isinstance(fields.get("data"), list)):
         raise Refusal(*NOT_JSON)
     check_id(fields.get("session_hash"), fields.get("event_id"))
+
+
+def check_rpc(body: bytes) -> None:
+    """Raise Refusal if a body is none that a client of the Model Context Protocol sends."""
+    fields = parse(body)
+    if not RPC_KEYS.issuperset(fields) or fields.get("jsonrpc") != "2.0":
+        raise Refusal(*NOT_JSON)
+
+
+def parse(body: bytes) -> dict:
+    """Return a body's JSON, or raise Refusal if it is no short object."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal(*NOT_JSON) from None
+    if not isinstance(fields, dict) or not is_short(fields):
+        raise Refusal(*NOT_JSON)
+    return fields
 
 
 def is_short(value) -> bool:
@@ -179,3 +206,36 @@ def subtract(counter: Counter, key: str, number: int) -> None:
     counter[key] -= number
     if counter[key] <= 0:
         del counter[key]
+
+
+def believe_headers(scope, believe_address: bool, believe_host: bool) -> str:
+    """Return the address that a request counts for; drop the headers that are not believed.
+
+    Parameters
+    ----------
+    scope : dict
+        ASGI's, of HTTP; changed in place.
+    believe_address, believe_host : bool
+        As `page.gate.Gate` takes them.
+    """
+    headers = scope["headers"]
+    client = scope["client"][0] if scope.get("client") else ""
+    forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+    hops = [without_port(hop.strip()) for hop in forwarded.decode("latin-1").split(",")]
+    unbelieved = [] if path_of(scope) == "/config" else [FROM_NODE]
+    if believe_address and any(hops):
+        # Proxies append: what stands before the last public address, a caller may have put.
+        client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
+        scope["client"] = (client, 0)
+    if not believe_address:
+        unbelieved.append(FORWARDED_FOR)
+    if not believe_host:
+        unbelieved.append(FORWARDED)
+    else:
+        if header(scope, b"x-forwarded-proto") == "https":
+            scope["scheme"] = "https"
+        if not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
+            unbelieved.append(re.compile(rb"x-forwarded-host"))
+    kept = (pair for pair in headers if not any(u.fullmatch(pair[0]) for u in unbelieved))
+    scope["headers"] = list(kept)
+    return network(client)

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from PIL import Image, ImageDraw
 from serving import ROOT
 
@@ -174,9 +175,49 @@ def test_an_empty_upload_is_answered_with_a_sentence(client, file):
         assert not label and not layers and re.search("[Dd]raw", words)
 
 
-def test_only_the_two_endpoints_are_public(client):
+def test_read_answers_a_program_in_numbers_and_words(client, file):
+    reading = client.predict(picture=file(draw()), api_name="/read")
+    probabilities = {guess["digit"]: guess["probability"] for guess in reading["guesses"]}
+    assert probabilities == pytest.approx(recognize(draw()), abs=1e-5)
+    assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
+    assert reading["guesses"][0]["digit"] == "7" and reading["words"] == "That is a 7."
+
+
+def test_read_says_why_there_is_no_guess(client, file, tmp_path):
+    (tmp_path / "picture.png").write_bytes(b"no picture")
+    for picture, words in (
+        (file(Image.new("L", (50, 50), 200), "blank.png"), "draw"),
+        (handle_file(tmp_path / "picture.png"), "damaged"),
+    ):
+        reading = client.predict(picture=picture, api_name="/read")
+        assert reading["guesses"] == [] and words in reading["words"].lower()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [None, 5, "7.png", [], {}, {"path": 3}, {"path": "/etc/passwd"}]
+    + [{"path": f"http://127.0.0.1/{path}"} for path in ("7.png", "gradio_api/file=/etc/passwd")],
+)
+def test_read_takes_nothing_but_an_upload(client, picture):
+    if isinstance(picture, dict) and str(picture.get("path")).startswith("http"):
+        picture["meta"] = {"_type": "gradio.FileData"}  # with which Gradio would fetch it
+    with pytest.raises(AppError, match="not what this endpoint takes"):
+        client.predict(picture=picture, api_name="/read")
+
+
+def test_read_is_described_to_programs_in_types_and_words(client):
+    read = client.view_api(return_format="dict")["named_endpoints"]["/read"]
+    assert "handwritten digit" in read["description"]
+    (picture,), (answer,) = read["parameters"], read["returns"]
+    assert picture["parameter_name"] == "picture" and "path" in picture["type"]["properties"]
+    guess = answer["type"]["properties"]["guesses"]["items"]["properties"]
+    assert guess == {"digit": {"type": "string"}, "probability": {"type": "number"}}
+    assert answer["type"]["properties"]["words"] == {"type": "string"}
+
+
+def test_only_the_three_endpoints_are_public(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/sketch", "/upload"}
+    assert set(endpoints) == {"/sketch", "/upload", "/read"}
 
 
 def test_every_example_is_read_as_it_is_named(client):

@@ -120,6 +120,7 @@ def head(method: str, path: str, *headers: str) -> bytes:
         ("GET", "/gradio_api/info"), ("GET", "/gradio_api/openapi.json"), ("GET", "/robots.txt"),
         ("GET", "/gradio_api/app_id"), ("GET", "/gradio_api/startup-events"),
         ("GET", "/gradio_api/call/upload/0123abcd"), ("GET", "/gradio_api/call/v2/sketch/0123abcd"),
+        ("GET", "/gradio_api/call/read/0123abcd"),
         ("GET", "/gradio_api/queue/data?session_hash=ab-1"), ("GET", "/manifest.json"),
         ("GET", "/gradio_api/upload_progress?upload_id=x1"), ("GET", "/favicon.ico"),
         ("GET", f"/gradio_api/file=/tmp/up%20loads/{HASH}/3 – drei.png"),
@@ -127,6 +128,33 @@ def head(method: str, path: str, *headers: str) -> bytes:
 )  # fmt: skip
 def test_it_lets_in_what_the_page_asks(http, method, path):
     assert http.request(method, path).status_code == 200
+
+
+MCP = [
+    ("GET", "/gradio_api/mcp/"), ("GET", "/gradio_api/mcp/schema"), ("POST", "/gradio_api/mcp"),
+    ("POST", "/gradio_api/mcp/"), ("POST", "/gradio_api/mcp/http/"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method, path", MCP)
+def test_programs_model_context_protocol_is_let_in_where_it_is_spoken(http, method, path):
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    body = {"json": call} if method == "POST" else {}
+    assert http.request(method, path, **body).status_code == 404
+    with serve(mcp=True) as url:
+        assert httpx.request(method, url[:-1] + path, **body).status_code == 200
+        older = httpx.post(f"{url}gradio_api/mcp/messages/", json=call)
+        assert older.status_code == httpx.get(f"{url}gradio_api/mcp/sse").status_code == 404
+        if method == "POST":
+            for wrong in (
+                [call],
+                {"data": []},
+                {**call, "more": 1},
+                {**call, "params": [0] * 9000},
+            ):
+                assert httpx.post(url[:-1] + path, json=wrong).status_code == 422
+            long = {**call, "params": "x" * 70_000}
+            assert httpx.post(url[:-1] + path, json=long).status_code == 413
 
 
 REFUSED = {

@@ -1,0 +1,107 @@
+"""What stands before a Space: TLS, forwarded headers, and the Hub's page, which frames it."""
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+SPACE_HOST, HUB_HOST = "me-lenet.hf.space", "hub.test"
+VISITOR = "198.41.0.4"  # whom the proxy says it asks for; an address of the public internet
+# As the Hub's page has it.
+SANDBOX = (
+    "allow-downloads allow-forms allow-modals allow-pointer-lock allow-popups "
+    "allow-popups-to-escape-sandbox allow-same-origin allow-scripts "
+    "allow-storage-access-by-user-activation"
+)
+FRAME = f"""<!doctype html><link rel=icon href=data:,><style>body {{margin: 0}}</style>
+<iframe src=https://{SPACE_HOST}/ sandbox="{SANDBOX}" allow="camera; clipboard-write"
+style="width: 100vw; height: 100vh; border: 0"></iframe>"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Pass on what is asked of the Space, as it streams; the Hub's page has it in a frame."""
+
+    def do_GET(self):
+        if self.headers["Host"].startswith(HUB_HOST):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(FRAME.encode())
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.headers["X-Forwarded-For"] = VISITOR
+        self.headers["X-Forwarded-Host"] = self.headers["Host"]
+        self.headers["X-Forwarded-Proto"] = "https"
+        page = HTTPConnection(self.server.page)
+        with suppress(HTTPException, OSError):  # the visitor, or the page, is gone
+            page.request(self.command, self.path, body, self.headers)
+            answer = page.getresponse()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            self.end_headers()
+            while self.command != "HEAD" and (part := answer.read1()):
+                self.wfile.write(part)
+        page.close()
+
+    do_POST = do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+class Proxy(ThreadingHTTPServer):
+    request_queue_size = 256
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        pass  # a browser looks whether it likes the certificate, and hangs up
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate that nobody has signed, and its key; return their files."""
+    files = folder / "certificate.pem", folder / "key.pem"
+    subject = ["-subj", f"/CN={SPACE_HOST}", "-days", "2", "-nodes"]
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    out = ["-out", files[0], "-keyout", files[1]]
+    subprocess.run(
+        ["openssl", "req", "-x509", *new_key, *subject, *out], check=True, capture_output=True
+    )
+    return files
+
+
+@contextmanager
+def proxy_to(page: str, folder: Path) -> Iterator[int]:
+    """Serve a page as a Space is, for as long as the context lasts; give the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate(folder))
+    with Proxy(("127.0.0.1", 0), Handler) as proxy:
+        # Each connection's own thread shakes hands.
+        proxy.socket = context.wrap_socket(
+            proxy.socket, server_side=True, do_handshake_on_connect=False
+        )
+        proxy.page = urlsplit(page).netloc
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        yield proxy.server_port
+        proxy.shutdown()
+
+
+@contextmanager
+def found_here(patch) -> Iterator[None]:
+    """Have this process find the Space's host on this machine (`pytest.MonkeyPatch.context()`)."""
+    find = socket.getaddrinfo
+    patch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **options: find(
+            "127.0.0.1" if host in (SPACE_HOST, SPACE_HOST.encode()) else host, *rest, **options
+        ),
+    )
+    yield

@@ -1,0 +1,359 @@
+"""The page is the same however it is started: run, imported, watched, as a Space."""
+
+import asyncio
+import base64
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import load
+import pytest
+from browser import TEN_FRAMES_A_SECOND, draw_stroke, launch_browser, to_page
+from conftest import HUB, serve_page
+from gradio_client import Client, handle_file
+from playwright.sync_api import expect
+from serving import PAGE, ROOT, serve
+from space_proxy import HUB_HOST, SPACE_HOST, found_here, proxy_to
+from test_browser import DIGITS, TIMEOUT, expect_answer, expect_no_answer, wait_for_the_pad
+
+import app
+from page.gate import LOCAL_HOSTS, Gate
+
+# What `gradio app.py` tells the page it runs; watching all the folders would keep a processor busy.
+WATCHED = {
+    "GRADIO_WATCH_DIRS": str(ROOT / "page"),
+    "GRADIO_WATCH_MODULE_NAME": "app",
+    "GRADIO_WATCH_DEMO_PATH": str(ROOT / "app.py"),
+}
+WAYS = {
+    "run": {"command": PAGE},
+    "imported": {"command": (sys.executable, "-c", "import app; app.demo.launch()")},
+    "watched": {"command": PAGE, **WATCHED},
+}
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def started(request, tmp_path_factory) -> str:
+    """The address of the page, started in each of the ways."""
+    with serve_page(tmp_path_factory.mktemp("started") / "log", **WAYS[request.param]) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def http(started) -> httpx.Client:
+    with httpx.Client(base_url=started, timeout=30) as http:
+        yield http
+
+
+def run(coroutine):
+    """Return what a coroutine does; in a thread, since Playwright's loop has this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+def ask_at_once(calls: int, new_client: Callable[[], load.httpx.AsyncClient]) -> list[str]:
+    """Ask to read one drawing so many times at once, from one address; return the answers."""
+
+    async def ask_all():
+        async with new_client() as http:
+            (name, drawing), _ = await load.questions(http)
+            return await asyncio.gather(*(load.ask(http, name, drawing) for _ in range(calls)))
+
+    return run(ask_all())
+
+
+def test_the_page_is_whole(http):
+    config = http.get("config").json()
+    assert (ROOT / "page" / "style.css").read_text() in config["css"]
+    assert app.THEME._get_theme_css() == http.get("theme.css").text
+    assert config["run_history"] is False
+    assert config["footer_links"] == ["api", "gradio", "settings"]
+
+
+def test_the_limits_are_in_force(http):
+    assert http.post("gradio_api/component_server", json={}).status_code == 404
+    body = {"data": ["x" * 70 * 1024]}
+    assert http.post("gradio_api/call/sketch", json=body).status_code == 413
+
+
+def test_sixty_calls_at_once_are_all_answered(started):
+    answers = ask_at_once(60, lambda: load.client_from("127.0.0.1", started))
+    assert len(answers) == 60 and all('"label": "7"' in answer for answer in answers)
+
+
+@pytest.fixture
+def launched(monkeypatch) -> Callable[..., dict]:
+    """Launch nothing: return what Gradio would be told."""
+    monkeypatch.setattr(gr.Blocks, "launch", lambda self, **options: options)
+    for name in ("SPACE_ID", "GRADIO_ROOT_PATH", "GRADIO_SHARE", "GRADIO_SERVER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    return app.demo.launch
+
+
+def test_the_queue_is_as_long_as_it_is_to_be():
+    assert app.demo._queue.max_size == app.MAX_WAITING
+
+
+def test_a_caller_can_say_how_it_looks_and_where_it_is(launched):
+    options = launched(theme="soft", server_port=7000, quiet=True)
+    assert (options["theme"], options["server_port"], options["quiet"]) == ("soft", 7000, True)
+    assert options["max_threads"] == app.MAX_RUNNING and options["num_workers"] == 0
+    assert options["state_session_capacity"] == app.MAX_SESSIONS
+
+
+def test_what_a_caller_has_for_the_server_comes_beside_our_own(launched, monkeypatch):
+    happened = []
+
+    @asynccontextmanager
+    async def theirs(server):
+        happened.append(f"{server} starts")
+        yield
+        happened.append(f"{server} ends")
+
+    async def stop():
+        happened.append("the workers end")
+
+    monkeypatch.setattr(app.pool, "start", lambda: happened.append("the workers start"))
+    monkeypatch.setattr(app.pool, "stop", stop)
+    kwargs = launched(app_kwargs={"lifespan": theirs, "middleware": ["more"], "title": "t"})
+    kwargs = kwargs["app_kwargs"]
+    gate, more = kwargs["middleware"]
+    assert gate.cls is Gate and more == "more" and kwargs["title"] == "t"
+
+    async def live():
+        async with kwargs["lifespan"]("it"):
+            pass
+
+    run(live())
+    assert happened == ["the workers start", "it starts", "it ends", "the workers end"]
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "anywhere", "believe_host", "believe_address"),
+    [
+        ({}, {}, False, False, False),
+        ({"share": True}, {}, True, False, False),
+        ({}, {"GRADIO_SHARE": "True"}, True, False, False),
+        ({"share": False}, {"GRADIO_SHARE": "True"}, False, False, False),
+        ({}, {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}, True, False, False),
+        ({"server_name": "0.0.0.0"}, {}, True, False, False),
+        ({"server_name": "127.0.0.1"}, {"GRADIO_SERVER_NAME": "0.0.0.0"}, False, False, False),
+        ({}, {"GRADIO_SERVER_NAME": "0.0.0.0"}, True, False, False),
+        ({"root_path": "/lenet"}, {}, True, True, False),
+        ({}, {"GRADIO_ROOT_PATH": "/lenet"}, True, True, False),
+        ({}, {"SPACE_ID": "me/lenet"}, True, True, True),
+    ],
+)
+def test_the_gate_knows_where_it_stands(
+    launched, monkeypatch, options, environment, anywhere, believe_host, believe_address
+):
+    """Whether an option says it or a variable; what is said at launch counts more."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    gate = launched(**options)["app_kwargs"]["middleware"][0].kwargs
+    assert gate["hosts"] == (None if anywhere else LOCAL_HOSTS)
+    assert (gate["believe_host"], gate["believe_address"]) == (believe_host, believe_address)
+
+
+# As a Space
+
+SPACE = {
+    "SYSTEM": "spaces",
+    "SPACE_ID": "me/lenet",
+    "SPACE_AUTHOR_NAME": "me",
+    "SPACE_REPO_NAME": "lenet",
+    "SPACE_TITLE": "lenet",
+    "SPACE_HOST": SPACE_HOST,
+    "SPACE_CREATOR_USER_ID": "0123456789abcdef01234567",
+    "CPU_CORES": "2",
+    "MEMORY": "16Gi",
+    "ACCELERATOR": "none",
+    "PYTHONPATH": str(ROOT),
+    "GRADIO_SERVER_NAME": "0.0.0.0",
+    "GRADIO_NUM_PORTS": "1",
+    "GRADIO_ALLOW_FLAGGING": "never",
+    "GRADIO_THEME": "huggingface",
+    "GRADIO_SSR_MODE": "true",
+    "GRADIO_NODE_PATH": shutil.which("false") or "",  # of use to nobody who would start it
+    "TQDM_POSITION": "-1",
+    "TQDM_MININTERVAL": "1",
+    "HF_ENDPOINT": HUB.url,
+}
+EXAMPLES = ROOT / "examples" / "digits"
+
+
+@pytest.fixture(scope="module", params=["run", "imported"])
+def space(request, tmp_path_factory) -> str:
+    """The address of a Space, behind what is in front of each, run or imported."""
+    folder = tmp_path_factory.mktemp("space")
+    log = folder / "log"
+    with (
+        serve(**WAYS[request.param], log=log, **SPACE) as server,
+        proxy_to(server.url, folder) as port,
+        pytest.MonkeyPatch.context() as patch,
+        found_here(patch),
+    ):
+        yield f"https://{SPACE_HOST}:{port}/"
+        assert server.process.poll() is None, "the Space did not survive the tests"
+    text = log.read_text()
+    assert "Running on local URL" in text and "SSR" not in text and "Node" not in text
+    # Gradio's reloader wants a package that the Space's builder adds.
+    wrong = re.findall(r"^Traceback.*\n(?:\s.*\n)*(\S.*)", text, re.M)
+    assert not [line for line in wrong if "`spaces` package" not in line], text
+
+
+@pytest.fixture(scope="module")
+def chromium(browser, space):
+    """A browser that finds the Space, and the Hub's page, behind the proxy, and nobody else."""
+    port = space.rpartition(":")[2].strip("/")
+    here = ",".join(f"MAP {host} 127.0.0.1:{port}" for host in (SPACE_HOST, HUB_HOST))
+    another = SimpleNamespace(chromium=browser.browser_type)
+    chromium = launch_browser(another, f"--host-resolver-rules={here},MAP * ^NOTFOUND")
+    yield chromium
+    chromium.close()
+
+
+# Whom Gradio's own code asks where the page's address is a Space's: its client, whether the Space
+# runs; its header, which stands outside of frames only, who likes it, and for fonts of its own.
+HUB_API = "https://huggingface.co/api/"
+CLIENT_ASKS = f"{HUB_API}spaces/by-subdomain/{SPACE_HOST.partition('.')[0]}"
+HEADER_ASKS = (HUB_API, "https://fonts.googleapis.com/css2?")
+HUB_SAYS = {"id": "me/lenet", "author": "me", "likes": 1, "runtime": {"stage": "RUNNING"}}
+
+
+@pytest.fixture
+def visit(chromium):
+    """Return a function that opens a page; at the end, nothing has gone wrong on any.
+
+    It takes the address, the width, and the beginnings of what the page may ask of others.
+    """
+    contexts, wrong = [], []
+
+    def visit(address: str, width: int, *asked: str):
+        def on_request(request):
+            ours = tuple(f"https://{host}/" for host in (SPACE_HOST, HUB_HOST))
+            if not request.url.startswith((*ours, "data:", "blob:", *asked)):
+                wrong.append(f"asked of another host: {request.url}")
+
+        viewport = {"width": width, "height": 900}
+        contexts.append(chromium.new_context(viewport=viewport, ignore_https_errors=True))
+        contexts[-1].add_init_script(TEN_FRAMES_A_SECOND)
+        page = contexts[-1].new_page()
+        page.route(f"{HUB_API}**", lambda route: route.fulfill(json=HUB_SAYS))
+        page.route("https://fonts.googleapis.com/**", lambda route: route.fulfill(body=""))
+        page.on("console", lambda m: m.type == "error" and wrong.append(f"{m.text} {m.location}"))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", on_request)
+        page.goto(address)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def use(page, frame) -> None:
+    """Draw, undo, clear, and have a picture read, on the page in a frame."""
+    wait_for_the_pad(frame)
+    for button in ("Undo", "Clear"):
+        for stroke in to_page(frame, DIGITS["7"]):
+            draw_stroke(page, stroke)
+        expect_answer(frame, "7")
+        expect(frame.locator("#why img")).to_have_count(7)
+        frame.get_by_role("button", name=button, exact=True).click()
+        expect_no_answer(frame)
+        expect(frame.locator("#pad .empty")).to_have_count(0)
+    frame.get_by_role("tab", name="Picture").click()
+    frame.locator("#upload input[type=file]").set_input_files(EXAMPLES / "3-dark.png")
+    expect_answer(frame, "3")
+    expect(frame.locator("#source")).to_contain_text("% of MNIST", timeout=TIMEOUT)
+    color = frame.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert color == "rgb(250, 248, 244)", "not our theme"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_visitor_of_the_space_in_the_hubs_page(visit, width):
+    page = visit(f"https://{HUB_HOST}/", width, CLIENT_ASKS)
+    frame = page.frames[1]
+    use(page, frame)
+    assert frame.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_visitor_of_the_space_itself(visit):
+    page = visit(f"https://{SPACE_HOST}/", 1280, CLIENT_ASKS, *HEADER_ASKS)
+    use(page, page.main_frame)
+
+
+def test_a_client_of_the_space(space, tmp_path):
+    client = Client(space, ssl_verify=False, verbose=False, download_files=tmp_path)
+    label, words, _ = client.predict(handle_file(EXAMPLES / "7-crossed.png"), api_name="/upload")
+    assert label["label"] == "7" and words == "That is a 7."
+
+
+def test_a_program_asks_the_space_by_names(space):
+    """By the protocol's second version, as the Space's own description has it."""
+    api = f"{space}gradio_api/"
+    with httpx.Client(verify=False, timeout=30) as http:
+        content = (EXAMPLES / "7-crossed.png").read_bytes()
+        (path,) = http.post(f"{api}upload", files={"files": ("7.png", content)}).json()
+        call = f"{api}call/v2/upload"
+        event = http.post(call, json={"image": {"path": path, **load.FILE}}).json()["event_id"]
+        assert "That is a 7." in http.get(f"{call}/{event}").text
+        assert http.post(f"{api}component_server", json={}).status_code == 404
+        assert http.post(f"{api}call/sketch", json={"data": ["x" * 70 * 1024]}).status_code == 413
+
+
+def test_sixty_calls_at_once_to_the_space_are_all_answered(space):
+    answers = ask_at_once(60, lambda: load.client_from("127.0.0.1", space))
+    assert len(answers) == 60 and all('"label": "7"' in answer for answer in answers)
+
+
+# For programs
+
+
+def test_a_program_has_a_picture_read(space):
+    """By the names that the page's description gives, without Gradio's client."""
+    api = f"{space}gradio_api/"
+    with httpx.Client(verify=False, timeout=30) as http:
+        content = (EXAMPLES / "8-plain.png").read_bytes()
+        (path,) = http.post(f"{api}upload", files={"files": ("an 8.png", content)}).json()
+        call = f"{api}call/v2/read"
+        event = http.post(call, json={"picture": {"path": path, **load.FILE}}).json()["event_id"]
+        answer = http.get(f"{call}/{event}").text
+        assert '"words": "That is an 8."' in answer and '"digit": "8"' in answer
+        assert http.post(f"{api}mcp/", json={}).status_code == 404
+
+
+def test_a_program_has_a_picture_read_by_mcp(tmp_path):
+    """Nothing but what it sends, or has uploaded: no address is fetched, no file is opened."""
+    pytest.importorskip("mcp", reason="gradio[mcp] needs pydantic up to 2.12")
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    content = (EXAMPLES / "8-plain.png").read_bytes()
+    picture = "data:image/png;base64," + base64.b64encode(content).decode()
+
+    async def talk(url: str):
+        async with (
+            streamablehttp_client(f"{url}gradio_api/mcp/") as (reads, writes, _),
+            ClientSession(reads, writes) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            pictures = (picture, f"{url}robots.txt", "/etc/passwd")
+            answers = [await session.call_tool("read", {"picture": p}) for p in pictures]
+            return tools, answers
+
+    with serve(log=tmp_path / "log", GRADIO_MCP_SERVER="True") as server:
+        tools, (read, *refused) = run(talk(server.url))
+    assert "handwritten digit" in tools["read"].description
+    assert "PNG" in tools["read"].inputSchema["properties"]["picture"]["description"]
+    assert not read.isError and "That is an 8." in read.content[0].text
+    assert all(answer.isError for answer in refused)
