@@ -410,12 +410,15 @@ def test_what_ends_the_worker_costs_one_answer(server, client, good):
 
 
 def test_one_that_is_stuck_is_given_up_after_three_seconds(server, client, good):
+    """The worker that answers, then its spare, and the one after them answers again."""
     for process in workers(server):
         os.kill(process, signal.SIGSTOP)
-    started = time.monotonic()
-    label, words, _ = client.predict(good, api_name="/upload")
-    assert not label and "takes too long" in words
-    assert 2.5 < time.monotonic() - started < 8
+    for _ in range(2):
+        started = time.monotonic()
+        label, words, _ = client.predict(good, api_name="/upload")
+        assert not label and "takes too long" in words
+        assert 2.5 < time.monotonic() - started < 8
+    check(client.predict(good, api_name="/upload"), READ)
 
 
 def test_a_sketch_of_many_layers_is_refused(page_url, client, good):
