@@ -34,10 +34,10 @@ EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
 MAX_SECONDS = 3  # for an answer
-MAX_RUNNING = 40  # requests that run concurrently; the worker answers one after another
+MAX_RUNNING = 24  # requests that run concurrently; the worker answers one after another
 MAX_WAITING = 500  # requests in Gradio's queue; the next is told that the page is busy
 MAX_EVENTS_OF_ONE = 64  # of these, and those that run, from one address: a class of pupils
-MAX_WAITING_OF_ONE = 24  # requests of one address that wait for the worker; less than may run
+MAX_WAITING_OF_ONE = 16  # requests of one address that wait for the worker: fewer than may run
 MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
 MAX_UPLOADS = 500_000_000  # bytes of all of them
 MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API

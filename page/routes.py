@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.formparsers import MultiPartException
@@ -140,6 +141,7 @@ def is_public(address: str) -> bool:
         return False
 
 
+@lru_cache(4096)
 def network(address: str) -> str:
     """Return an IPv4 address as it is, of an IPv6 address the network that one client has."""
     try:
