@@ -14,7 +14,8 @@ from pathlib import Path
 from page.uploads import private_folder
 
 # Read when Gradio is imported. Its own default is one folder for every such page of this user.
-os.environ.setdefault("GRADIO_TEMP_DIR", str(private_folder()))
+if not os.environ.get("GRADIO_TEMP_DIR"):
+    os.environ["GRADIO_TEMP_DIR"] = str(private_folder())
 
 import gradio as gr
 import numpy as np
