@@ -26,7 +26,7 @@ from page import gradio_patches
 from page.gate import LOCAL_HOSTS, Gate
 from page.pool import BusyError, NoAnswerError, WorkerPool
 from page.purge import Purger
-from page.routes import network
+from page.routes import WRONG_ARGUMENTS, network
 from page.uploads import NotUploadedError, resolve_upload
 
 HERE = Path(__file__).parent
@@ -51,9 +51,6 @@ BRUSH_RADIUS = 14  # pixels: a digit that fills the pad gets strokes as wide as 
 
 INVITATION = "Draw one digit, 0 to 9, as large as you like."
 UNREADABLE = "This picture could not be read: it is damaged, or takes too long."
-WRONG_ARGUMENTS = (
-    "That is not what this endpoint takes: “Use via API”, below the page, says what is."
-)
 
 pool = WorkerPool(
     sys.executable,
@@ -224,7 +221,7 @@ demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a pla
 gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS, MAX_EVENTS_OF_ONE)
 
 
-def _serve_through_gate(purger: Purger, share: bool | None) -> Middleware:
+def _gate(purger: Purger, share: bool | None) -> Middleware:
     """Return the gate, which believes what the proxy in front of it says, if there is one."""
     in_space, under_path = "SPACE_ID" in os.environ, "GRADIO_ROOT_PATH" in os.environ
     local = os.environ.get("GRADIO_SERVER_NAME", LOCAL_HOSTS[0]) in LOCAL_HOSTS
@@ -267,7 +264,7 @@ def serve(share: bool | None = None) -> None:
         run_history=False,
         share=share,
         num_workers=0,  # Gradio's own would serve uploads past the gate
-        app_kwargs={"lifespan": lifespan, "middleware": [_serve_through_gate(purger, share)]},
+        app_kwargs={"lifespan": lifespan, "middleware": [_gate(purger, share)]},
     )
 
 

@@ -8,7 +8,6 @@ log, which could forge its lines.
 
 import asyncio
 import logging
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,15 +25,13 @@ from page.routes import (
     Body,
     ClientGone,
     Refusal,
+    believe,
     check_id,
     check_json,
     header,
-    is_public,
-    network,
     path_of,
     routes,
     subtract,
-    without_port,
 )
 
 log = logging.getLogger(__name__)
@@ -44,10 +41,6 @@ LONGEST_HEADERS = 16_384  # bytes of all headers: Gradio keeps them with every e
 MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
 MOST_RUNNING = 16  # of these at once; those that only stream, or send a file, are not counted
 MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
-# Gradio takes the page's address from these; its Node server says it as it asks for /config.
-FORWARDED = re.compile(rb"forwarded|x-forwarded-(?!for$).*")
-FORWARDED_FOR = re.compile(rb"x-forwarded-for|x-real-ip")
-FROM_NODE = re.compile(rb"x-gradio-.*")
 
 NOT_FOUND = (404, "The page has no such address.")
 WRONG_HOST = (421, "The page is served to this machine only, as http://localhost.")
@@ -123,7 +116,7 @@ class Gate:
         receive = body = Body(receive)
         try:
             kind = self.check_head(scope)
-            address = self.believe(scope)
+            address = believe(scope, self.believe_address, self.believe_host)
             async with self.under_way(address) as turn:
                 if kind == "upload":
                     await self.pass_upload(address, scope, receive, send)
@@ -177,30 +170,6 @@ class Gate:
             if name in ("session_hash", "upload_id"):
                 check_id(value)
         return kind
-
-    def believe(self, scope) -> str:
-        """Return the address that a request counts for; drop the headers that are not believed."""
-        headers = scope["headers"]
-        client = scope["client"][0] if scope.get("client") else ""
-        forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
-        hops = [without_port(hop.strip()) for hop in forwarded.decode("latin-1").split(",")]
-        unbelieved = [] if path_of(scope) == "/config" else [FROM_NODE]
-        if self.believe_address and any(hops):
-            # Proxies append: what stands before the last public address, a caller may have put.
-            client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
-            scope["client"] = (client, 0)
-        if not self.believe_address:
-            unbelieved.append(FORWARDED_FOR)
-        if not self.believe_host:
-            unbelieved.append(FORWARDED)
-        else:
-            if header(scope, b"x-forwarded-proto") == "https":
-                scope["scheme"] = "https"
-            if not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
-                unbelieved.append(re.compile(rb"x-forwarded-host"))
-        kept = (pair for pair in headers if not any(u.fullmatch(pair[0]) for u in unbelieved))
-        scope["headers"] = list(kept)
-        return network(client)
 
     @asynccontextmanager
     async def under_way(self, address: str) -> AsyncIterator[asyncio.Semaphore]:
