@@ -108,7 +108,7 @@ def page_url(server) -> str:
     return server.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright is there, other modules can't run asyncio
 def browser():
     """Chromium: the system's, else Playwright's own. Where there is none, the tests fail."""
     from playwright.sync_api import sync_playwright

@@ -9,7 +9,9 @@ import hashlib
 import json
 import re
 import socket
+import sys
 import threading
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +25,12 @@ def commit_id(files: dict[str, bytes], number: int) -> str:
     for name, content in sorted(files.items()):
         digest.update(name.encode() + content)
     return digest.hexdigest()
+
+
+def tell_of_errors(request, address) -> None:
+    """Print what went wrong, unless it is only that a client did not wait for its answer."""
+    if not isinstance(sys.exception(), ConnectionError):
+        traceback.print_exc()
 
 
 class Hub:
@@ -48,6 +56,7 @@ class Hub:
         handler = type("Handler", (RequestHandler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.server.daemon_threads = True
+        self.server.handle_error = tell_of_errors
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -148,9 +148,11 @@ def test_an_idle_worker_that_ends_is_replaced(forks):
 
 
 def test_stopping_it_leaves_no_process(forks):
+    others = set(descendants(os.getpid()))  # of other tests' fixtures
+
     async def work(pool):
         await spare_is_ready(pool)
-        processes = descendants(os.getpid())
+        processes = set(descendants(os.getpid())) - others
         await pool.stop()
         return processes
 
@@ -160,10 +162,12 @@ def test_stopping_it_leaves_no_process(forks):
 
 
 def test_stopping_it_at_once_leaves_no_process(forks):
+    others = set(descendants(os.getpid()))
+
     async def work(pool):
         pool.start()
         await asyncio.sleep(0.05)
-        processes = descendants(os.getpid())
+        processes = set(descendants(os.getpid())) - others
         await pool.stop()
         return processes
 
