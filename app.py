@@ -16,7 +16,8 @@ from typing import TypedDict
 from page.uploads import private_folder
 
 # Read when Gradio is imported. Its own default is one folder for every such page of this user.
-os.environ.setdefault("GRADIO_TEMP_DIR", str(private_folder()))
+if not os.environ.get("GRADIO_TEMP_DIR"):
+    os.environ["GRADIO_TEMP_DIR"] = str(private_folder())
 
 import gradio as gr
 import numpy as np
@@ -25,7 +26,7 @@ from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
 from page import gradio_patches
-from page.routes import network
+from page.routes import WRONG_ARGUMENTS, network
 from page.start import launch_of
 from page.uploads import NotUploadedError, resolve_upload
 from page.zero_gpu import declare_gpu_function
@@ -53,9 +54,6 @@ BRUSH_RADIUS = 14  # pixels: a digit that fills the pad gets strokes as wide as 
 
 INVITATION = "Draw one digit, 0 to 9, as large as you like."
 UNREADABLE = "This picture could not be read: it is damaged, or takes too long."
-WRONG_ARGUMENTS = (
-    "That is not what this endpoint takes: “Use via API”, below the page, says what is."
-)
 
 if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
     from page.pool import BusyError, NoAnswerError, WorkerPool

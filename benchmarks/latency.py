@@ -27,7 +27,7 @@ async def nothing(*arguments):
 for event in app.demo.fns.values():
     if not event.preprocess:
         event.fn, event.preprocess, event.postprocess = nothing, True, True
-async def unknown(*question):
+async def unknown(*question, asker=None):
     return ""
 app.pool.ask, app.pool.start = unknown, lambda: None
 app.demo.launch()

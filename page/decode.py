@@ -91,10 +91,10 @@ def read_file(path: str | Path) -> bytes:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NoDigitError(DAMAGED_MESSAGE)
             data = file.read(MAX_FILE + 1)
+    except NoDigitError:
+        raise
     except (OSError, ValueError) as error:  # no such file; a name with a zero in it
-        raise (
-            error if isinstance(error, NoDigitError) else NoDigitError(DAMAGED_MESSAGE)
-        ) from error
+        raise NoDigitError(DAMAGED_MESSAGE) from error
     if len(data) > MAX_FILE:
         raise NoDigitError(TOO_LONG)
     return data

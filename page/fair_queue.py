@@ -37,10 +37,11 @@ class FairQueue:
         """
         if self.returned:
             return self.returned.popleft()
-        askers = [asker for asker in self.lines if asker not in besides][:1]
-        if not askers:
+        for asker in self.lines:
+            if asker not in besides:
+                break
+        else:
             return None
-        (asker,) = askers
         line = self.lines.pop(asker)
         item = line.popleft()
         if line:

@@ -25,7 +25,7 @@ from page.routes import (
     Body,
     ClientGone,
     Refusal,
-    believe_headers,
+    believe,
     check_id,
     check_json,
     check_rpc,
@@ -42,6 +42,7 @@ LONGEST_HEADERS = 16_384  # bytes of all headers: Gradio keeps them with every e
 MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
 MOST_RUNNING = 16  # of these at once; those that only stream, or send a file, are not counted
 MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
+
 NOT_FOUND = (404, "The page has no such address.")
 WRONG_HOST = (421, "The page is served to this machine only, as http://localhost.")
 LONG_HEADERS = (431, "The address or the headers of this request are too long.")
@@ -119,7 +120,7 @@ class Gate:
         receive = body = Body(receive)
         try:
             kind = self.check_head(scope)
-            address = believe_headers(scope, self.believe_address, self.believe_host)
+            address = believe(scope, self.believe_address, self.believe_host)
             async with self.under_way(address) as turn:
                 if kind == "upload":
                     await self.pass_upload(address, scope, receive, send)

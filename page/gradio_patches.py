@@ -162,12 +162,15 @@ def _cancel_with_the_asker() -> None:
         await original(self, session_hash=session_hash, event_id=event_id)
         # What has not begun ends by itself now, and what has ended puts its place in the queue in
         # order: cancelled then, either would keep it for ever.
-        under_way = {event._id for event in _running(self)}
-        for task in asyncio.all_tasks():
+        left = {
+            event._id
+            for event in _running(self)
+            if (event._id == event_id if event_id else event.session_hash == session_hash)
+        }
+        for task in asyncio.all_tasks() if left else ():
             # Gradio's own name of a task: utils.set_task_name
-            owner, separator, event = task.get_name().partition("<gradio-sep>")
-            left = event == event_id if event_id else owner.rpartition("_")[0] == session_hash
-            if separator and left and event in under_way and _has_begun(task):
+            _, _, event = task.get_name().partition("<gradio-sep>")
+            if event in left and _has_begun(task):
                 task.cancel()
 
     Queue.clean_events = clean_events

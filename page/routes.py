@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.formparsers import MultiPartException
@@ -19,15 +20,17 @@ HOST = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII | re.IGNOREC
 BODY_KEYS = {"data", "session_hash", "fn_index", "trigger_id", "event_data", "event_id"}
 RPC_KEYS = {"jsonrpc", "id", "method", "params", "result", "error"}
 MOST_VALUES = 8192  # in a body: Gradio walks through all of them, again and again, and keeps them
-USE_VIA_API = "“Use via API”, below the page, says what is."
-NOT_JSON = (422, f"That is not what this endpoint takes: {USE_VIA_API}")
+WRONG_ARGUMENTS = (
+    "That is not what this endpoint takes: “Use via API”, below the page, says what is."
+)
+NOT_JSON = (422, WRONG_ARGUMENTS)
 BAD_ID = (422, "A session hash, or an id, has up to 64 letters, digits, hyphens and underscores.")
-
 
 # Gradio takes the page's address from these; its Node server says it as it asks for /config.
 FORWARDED = re.compile(rb"forwarded|x-forwarded-(?!for$).*")
 FORWARDED_FOR = re.compile(rb"x-forwarded-for|x-real-ip")
 FROM_NODE = re.compile(rb"x-gradio-.*")
+FORWARDED_HOST = re.compile(rb"x-forwarded-host")
 
 
 class Refusal(MultiPartException):
@@ -153,6 +156,45 @@ def check_id(*values) -> None:
             raise Refusal(*BAD_ID)
 
 
+def believe(scope, believe_address: bool, believe_host: bool) -> str:
+    """Return the address that a request counts for; drop the headers that are not believed.
+
+    Parameters
+    ----------
+    scope : dict
+        ASGI's, of HTTP; changed in place.
+    believe_address, believe_host : bool
+        As `page.gate.Gate` takes them.
+
+    Returns
+    -------
+    address : str
+        Of IPv6, the network.
+    """
+    headers = scope["headers"]
+    client = scope["client"][0] if scope.get("client") else ""
+    unbelieved = [] if path_of(scope) == "/config" else [FROM_NODE]
+    if believe_address:
+        forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        hops = [without_port(hop.strip()) for hop in forwarded.decode("latin-1").split(",")]
+        if any(hops):
+            # Proxies append: what stands before the last public address, a caller may have put.
+            client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
+            scope["client"] = (client, 0)
+    else:
+        unbelieved.append(FORWARDED_FOR)
+    if believe_host:
+        if header(scope, b"x-forwarded-proto") == "https":
+            scope["scheme"] = "https"
+        if not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
+            unbelieved.append(FORWARDED_HOST)
+    else:
+        unbelieved.append(FORWARDED)
+    kept = (pair for pair in headers if not any(u.fullmatch(pair[0]) for u in unbelieved))
+    scope["headers"] = list(kept)
+    return network(client)
+
+
 def without_port(hop: str) -> str:
     """Return an address of `X-Forwarded-For` without the port that some proxies append."""
     match = HOST.fullmatch(hop)
@@ -167,6 +209,7 @@ def is_public(address: str) -> bool:
         return False
 
 
+@lru_cache(4096)
 def network(address: str) -> str:
     """Return an IPv4 address as it is, of an IPv6 address the network that one client has."""
     try:
@@ -206,36 +249,3 @@ def subtract(counter: Counter, key: str, number: int) -> None:
     counter[key] -= number
     if counter[key] <= 0:
         del counter[key]
-
-
-def believe_headers(scope, believe_address: bool, believe_host: bool) -> str:
-    """Return the address that a request counts for; drop the headers that are not believed.
-
-    Parameters
-    ----------
-    scope : dict
-        ASGI's, of HTTP; changed in place.
-    believe_address, believe_host : bool
-        As `page.gate.Gate` takes them.
-    """
-    headers = scope["headers"]
-    client = scope["client"][0] if scope.get("client") else ""
-    forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
-    hops = [without_port(hop.strip()) for hop in forwarded.decode("latin-1").split(",")]
-    unbelieved = [] if path_of(scope) == "/config" else [FROM_NODE]
-    if believe_address and any(hops):
-        # Proxies append: what stands before the last public address, a caller may have put.
-        client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
-        scope["client"] = (client, 0)
-    if not believe_address:
-        unbelieved.append(FORWARDED_FOR)
-    if not believe_host:
-        unbelieved.append(FORWARDED)
-    else:
-        if header(scope, b"x-forwarded-proto") == "https":
-            scope["scheme"] = "https"
-        if not HOST.fullmatch(header(scope, b"x-forwarded-host").partition(",")[0].strip()):
-            unbelieved.append(re.compile(rb"x-forwarded-host"))
-    kept = (pair for pair in headers if not any(u.fullmatch(pair[0]) for u in unbelieved))
-    scope["headers"] = list(kept)
-    return network(client)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from lenet import LeNet
+from reading.preprocess import IMAGE_SIZE
 
 MAX_FILE = 1_000_000  # bytes; the weights take 250 KB, the figures of their run 20 KB
 LARGEST = 1000.0  # of a weight; with these no picture can make any step overflow float32
@@ -39,7 +40,7 @@ class LimitedProgress:
         pass
 
 
-def check_size(file: Path) -> None:
+def check_file_size(file: Path) -> None:
     """Raise ValueError if a file is longer than `MAX_FILE`.
 
     Parameters
@@ -64,7 +65,7 @@ def check_model(model: LeNet) -> None:
     for name, parameter in model.named_parameters():
         if not parameter.abs().max() <= LARGEST:
             raise ValueError(f"{name} holds a weight that is not between ±{LARGEST:g}")
-    pictures = torch.zeros(2, 1, 28, 28)
+    pictures = torch.zeros(2, 1, IMAGE_SIZE, IMAGE_SIZE)
     pictures[1, 0, 4:24, 13:16] = 1  # a stroke; the other stays blank
     with torch.inference_mode():
         steps = model.layers(pictures)

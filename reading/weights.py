@@ -20,7 +20,7 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import logging as hub_logging
 
 from lenet import LeNet
-from reading.checks import LimitedProgress, check_model, check_size, read_accuracy
+from reading.checks import LimitedProgress, check_file_size, check_model, read_accuracy
 
 EMBEDDED_WEIGHTS = Path(__file__).parent.parent / "weights"
 HUB_TIMEOUT = 4.0  # s that a load may wait for the Hub
@@ -174,7 +174,7 @@ def _load_model(repo_id: str, commit: str, **options) -> LeNet:
         file = hf_hub_download(
             repo_id, name, revision=commit, tqdm_class=LimitedProgress, **options
         )
-        check_size(Path(file))
+        check_file_size(Path(file))
     model = LeNet.from_pretrained(repo_id, revision=commit, local_files_only=True)
     check_model(model)
     return model

@@ -17,6 +17,7 @@ import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -380,12 +381,21 @@ def test_visitors_never_see_one_anothers_answers(page_url, tmp_path):
     assert len({results[0][2] for results in answers}) == len(own)
 
 
+def is_ready(process_id: int) -> bool:
+    """Return whether a worker answers, or could: it has limited itself last."""
+    try:
+        limits = Path(f"/proc/{process_id}/limits").read_text()
+    except OSError:  # it has ended
+        return False
+    return re.search(r"Max data size +\d", limits) is not None
+
+
 def workers(server) -> list[int]:
-    """Return the page's two workers, the one that answers and its spare."""
-    ends = time.monotonic() + 10
+    """Return the page's two workers, the one that answers and its spare, once they are ready."""
+    ends = time.monotonic() + 20
     while time.monotonic() < ends:
         (program,) = children(server.process.pid)
-        if len(found := children(program)) == 2:
+        if len(found := list(filter(is_ready, children(program)))) == 2:
             return found
         time.sleep(0.05)
     raise AssertionError("there are not two workers")
@@ -410,12 +420,15 @@ def test_what_ends_the_worker_costs_one_answer(server, client, good):
 
 
 def test_one_that_is_stuck_is_given_up_after_three_seconds(server, client, good):
+    """The worker that answers, then its spare, and the one after them answers again."""
     for process in workers(server):
         os.kill(process, signal.SIGSTOP)
-    started = time.monotonic()
-    label, words, _ = client.predict(good, api_name="/upload")
-    assert not label and "takes too long" in words
-    assert 2.5 < time.monotonic() - started < 8
+    for _ in range(2):
+        started = time.monotonic()
+        label, words, _ = client.predict(good, api_name="/upload")
+        assert not label and "takes too long" in words
+        assert 2.5 < time.monotonic() - started < 8
+    check(client.predict(good, api_name="/upload"), READ)
 
 
 def test_a_sketch_of_many_layers_is_refused(page_url, client, good):

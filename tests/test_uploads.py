@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,6 +119,24 @@ def test_the_folder_of_uploads_is_this_users_alone(tmp_path, monkeypatch):
     folder.symlink_to(tmp_path)
     with pytest.raises(RuntimeError, match="GRADIO_TEMP_DIR"):
         private_folder()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such rights")
+def test_another_folder_is_taken_where_this_one_is_not_ours(tmp_path):
+    """As the sentence advises."""
+    code = "import tempfile; tempfile.tempdir = {!r}; import app; print(app.demo.GRADIO_CACHE)"
+    private = tmp_path / f"lenet-uploads-{os.getuid()}"
+    private.mkdir()
+    private.chmod(0o777)
+    command = [sys.executable, "-c", code.format(str(tmp_path))]
+    environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
+    how = {"cwd": ROOT, "capture_output": True, "text": True}
+    assert (
+        "set GRADIO_TEMP_DIR to another" in subprocess.run(command, env=environment, **how).stderr
+    )
+    environment["GRADIO_TEMP_DIR"] = str(tmp_path / "other")
+    run = subprocess.run(command, env=environment, **how)
+    assert run.stdout.strip() == str(tmp_path / "other"), run.stderr
 
 
 # By HTTP
