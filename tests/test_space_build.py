@@ -5,12 +5,11 @@ import os
 import re
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from huggingface_hub import RepoCard, SpaceCardData, SpaceHardware
 from serving import ROOT, serve
+from space_host import device_api
 
 SPACE = RepoCard.load(ROOT / "README.md", repo_type="space").data.to_dict()
 
@@ -102,34 +101,13 @@ def test_the_builder_can_resolve_it(python, hardware):
 # What ZeroGPU waits for
 
 
-@pytest.fixture
-def device_api():
-    """What stands in for the API of ZeroGPU's devices: its address, and what it was asked."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked.append(f"{self.command} {self.path}")
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            pass
-
-    api = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{api.server_port}", asked
-    api.shutdown()
-    api.server_close()
-
-
-@pytest.mark.parametrize("command", [["app.py"], ["-c", "import app; app.demo.launch()"]])
-def test_zerogpu_is_told_of_the_start(device_api, tmp_path, command):
-    """Else it stops the Space. The report is that of the real `spaces`."""
-    address, asked = device_api
-    on_zerogpu = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address}
-    with serve([sys.executable, *command], tmp_path / "log", **on_zerogpu):
-        assert asked == ["POST /startup-report"]
+def test_zerogpu_is_told_of_the_start_of_an_imported_page(tmp_path):
+    """Else it stops the Space. The report is that of the real `spaces`; test_space.py runs one."""
+    with device_api() as (address, asked):
+        on_zerogpu = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address}
+        command = (sys.executable, "-c", "import app; app.demo.launch()")
+        with serve(command, tmp_path / "log", **on_zerogpu):
+            assert asked == ["POST /startup-report"]
 
 
 def test_elsewhere_spaces_is_not_imported():

@@ -1,4 +1,4 @@
-"""What stands before a Space: TLS, forwarded headers, and the Hub's page, which frames it."""
+"""What is around a Space: TLS, forwarded headers, the Hub's page that frames it, ZeroGPU's API."""
 
 import socket
 import ssl
@@ -105,3 +105,23 @@ def found_here(patch) -> Iterator[None]:
         ),
     )
     yield
+
+
+@contextmanager
+def device_api() -> Iterator[tuple[str, list[str]]]:
+    """Stand in for the API of ZeroGPU's devices; give its address, and what it is asked."""
+    asked = []
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(f"{self.command} {self.path}")
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as api:
+        Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{api.server_port}", asked
+        api.shutdown()
