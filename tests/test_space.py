@@ -1,4 +1,4 @@
-"""The page is the same however it is started: run, imported, watched, as a Space."""
+"""The page as a Space: on both kinds of hardware, and imported."""
 
 import asyncio
 import base64
@@ -7,45 +7,23 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from types import SimpleNamespace
 
-import gradio as gr
 import httpx
 import load
 import pytest
 from browser import TEN_FRAMES_A_SECOND, draw_stroke, launch_browser, to_page
-from conftest import HUB, serve_page
+from conftest import HUB
 from gradio_client import Client, handle_file
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import expect
 from serving import PAGE, ROOT, serve
-from space_host import HUB_HOST, SPACE_HOST, device_api, found_here, proxy_to
+from space_host import HUB_HOST, SPACE, SPACE_HOST, device_api, found_here, proxy_to
 from test_browser import DIGITS, TIMEOUT, expect_answer, expect_no_answer, wait_for_the_pad
 
-import app
-from page.gate import LOCAL_HOSTS, Gate
-
-# What `gradio app.py` tells the page it runs; watching all the folders would keep a processor busy.
-WATCHED = {
-    "GRADIO_WATCH_DIRS": str(ROOT / "page"),
-    "GRADIO_WATCH_MODULE_NAME": "app",
-    "GRADIO_WATCH_DEMO_PATH": str(ROOT / "app.py"),
-}
 IMPORTED = (sys.executable, "-c", "import app; app.demo.launch()")
-WAYS = {"imported": {"command": IMPORTED}, "watched": {"command": PAGE, **WATCHED}}
-
-
-@pytest.fixture(scope="module", params=WAYS)
-def http(request, tmp_path_factory) -> httpx.Client:
-    """A client of the page, started in each of the ways that the other tests do not take."""
-    log = tmp_path_factory.mktemp("started") / "log"
-    with (
-        serve_page(log, **WAYS[request.param]) as server,
-        httpx.Client(base_url=server.url, timeout=30) as http,
-    ):
-        yield http
 
 
 def run(coroutine):
@@ -54,118 +32,8 @@ def run(coroutine):
         return thread.submit(asyncio.run, coroutine).result()
 
 
-def test_the_page_is_whole(http):
-    config = http.get("config").json()
-    assert (ROOT / "page" / "style.css").read_text() in config["css"]
-    assert app.THEME._get_theme_css() == http.get("theme.css").text
-    assert config["run_history"] is False
-    assert config["footer_links"] == ["api", "gradio", "settings"]
-
-
-def test_the_limits_are_in_force(http):
-    assert http.post("gradio_api/component_server", json={}).status_code == 404
-    body = {"data": ["x" * 70 * 1024]}
-    assert http.post("gradio_api/call/sketch", json=body).status_code == 413
-
-
-@pytest.fixture
-def launched(monkeypatch) -> Callable[..., dict]:
-    """Launch nothing: return what Gradio would be told."""
-    monkeypatch.setattr(gr.Blocks, "launch", lambda self, **options: options)
-    for name in ("SPACE_ID", "GRADIO_ROOT_PATH", "GRADIO_SHARE", "GRADIO_SERVER_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    return app.demo.launch
-
-
-def test_the_queue_is_as_long_as_it_is_to_be():
-    assert app.demo._queue.max_size == app.MAX_WAITING
-
-
-def test_a_caller_can_say_how_it_looks_and_where_it_is(launched):
-    options = launched(theme="soft", server_port=7000, quiet=True)
-    assert (options["theme"], options["server_port"], options["quiet"]) == ("soft", 7000, True)
-    assert options["max_threads"] == app.MAX_RUNNING and options["num_workers"] == 0
-    assert options["state_session_capacity"] == app.MAX_SESSIONS
-
-
-def test_what_a_caller_has_for_the_server_comes_beside_our_own(launched, monkeypatch):
-    happened = []
-
-    @asynccontextmanager
-    async def theirs(server):
-        happened.append(f"{server} starts")
-        yield
-        happened.append(f"{server} ends")
-
-    async def stop():
-        happened.append("the workers end")
-
-    monkeypatch.setattr(app.pool, "start", lambda: happened.append("the workers start"))
-    monkeypatch.setattr(app.pool, "stop", stop)
-    kwargs = launched(app_kwargs={"lifespan": theirs, "middleware": ["more"], "title": "t"})
-    kwargs = kwargs["app_kwargs"]
-    gate, more = kwargs["middleware"]
-    assert gate.cls is Gate and more == "more" and kwargs["title"] == "t"
-
-    async def live():
-        async with kwargs["lifespan"]("it"):
-            pass
-
-    run(live())
-    assert happened == ["the workers start", "it starts", "it ends", "the workers end"]
-
-
-@pytest.mark.parametrize(
-    ("options", "environment", "anywhere", "believe_host", "believe_address"),
-    [
-        ({}, {}, False, False, False),
-        ({"share": True}, {}, True, False, False),
-        ({}, {"GRADIO_SHARE": "True"}, True, False, False),
-        ({"share": False}, {"GRADIO_SHARE": "True"}, False, False, False),
-        ({}, {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}, True, False, False),
-        ({"server_name": "0.0.0.0"}, {}, True, False, False),
-        ({"server_name": "127.0.0.1"}, {"GRADIO_SERVER_NAME": "0.0.0.0"}, False, False, False),
-        ({}, {"GRADIO_SERVER_NAME": "0.0.0.0"}, True, False, False),
-        ({"root_path": "/lenet"}, {}, True, True, False),
-        ({}, {"GRADIO_ROOT_PATH": "/lenet"}, True, True, False),
-        ({}, {"SPACE_ID": "me/lenet"}, True, True, True),
-    ],
-)
-def test_the_gate_knows_where_it_stands(
-    launched, monkeypatch, options, environment, anywhere, believe_host, believe_address
-):
-    """Whether an option says it or a variable; what is said at launch counts more."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    gate = launched(**options)["app_kwargs"]["middleware"][0].kwargs
-    assert gate["hosts"] == (None if anywhere else LOCAL_HOSTS)
-    assert (gate["believe_host"], gate["believe_address"]) == (believe_host, believe_address)
-
-
-# As a Space
-
-SPACE = {
-    "SYSTEM": "spaces",
-    "SPACE_ID": "me/lenet",
-    "SPACE_AUTHOR_NAME": "me",
-    "SPACE_REPO_NAME": "lenet",
-    "SPACE_TITLE": "lenet",
-    "SPACE_HOST": SPACE_HOST,
-    "SPACE_CREATOR_USER_ID": "0123456789abcdef01234567",
-    "CPU_CORES": "2",
-    "MEMORY": "16Gi",
-    "ACCELERATOR": "none",
-    "PYTHONPATH": str(ROOT),
-    "GRADIO_SERVER_NAME": "0.0.0.0",
-    "GRADIO_NUM_PORTS": "1",
-    "GRADIO_ALLOW_FLAGGING": "never",
-    "GRADIO_THEME": "huggingface",
-    "GRADIO_SSR_MODE": "true",
-    "GRADIO_NODE_PATH": shutil.which("false") or "",  # of use to nobody who would start it
-    "TQDM_POSITION": "-1",
-    "TQDM_MININTERVAL": "1",
-    "HF_ENDPOINT": HUB.url,
-}
+# Gradio would start a Node server before the page, but for `ssr_mode`; this one nobody could start.
+IN_SPACE = SPACE | {"HF_ENDPOINT": HUB.url, "GRADIO_NODE_PATH": shutil.which("false") or ""}
 EXAMPLES = ROOT / "examples" / "digits"
 
 
@@ -189,7 +57,7 @@ def space(request, tmp_path_factory) -> Iterator[str]:
     with (
         hardware(request.param) as variables,
         serve(
-            IMPORTED if request.param == "imported" else PAGE, log, **SPACE | variables
+            IMPORTED if request.param == "imported" else PAGE, log, **IN_SPACE | variables
         ) as server,
         proxy_to(server.url, folder) as port,
         pytest.MonkeyPatch.context() as patch,

@@ -11,8 +11,31 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
+from serving import ROOT
+
 SPACE_HOST, HUB_HOST = "me-lenet.hf.space", "hub.test"
 VISITOR = "198.41.0.4"  # whom the proxy says it asks for; an address of the public internet
+# What a Space's processes find in their environment.
+SPACE = {
+    "SYSTEM": "spaces",
+    "SPACE_ID": "me/lenet",
+    "SPACE_AUTHOR_NAME": "me",
+    "SPACE_REPO_NAME": "lenet",
+    "SPACE_TITLE": "lenet",
+    "SPACE_HOST": SPACE_HOST,
+    "SPACE_CREATOR_USER_ID": "0123456789abcdef01234567",
+    "CPU_CORES": "2",
+    "MEMORY": "16Gi",
+    "ACCELERATOR": "none",
+    "PYTHONPATH": str(ROOT),
+    "GRADIO_SERVER_NAME": "0.0.0.0",
+    "GRADIO_NUM_PORTS": "1",
+    "GRADIO_ALLOW_FLAGGING": "never",
+    "GRADIO_THEME": "huggingface",
+    "GRADIO_SSR_MODE": "true",
+    "TQDM_POSITION": "-1",
+    "TQDM_MININTERVAL": "1",
+}
 # As the Hub's page has it.
 SANDBOX = (
     "allow-downloads allow-forms allow-modals allow-pointer-lock allow-popups "
