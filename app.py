@@ -253,12 +253,11 @@ with gr.Blocks(
     draw = {"fn": recognize_sketch, "inputs": drawing, **live}
     look = {"fn": recognize_upload, "inputs": upload, **live}
     send.click(None, pad, drawing, js="drawing => lenet.sent(drawing)")
-    drawing.change(**draw, outputs=answers, api_name="sketch")
-    upload.change(**look, outputs=answers, api_name="upload")
+    # Each tab has an answer of its own. It is one event of two triggers, so that it is asked for in
+    # turn: the answer to a tab that was empty does not come after that to the picture in it.
+    gr.on([drawing.change, draw_tab.select], **draw, outputs=answers, api_name="sketch")
+    gr.on([upload.change, picture_tab.select], **look, outputs=answers, api_name="upload")
     gr.api(read, api_name="read", concurrency_limit=None)
-    # Each tab has an answer of its own.
-    draw_tab.select(**draw, outputs=answers, api_visibility="private")
-    picture_tab.select(**look, outputs=answers, api_visibility="private")
     undo.click(None, js="() => lenet.undo()")
     clear.click(None, js="() => lenet.clear()")
     demo.load(None, js=(HERE / "page" / "pen.js").read_text())

@@ -107,7 +107,8 @@ def draw(page, digit: str) -> None:
 
 
 def draw_strokes(page, strokes) -> None:
-    """Draw with the mouse on the pad."""
+    """Draw with the mouse on the pad, once it takes it: soon after it was cleared."""
+    expect(page.locator("#pad .empty")).to_have_count(0)
     for points in to_page(page, strokes):
         draw_stroke(page, points)
 
@@ -291,6 +292,7 @@ def test_by_keyboard_alone(page):
     page.evaluate("document.activeElement.blur()")
     tab_to("Picture")
     page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Example: 8-plain")).to_be_visible()
     tab_to("Example: 8-plain")
     page.keyboard.press("Enter")
     expect_answer(page, "8")
@@ -339,7 +341,8 @@ def test_it_fits_and_anyone_can_use_it(visit, width, height):
 def test_a_reload_starts_afresh(page):
     draw(page, "7")
     expect_answer(page, "7")
-    # It is shown before its stream ends, and Gradio reports a stream that a reload cuts off.
+    # Gradio reports a stream that a reload cuts off: of an answer, which is shown before it ends.
+    expect(page.locator("#source")).to_contain_text("MNIST", timeout=TIMEOUT)
     page.wait_for_timeout(1000)
     page.reload()
     wait_for_the_pad(page)

@@ -154,7 +154,11 @@ def use(page, frame) -> None:
     assert color == "rgb(250, 248, 244)", "not our theme"
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(
+    ("space", "width"),
+    [("paid CPU", 360), ("paid CPU", 1280), ("ZeroGPU", 1280), ("imported", 360)],
+    indirect=["space"],
+)
 def test_a_visitor_of_the_space_in_the_hubs_page(visit, width):
     page = visit(f"https://{HUB_HOST}/", width, CLIENT_ASKS)
     frame = page.frames[1]
@@ -165,6 +169,7 @@ def test_a_visitor_of_the_space_in_the_hubs_page(visit, width):
         frame.locator("#source a").click()
 
 
+@pytest.mark.parametrize("space", ["paid CPU"], indirect=True)
 def test_a_visitor_of_the_space_itself(visit):
     page = visit(f"https://{SPACE_HOST}/", 1280, CLIENT_ASKS, *HEADER_ASKS)
     wait_for_the_pad(page.main_frame)

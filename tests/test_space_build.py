@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import pytest
 from huggingface_hub import RepoCard, SpaceCardData, SpaceHardware
@@ -78,24 +80,40 @@ def pips_index() -> dict[str, str]:
     return {name: value for name, value in wanted.items() if value and name not in os.environ}
 
 
-@pytest.mark.parametrize("hardware", ["CPU", "ZeroGPU"])
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-def test_the_builder_can_resolve_it(python, hardware):
-    """Asks the package index; without one it fails."""
+PYTHONS, HARDWARE = ("3.11", "3.12", "3.13"), ("CPU", "ZeroGPU")
+
+
+@pytest.fixture(scope="module")
+def resolved():
+    """What uv resolves for each Python and hardware; all at once, since it waits for the index."""
     only_requirements = (ROOT / "requirements.txt").read_text()
     assert not re.search(r"^\s*-", only_requirements, re.M)  # the builder mounts no other file
-    wanted = "\n".join([only_requirements, *builders_line(hardware == "ZeroGPU")])
-    command = ["uv", "pip", "compile", "-", "--no-header", "--no-annotate"]
-    command += ["--python-version", python, "--python-platform", "x86_64-unknown-linux-gnu"]
-    bin_folder = os.path.dirname(sys.executable)
-    environment = {**os.environ, **pips_index(), "UV_NO_PROGRESS": "1"}
-    environment["PATH"] = f"{bin_folder}:{os.environ['PATH']}"
-    run = subprocess.run(command, input=wanted, env=environment, capture_output=True, text=True)
+    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    environment = {**os.environ, **pips_index(), "UV_NO_PROGRESS": "1", "PATH": path}
+
+    def resolve(python: str, hardware: str) -> subprocess.CompletedProcess:
+        wanted = "\n".join([only_requirements, *builders_line(hardware == "ZeroGPU")])
+        command = ["uv", "pip", "compile", "-", "--no-header", "--no-annotate"]
+        command += ["--python-version", python, "--python-platform", "x86_64-unknown-linux-gnu"]
+        return subprocess.run(
+            command, input=wanted, env=environment, capture_output=True, text=True
+        )
+
+    kinds = list(product(PYTHONS, HARDWARE))
+    with ThreadPoolExecutor(len(kinds)) as threads:
+        return dict(zip(kinds, threads.map(lambda kind: resolve(*kind), kinds), strict=True))
+
+
+@pytest.mark.parametrize("hardware", HARDWARE)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_builder_can_resolve_it(resolved, python, hardware):
+    """Asks the package index; without one it fails."""
+    run = resolved[python, hardware]
     assert run.returncode == 0, run.stderr
-    resolved = dict(re.findall(r"^([\w-]+)==([\w.]+)", run.stdout, re.M))
-    torch = tuple(map(int, resolved["torch"].split(".")))
+    versions = dict(re.findall(r"^([\w-]+)==([\w.]+)", run.stdout, re.M))
+    torch = tuple(map(int, versions["torch"].split(".")))
     assert (2, 11) <= torch < (2, 15) and (hardware == "CPU" or torch <= (2, 13, 0))
-    assert resolved["gradio"] == SPACE["sdk_version"]
+    assert versions["gradio"] == SPACE["sdk_version"]
 
 
 # What ZeroGPU waits for

@@ -247,7 +247,7 @@ def test_every_event_of_the_page_refuses_them(site, http):
             questions.append((event["id"], [{"layers": [file], "composite": None}]))
             if "imageeditor" not in kinds:  # for that it is an empty drawing
                 questions.append((event["id"], [file]))
-    assert len({number for number, _ in questions}) >= 5
+    assert len({number for number, _ in questions}) >= 4
     with ThreadPoolExecutor(16) as pool:
         answers = list(
             pool.map(lambda n: join(http, *questions[n], f"visitor{n}"), range(len(questions)))
