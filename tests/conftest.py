@@ -37,6 +37,11 @@ def hub(monkeypatch):
     HUB.clear()
 
 
+def pytest_collection_modifyitems(items):
+    """Have the files that take longest begin first, so that none is left to one process at last."""
+    items.sort(key=lambda item: item.path.stem not in ("test_train", "test_browser", "test_space"))
+
+
 def pytest_terminal_summary(terminalreporter):
     reports = [
         report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)

@@ -147,6 +147,7 @@ def use(page, frame) -> None:
         expect_no_answer(frame)
         expect(frame.locator("#pad .empty")).to_have_count(0)
     frame.get_by_role("tab", name="Picture").click()
+    expect(frame.get_by_role("button", name="Example: 3-dark")).to_be_visible()  # the tab is whole
     frame.locator("#upload input[type=file]").set_input_files(EXAMPLES / "3-dark.png")
     expect_answer(frame, "3")
     expect(frame.locator("#source")).to_contain_text("from the Hub", timeout=TIMEOUT)
@@ -156,7 +157,7 @@ def use(page, frame) -> None:
 
 @pytest.mark.parametrize(
     ("space", "width"),
-    [("paid CPU", 360), ("paid CPU", 1280), ("ZeroGPU", 1280), ("imported", 360)],
+    [("paid CPU", 1280), ("ZeroGPU", 1280), ("imported", 360)],
     indirect=["space"],
 )
 def test_a_visitor_of_the_space_in_the_hubs_page(visit, width):
