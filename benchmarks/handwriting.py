@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from reading.picture import crop
 from training.strokes import by_hand, parse, smooth
 
 CANVAS = 280  # pixels, the side of a drawing
@@ -114,6 +115,25 @@ def draw_anyhow(strokes, random: np.random.Generator) -> np.ndarray:
     side = random.uniform(max(60, 4 * brush), 230)
     reach = (side + brush) / 2
     return draw(strokes, side, brush, random.uniform(min(reach, 140), max(280 - reach, 140), 2))
+
+
+def crop_to_bilevel(image: np.ndarray, side: int = 16) -> np.ndarray:
+    """Return a digit as old scanners' data have it: cropped to its ink, square, black or white.
+
+    Parameters
+    ----------
+    image : uint8 ndarray of shape (H, W)
+        White on black.
+    side : int
+        Pixels. The digit is stretched to it both ways.
+
+    Returns
+    -------
+    crop : uint8 ndarray of shape (side, side)
+        0 or 255, white on black.
+    """
+    digit = Image.fromarray(crop(image)).resize((side, side), Image.Resampling.BILINEAR)
+    return np.where(np.asarray(digit) > 127, np.uint8(255), np.uint8(0))
 
 
 # Letters that resemble no digit, none of them among training.shapes.SIGNS; see there for the

@@ -41,7 +41,8 @@ from sklearn import datasets
 from sklearn.metrics import roc_auc_score
 
 from lenet import LeNet
-from reading.preprocess import IMAGE_SIZE, NoDigitError, crop, frame, to_mnist
+from reading.picture import crop
+from reading.preprocess import IMAGE_SIZE, NoDigitError, frame, to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
 from training.data import load_mnist
 from training.metrics import calibration_error

@@ -10,6 +10,8 @@ from reading.picture import NoDigitError, border, shrink
 SMALL_SIDE = 40  # pixels: a picture up to this size is examined as it is, to its faintest pixel
 EVEN_PAPER = 3  # of 255: paper that varies less is a screen's, or a drawing's
 MIN_CONTRAST = 0.1  # of black on white; anything fainter is taken for blank paper
+THUMBNAIL_SIDE = 32  # pixels: enough to tell the paper from the ink by
+PARTS_WEIGHT = 0.17  # of e times as many parts, in shares of the border: a logistic regression's
 MAD_TO_STD = 1.4826  # a normal distribution's standard deviation, in median deviations
 
 NOTHING_MESSAGE = "Nothing to read yet: draw a digit, or choose a picture of one."
@@ -38,9 +40,9 @@ def find_ink(gray: np.ndarray) -> Ink:
     """Return the ink of a picture.
 
     Ink is what differs from the paper, all of it darker or all of it lighter. Where the border
-    of the picture is even, as a drawing's or a screen's is, it shows the paper for all of the
-    picture; elsewhere the paper is what is left when everything narrow is taken away. Otsu's
-    threshold parts the ink from the paper, and from ruled lines.
+    of the picture is even, as a drawing's or a screen's is, but for the ink that reaches it, it
+    shows the paper for all of the picture; elsewhere the paper is what is left when everything
+    narrow is taken away. Otsu's threshold parts the ink from the paper, and from ruled lines.
 
     Parameters
     ----------
@@ -61,6 +63,13 @@ def find_ink(gray: np.ndarray) -> Ink:
     grain = np.abs(edge - paper)
     small = max(gray.shape) <= SMALL_SIDE
     even = small or (grain < EVEN_PAPER).mean() > 0.6
+    if (grain > 255 * MIN_CONTRAST).mean() > 0.15:  # much of the border may be ink
+        edge = _paper_at_border(gray, edge)
+        level = float(np.median(edge))
+        # A drawing's or a screen's paper, unlike a photograph's, has one level to the last bit.
+        one_level = (edge == level).mean() > 0.6 and (gray == level).mean() > 0.12
+        if small or one_level:
+            even, paper, grain = True, level, np.abs(edge - level)
     if even:
         noise = 0.0 if small else 4 * MAD_TO_STD * float(np.median(grain)) / 255
         ink = _ink_on_even_paper(gray, paper, noise)
@@ -80,6 +89,22 @@ def find_ink(gray: np.ndarray) -> Ink:
     return Ink(ink, max(otsu / 255, noise) / contrast, even)
 
 
+def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Return the pixels of the border that are paper, where it may cut through the ink.
+
+    Ink hangs together, and where it fills the picture it cuts the paper into parts: the four
+    corners and the inside of a 0. The border votes for its larger share, the parts for the many.
+    """
+    thumbnail = shrink(gray, THUMBNAIL_SIDE)
+    otsu, light = cv2.threshold(thumbnail, 0, 1, cv2.THRESH_OTSU)
+    light_parts, dark_parts = (cv2.connectedComponents(side)[0] - 1 for side in (light, 1 - light))
+    is_light = edge > otsu
+    vote = is_light.mean() - 0.5
+    vote += PARTS_WEIGHT * np.log(max(1, light_parts) / max(1, dark_parts))
+    paper = edge[is_light == (vote > 0)]
+    return paper if paper.size else edge
+
+
 def _ink_on_even_paper(gray: np.ndarray, paper: float, noise: float) -> np.ndarray:
     """Return what differs from the paper's level, cropped to where more than noise does."""
     level = np.uint8(paper)
@@ -94,7 +119,7 @@ def _ink_on_even_paper(gray: np.ndarray, paper: float, noise: float) -> np.ndarr
 
 def _ink_in_uneven_light(gray: np.ndarray) -> np.ndarray:
     """Return the ink on a sheet that is lit unevenly, about 0 where there is none."""
-    gray = cv2.GaussianBlur(gray / np.quantile(gray[::3, ::3], 0.99), (0, 0), 1.2).clip(0, 1)
+    gray = cv2.GaussianBlur(gray / np.quantile(gray[::3, ::3], 0.999), (0, 0), 1.2).clip(0, 1)
     # Whether the ink is dark is seen in the middle, against the median around each point.
     levels = (gray * 255).astype(np.uint8)
     small = shrink(levels, 80)
@@ -105,10 +130,9 @@ def _ink_in_uneven_light(gray: np.ndarray) -> np.ndarray:
     window = np.ones((size, size), np.uint8)
     operation = cv2.MORPH_CLOSE if dark else cv2.MORPH_OPEN
     sheet = cv2.morphologyEx(levels, operation, window) / np.float32(255)
-    if dark:
-        ink = 1 - gray / np.maximum(sheet, 0.02)
-    else:
-        ink = (gray - sheet) / np.maximum(1 - sheet, 0.02)
+    # A quotient, as light multiplies: chalk stands out from the board as much in a shadow.
+    darker, brighter = (gray, sheet) if dark else (sheet, gray)
+    ink = 1 - darker / np.maximum(brighter, 0.02)
     return ink - np.median(ink[::3, ::3])  # the window finds the brightest, or darkest, grain
 
 

@@ -152,6 +152,36 @@ def border(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
 
 
+def crop(digit: np.ndarray) -> np.ndarray:
+    """Return a picture cropped to what is not 0.
+
+    Parameters
+    ----------
+    digit : ndarray of shape (H, W), not all 0
+
+    Returns
+    -------
+    digit : ndarray of shape (h, w)
+    """
+    rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
+    return digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def pad(digit: np.ndarray, width: int) -> np.ndarray:
+    """Return a picture with `width` pixels of 0 around it.
+
+    Parameters
+    ----------
+    digit : ndarray of shape (H, W)
+    width : int
+
+    Returns
+    -------
+    padded : ndarray of shape (H + 2 width, W + 2 width)
+    """
+    return cv2.copyMakeBorder(digit, *[width] * 4, cv2.BORDER_CONSTANT, value=0)
+
+
 def _to_bytes(array: np.ndarray) -> np.ndarray:
     """Return an array of numbers in [0, 1], or of integers in [0, 255], as uint8."""
     if array.ndim == 3 and array.shape[2] == 1:

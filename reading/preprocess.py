@@ -3,8 +3,9 @@
 LeCun et al. 1998, section III-A: digits "size normalized to fit in a 20x20 pixel box while
 preserving their aspect ratio", with an anti-aliasing filter, then centred in 28x28 "by
 computing the center of mass of the pixels". A network that has seen only such pictures reads
-only such pictures well. The steps: gray pixels (picture.py), ink (ink.py), and here the
-digit's own ink, strokes as wide as MNIST's, and the frame.
+only such pictures well. The steps: gray pixels (picture.py), ink (ink.py), here the digit's own
+ink, strokes as wide as MNIST's (stroke_width.py), and here the frame. What is small already
+(small.py) skips the middle.
 """
 
 import cv2
@@ -12,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from reading.ink import NOTHING_MESSAGE, SMALL_SIDE, Ink, find_ink
-from reading.picture import NoDigitError, border, load_pixels, shrink, to_gray
+from reading.picture import NoDigitError, border, load_pixels, to_gray
+from reading.small import restore
+from reading.stroke_width import BOX_SIZE, normalize_stroke_width
 
 IMAGE_SIZE = 28  # pixels, the side of MNIST's pictures
-BOX_SIZE = 20  # pixels, the longest side of a digit in them
 CENTER = 14.0  # index of the centre of mass: that of 69,998 of MNIST's 70,000, ± half a pixel
-STROKE_WIDTH = (2.0, 3.4)  # pixels in the box: the usual range of MNIST's strokes
 
 SEVERAL_MESSAGE = "That looks like several digits. One at a time, please."
 
@@ -51,7 +52,7 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
     ink = find_ink(gray)
     # A small one was cropped by somebody already, and its grays are all it has: its strokes stay.
     if max(gray.shape) <= SMALL_SIDE:
-        return frame(crop(ink.amount))
+        return frame(restore(ink.amount))
     return frame(normalize_stroke_width(find_digit(ink)))
 
 
@@ -96,7 +97,7 @@ def find_digit(ink: Ink) -> np.ndarray:
         middle = np.array(amount.shape[::-1]) / 2
         distance = np.linalg.norm(centers / middle - 1, axis=1)
         along_border = np.bincount(border(labels), minlength=count)
-        mass[along_border > 0.25 * boxes[:, 2:4].max(axis=1)] = 0
+        mass[along_border > np.where(distance > 0.5, 0.25, 0.75) * boxes[:, 2:4].max(axis=1)] = 0
         main = (np.sign(mass) * length * (1.2 - distance).clip(0.05)).argmax()
     chosen = _choose_parts(boxes[:, :4], mass, main, ink.on_even_paper)
     left, top = boxes[chosen, :2].min(axis=0)
@@ -145,89 +146,6 @@ def _choose_parts(boxes, mass, main: int, on_even_paper: bool) -> np.ndarray:
     part &= gap < 0.3
     part[main] = True
     return part
-
-
-# The strokes
-
-
-def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
-    """Return a digit with strokes as wide as MNIST's, `STROKE_WIDTH` once it is in the box.
-
-    Parameters
-    ----------
-    digit : float32 ndarray of shape (h, w)
-        0 or 1, cropped to the ink. Thinner strokes are dilated, wider ones eroded.
-
-    Returns
-    -------
-    digit : float32 ndarray of shape (h', w')
-        In [0, 1], cropped to the ink.
-    """
-    factor = max(digit.shape) / (4 * BOX_SIZE)
-    if factor > 1:
-        missing = int(np.ceil(1.5 * factor - stroke_width(digit)))
-        if missing > 0:  # a hairline, which would vanish when the picture is shrunk
-            digit = _dilate(digit, missing)
-        digit = shrink(digit, 4 * BOX_SIZE)
-    side, width = max(digit.shape), stroke_width(digit)
-    wanted = np.clip(BOX_SIZE * width / side, *STROKE_WIDTH)
-    # The digit grows or shrinks by as much as its strokes.
-    change = round((wanted * side - BOX_SIZE * width) / (BOX_SIZE - wanted))
-    if change > 0:
-        return _dilate(digit, change)
-    thinner = cv2.erode(_pad(digit, 1), _disk(max(0, min(-change, int(0.6 * width)))))
-    return crop(thinner) if thinner.max() > 0.5 else digit
-
-
-def stroke_width(digit: np.ndarray) -> float:
-    """Return the mean width of the strokes.
-
-    Across a stroke of width w, the distance to the paper rises from 1 to about w / 2 and falls
-    again: its mean is (w + 1) / 4.
-
-    Parameters
-    ----------
-    digit : float32 ndarray of shape (h, w)
-        In [0, 1].
-
-    Returns
-    -------
-    width : float
-        Pixels.
-    """
-    mask = (_pad(digit, 1) > 0.5).view(np.uint8)
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    return 4 * float(depth.sum()) / max(1, int(mask.sum())) - 1
-
-
-def _dilate(digit: np.ndarray, by: int) -> np.ndarray:
-    """Return a digit with strokes `by` pixels wider."""
-    return crop(cv2.dilate(_pad(digit, by), _disk(by)))
-
-
-def _pad(digit: np.ndarray, width: int) -> np.ndarray:
-    """Return a digit with `width` pixels of paper around it."""
-    return cv2.copyMakeBorder(digit, *[width] * 4, cv2.BORDER_CONSTANT, value=0)
-
-
-def _disk(growth: int) -> np.ndarray:
-    """Return the kernel that makes strokes wider, or thinner, by `growth` pixels."""
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (growth + 1, growth + 1))
-
-
-def crop(digit: np.ndarray) -> np.ndarray:
-    """Return a picture cropped to what is not 0.
-
-    Parameters
-    ----------
-    digit : ndarray of shape (H, W), not all 0
-
-    Returns
-    -------
-    digit : ndarray of shape (h, w)
-    """
-    rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
-    return digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 # The frame

@@ -4,10 +4,12 @@ import io
 import re
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from handwriting import Camera, photograph
+from handwriting import Camera, crop_to_bilevel, photograph
+from handwriting import draw as draw_strokes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
@@ -166,6 +168,39 @@ def test_reads_chalk_on_a_board():
     assert unlike(to_mnist(board), to_mnist(draw())) < 1 / 6
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_reads_faint_chalk_in_a_shadow(seed):
+    """Light multiplies: the same chalk is as much brighter than the board there as elsewhere."""
+    camera = replace(
+        Camera(),
+        digit=(0.5, 0.5),
+        pen=(0.08, 0.08),
+        ink=(0.4, 0.4),
+        fall_off=(0.5, 0.5),
+        shadow=(0.45, 0.45),
+        perspective=0,
+        rotation=0,
+        board=1,
+    )
+    photo = photograph([100 * np.float32(L_STROKE)], np.random.default_rng(seed), camera)
+    assert unlike(to_mnist(photo), to_mnist(draw())) < 0.25
+
+
+def test_reads_a_digit_that_the_photograph_cuts_off():
+    """The top of a 0 is missing, and what is left of it runs along the border."""
+    camera = replace(
+        Camera(), digit=(0.5, 0.5), pen=(0.08, 0.08), paper=("plain",), rotation=0, table=0, board=0
+    )
+    turn = np.linspace(0, 2 * np.pi, 30)
+    circle = 100 * np.float32(np.column_stack([0.7 * np.sin(turn), np.cos(turn)]))
+    photo = photograph([circle], np.random.default_rng(0), camera)
+    for top in (90, 110, 130):
+        left, right = (
+            to_mnist(photo.crop((0, top, *photo.size)))[8:12].reshape(4, 2, 14).max((0, 2))
+        )
+        assert min(left, right) > 0.9
+
+
 def test_a_cameras_rotation_is_undone():
     """Tag 6: the camera lay on its side, and the picture has to be turned clockwise."""
     upright = draw(size=1400, width=120)
@@ -257,6 +292,107 @@ def test_several_digits_are_asked_for_one_at_a_time(gap):
 def test_ink_may_run_off_the_edge():
     digit = to_mnist(strokes([(0.5, -0.1), (0.5, 0.8), (1.1, 0.8)], width=24))
     assert digit[4:10].sum() > 0 and digit.sum() > 20
+
+
+# What lies between the strokes
+
+LOOPS = {  # and their holes
+    "0": ([(0.5, 0.2), (0.4, 0.4), (0.45, 0.75), (0.55, 0.6), (0.56, 0.4), (0.5, 0.2)], 1),
+    "6": ([(0.55, 0.2), (0.42, 0.5), (0.42, 0.78), (0.5, 0.78), (0.5, 0.68), (0.43, 0.66)], 1),
+    "9": (
+        [
+            (0.6, 0.36),
+            (0.58, 0.24),
+            (0.46, 0.24),
+            (0.46, 0.4),
+            (0.6, 0.36),
+            (0.6, 0.55),
+            (0.5, 0.8),
+        ],
+        1,
+    ),
+    "open 4": ([(0.42, 0.2), (0.4, 0.55), (0.5, 0.53), (0.5, 0.2), (0.49, 0.8)], 0),
+}
+
+
+def holes(ink: np.ndarray) -> int:
+    """Return how many parts of the paper are closed in; a pixel's corner lets none through."""
+    paper = np.pad(~ink, 1, constant_values=True).astype(np.uint8)
+    return cv2.connectedComponents(paper, connectivity=4)[0] - 2
+
+
+@pytest.mark.parametrize("width", [4, 6, 8, 10, 12, 14])
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_and_openings_survive_a_pen_of_any_width(name, width):
+    path, count = LOOPS[name]
+    drawing = draw_strokes([100 * np.float32(path)], side=170, brush=width)
+    assert holes(drawing < 128) == count
+    digit = cv2.resize(to_mnist(drawing), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    assert holes(digit > 0.5) == count
+
+
+# Small pictures
+
+
+def ring(side: int, width: int) -> np.ndarray:
+    """Return a round 0, white on black, that fills its picture from edge to edge."""
+    image = Image.new("L", (side, side))
+    ImageDraw.Draw(image).ellipse((0, 0, side - 1, side - 1), outline=255, width=width)
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("margin", [0, 1])
+@pytest.mark.parametrize("side", [12, 16, 24, 32, 64, 128])
+def test_a_crop_is_not_turned_inside_out(side, margin):
+    """Most of its border is ink."""
+    squarish = cv2.dilate(ring(side, side // 6), np.ones((side // 8 | 1,) * 2, np.uint8))
+    zero = np.pad(squarish, margin)
+    digit = to_mnist(zero)
+    assert digit[12:16, 12:16].max() < 0.3 < digit[4:24].max(axis=0)[4:8].max()
+    np.testing.assert_allclose(to_mnist(255 - zero), digit, atol=0.01)
+
+
+@pytest.mark.parametrize("side", [16, 28])
+def test_a_speck_beside_a_small_eight_is_left_out(side):
+    eight = np.asarray(
+        strokes(
+            [
+                (0.5, 0.5),
+                (0.35, 0.3),
+                (0.5, 0.2),
+                (0.62, 0.3),
+                (0.38, 0.7),
+                (0.5, 0.8),
+                (0.62, 0.7),
+                (0.5, 0.5),
+            ],
+            width=24,
+        )
+    )
+    eight = cv2.resize(eight, (side, side), interpolation=cv2.INTER_AREA)
+    speckled = eight.copy()
+    speckled[1, -2] = 0
+    np.testing.assert_allclose(to_mnist(speckled), to_mnist(eight), atol=0.01)
+
+
+def test_a_small_fives_bar_that_stands_apart_stays():
+    small = [
+        strokes(*paths, width=14).resize((28, 28), Image.Resampling.BOX)
+        for paths in ((FIVE, BAR), (FIVE,))
+    ]
+    assert unlike(*map(to_mnist, small)) > 0.1
+
+
+@pytest.mark.parametrize("lean", [0.02, 0.1])
+def test_a_one_stretched_to_a_square_is_narrow_again(lean):
+    one = np.asarray(strokes([(0.5 + lean, 0.2), (0.5, 0.8)]))
+    columns = np.flatnonzero(to_mnist(crop_to_bilevel(255 - one)).max(axis=0) > 0.5)
+    assert np.ptp(columns) + 1 <= 10
+    zero = to_mnist(crop_to_bilevel(ring(28, 8)))
+    assert np.ptp(np.flatnonzero(zero.max(axis=0) > 0.1)) >= 18
+
+
+# Nothing to read
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""Pictures of MNIST's own size: cropped, shrunk, perhaps stretched and made bilevel before us.
+
+Old collections of digits are like that, and what people make for programs such as this one.
+"""
+
+import cv2
+import numpy as np
+
+from reading.picture import crop, pad
+
+FAINT = 0.1  # of the most ink: what holds less joins no strokes
+SPECK_SIDE = 0.3  # of the largest part's longer side
+SPECK_DISTANCE = 0.1  # of the same, and more than one pixel: bilevel strokes are often broken
+BLUR = 0.5  # pixels, standard deviation: a bilevel picture gets the grays that shrinking gives
+SQUARE = (0.8, 1.25)  # width in heights; an upright 1 is never so broad, unless stretched
+CROSSINGS = 1.3  # of a row or a column by ink, in the mean: more than one stroke
+NARROWEST_WIDTH = 0.2  # of the height: the narrow places of an unstretched 1 are no wider
+
+
+def restore(amount: np.ndarray) -> np.ndarray:
+    """Return the digit in a small picture, its strokes as they are.
+
+    Parameters
+    ----------
+    amount : float32 ndarray of shape (H, W)
+        Ink in [0, 1], not all 0.
+
+    Returns
+    -------
+    digit : float32 ndarray of shape (h, w)
+        In [0, 1], cropped to the ink. Of a bilevel picture, smoothed.
+    """
+    digit = crop(remove_specks(amount))
+    if ((digit > 0.05) & (digit < 0.95)).any():  # its grays tell where its edges run
+        return digit
+    digit = cv2.GaussianBlur(pad(unstretch(digit), 2), (0, 0), BLUR)
+    return crop(np.where(digit > 0.02, digit, 0))
+
+
+def remove_specks(amount: np.ndarray) -> np.ndarray:
+    """Return ink without what is small and lies apart from the large parts.
+
+    Parameters
+    ----------
+    amount : float32 ndarray of shape (H, W)
+        In [0, 1].
+
+    Returns
+    -------
+    amount : float32 ndarray of shape (H, W)
+    """
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats((amount > FAINT).view(np.uint8))
+    if count < 3:  # the paper and one part
+        return amount
+    left, top, width, height, _ = boxes[1:].T
+    right, bottom, side = left + width, top + height, np.maximum(width, height)
+    large = side > SPECK_SIDE * side.max()
+    beside = np.maximum(left - right[large].max(), left[large].min() - right)
+    below = np.maximum(top - bottom[large].max(), top[large].min() - bottom)
+    apart = np.maximum(beside, below) > max(1, SPECK_DISTANCE * side.max())
+    is_speck = np.append(False, ~large & apart)
+    return np.where(is_speck[labels], np.float32(0), amount) if is_speck.any() else amount
+
+
+def unstretch(digit: np.ndarray) -> np.ndarray:
+    """Return a single stroke that fills a square, a 1 that was stretched, as narrow as a 1 is.
+
+    Parameters
+    ----------
+    digit : float32 ndarray of shape (h, w)
+        0 or 1, cropped to the ink. More strokes than one are returned as they are.
+
+    Returns
+    -------
+    digit : float32 ndarray of shape (h, w')
+        In [0, 1].
+    """
+    height, width = digit.shape
+    if not SQUARE[0] <= width / height <= SQUARE[1]:
+        return digit
+    mask = digit > 0.5
+    across, down = _crossings(mask), _crossings(mask.T)
+    if max(across.mean(), down.mean()) > CROSSINGS:
+        return digit
+    inked = across > 0
+    widths = np.sort(mask.sum(axis=1)[inked] / across[inked])
+    narrowing = NARROWEST_WIDTH * height / widths[len(widths) // 5]
+    if narrowing >= 1:
+        return digit
+    width = max(1, round(narrowing * width))
+    return cv2.resize(digit, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _crossings(mask: np.ndarray) -> np.ndarray:
+    """Return how often each row crosses the ink."""
+    return mask[:, 0] + (mask[:, 1:] & ~mask[:, :-1]).sum(axis=1)

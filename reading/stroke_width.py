@@ -1,0 +1,86 @@
+"""Strokes become as wide as MNIST's, and what is open between them stays open."""
+
+import cv2
+import numpy as np
+
+from reading.picture import crop, pad, shrink
+
+BOX_SIZE = 20  # pixels, the longest side of a digit in MNIST's pictures
+STROKE_WIDTH = (2.0, 3.4)  # pixels in the box: the usual range of MNIST's strokes
+# Of a gap between strokes, once the box is four times as large:
+GAP_SLOPE = 0.7  # of the distance to the ink: 1 beside a stroke, 0 midway between two
+MIN_GAP = 3  # pixels; a narrower one is a fault of the pen or of the grain
+
+
+def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
+    """Return a digit with strokes as wide as MNIST's, `STROKE_WIDTH` once it is in the box.
+
+    Parameters
+    ----------
+    digit : float32 ndarray of shape (h, w)
+        0 or 1, cropped to the ink. Thinner strokes are dilated, wider ones eroded.
+
+    Returns
+    -------
+    digit : float32 ndarray of shape (h', w')
+        In [0, 1], cropped to the ink.
+    """
+    factor = max(digit.shape) / (4 * BOX_SIZE)
+    if factor > 1:
+        missing = int(np.ceil(1.5 * factor - stroke_width(digit)))
+        if missing > 0:  # a hairline, which would vanish when the picture is shrunk
+            digit = _dilate(digit, missing)
+        digit = shrink(digit, 4 * BOX_SIZE)
+    side, width = max(digit.shape), stroke_width(digit)
+    wanted = np.clip(BOX_SIZE * width / side, *STROKE_WIDTH)
+    # The digit grows or shrinks by as much as its strokes.
+    change = round((wanted * side - BOX_SIZE * width) / (BOX_SIZE - wanted))
+    if change > 0:
+        return _widen(digit, change)
+    thinner = cv2.erode(pad(digit, 1), _disk(max(0, min(-change, int(0.6 * width)))))
+    return crop(thinner) if thinner.max() > 0.5 else digit
+
+
+def stroke_width(digit: np.ndarray) -> float:
+    """Return the mean width of the strokes.
+
+    Across a stroke of width w, the distance to the paper rises from 1 to about w / 2 and falls
+    again: its mean is (w + 1) / 4.
+
+    Parameters
+    ----------
+    digit : float32 ndarray of shape (h, w)
+        In [0, 1].
+
+    Returns
+    -------
+    width : float
+        Pixels.
+    """
+    mask = (pad(digit, 1) > 0.5).view(np.uint8)
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    return 4 * float(depth.sum()) / max(1, int(mask.sum())) - 1
+
+
+def _dilate(digit: np.ndarray, by: int) -> np.ndarray:
+    """Return a digit with strokes `by` pixels wider."""
+    return crop(cv2.dilate(pad(digit, by), _disk(by)))
+
+
+def _widen(digit: np.ndarray, by: int) -> np.ndarray:
+    """Return a digit with strokes `by` pixels wider, but not where they would meet.
+
+    A 6's counter and the mouth of an open 4 stay: three pixels along the middle of the gap,
+    where the distance to the ink does not rise (the medial axis of the paper).
+    """
+    digit = pad(digit, by + 2)  # the outermost pixels have no slope
+    distance = cv2.distanceTransform((digit < 0.5).view(np.uint8), cv2.DIST_L2, 5)
+    rise = [cv2.Sobel(distance, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
+    middle = (cv2.magnitude(*rise) < GAP_SLOPE) & (distance >= MIN_GAP / 2)
+    gap = cv2.dilate(middle.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
+    return crop(np.where(gap, digit, cv2.dilate(digit, _disk(by))))
+
+
+def _disk(growth: int) -> np.ndarray:
+    """Return the kernel that makes strokes wider, or thinner, by `growth` pixels."""
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (growth + 1, growth + 1))
