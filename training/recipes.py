@@ -144,7 +144,7 @@ DEMO = Recipe(
         contrast=0.2,
         blur=0.05,
     ),
-    added_shares=(0.18, 0.04, 0.05),
+    added_shares=(0.2, 0.04, 0.04),
     limits="""Besides MNIST, American digits of the 1980s, it has met drawn digits in other
 handwriting styles (flagged 1, barred 7, looped 2, curled 9, open 4), coarse scans, and scribbles
 and letters, for which it is trained to answer every digit alike. That tells most letters from

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from training.curves import arc, corner, path
+
 Uniform = Callable[..., float]
 Strokes = list[np.ndarray]
 
@@ -31,17 +33,19 @@ def one(u: Uniform) -> Strokes:
         tip = np.array([-u(0.25, 0.85), u(0.5, 1.0)])
         flag = [tip, tip / 2 + (0, u(-0.04, 0.12))]
     elif kind < 0.82:
-        angle, length = u(0.3, 1.3), u(0.15, 0.6)
+        angle, length = u(0.3, 1.3), u(0.15, 0.7)
         tip = length * np.array([-np.cos(angle), np.sin(angle)])
         flag = [tip, tip / 2 + (0, u(-0.05, 0.05))]
-    stem = path(*flag, corner(0, 0) if u() < 0.75 else (0, 0), foot / 2 + (u(-0.04, 0.04), 0), foot)
+    stem = path(corner(0, 0) if u() < 0.75 else (0, 0), foot / 2 + (u(-0.04, 0.04), 0), foot)
     base = path(foot - (u(0.05, 0.45), u(-0.05, 0.03)), foot, foot + (u(0.1, 0.5), u(-0.06, 0.04)))
-    return [stem, base] if u() < 0.3 else [stem]
+    below = (0, u(0.1, 0.4))  # where a flag may meet the stem that is written apart
+    strokes = [path(*flag, below), stem] if flag and u() < 0.12 else [path(*flag, stem)]
+    return [*strokes, base] if u() < 0.3 else strokes
 
 
 def two(u: Uniform) -> Strokes:
     """Return a head, which may start in a loop, and a base after a corner, a loop or a wave."""
-    height, width, kind = u(0.18, 0.3), u(0.22, 0.42), u()
+    height, width, kind = u(0.18, 0.3), u(0.18, 0.42), u()
     start, curl = (u(3, 7), u(0.2, 0.65)) if u() < 0.4 else (u(7.5, 11), u(-0.2, 0.2))
     head = arc((0.45, height), (width, height), start, u(15, 17), curl)
     low = 0.45 - width + u(-0.15, 0.15), u(0.86, 1)
@@ -57,7 +61,7 @@ def two(u: Uniform) -> Strokes:
 def three(u: Uniform) -> Strokes:
     """Return a round or flat head, a waist that is a cusp, a loop or smooth, and a belly."""
     height, kind = u(0.17, 0.26), u()
-    waist = np.array([u(0.2, 0.55), 2 * height + u(-0.04, 0.04)])
+    waist = np.array([u(0.2, 0.65), 2 * height + u(-0.04, 0.04)])
     head = arc((0.4, height), (u(0.22, 0.38), height), u(8.5, 11), u(15.5, 16.5), u(-0.1, 0.2))
     if u() < 0.25:
         head = path((u(0, 0.2), u(0, 0.15)), (0.4, u(0, 0.06)), corner(u(0.65, 0.85), u(0, 0.1)))
@@ -71,9 +75,9 @@ def three(u: Uniform) -> Strokes:
 
 def four(u: Uniform) -> Strokes:
     """Return an arm with a bar and a stem: of two hooks, as an h or a u, or closed at the top."""
-    bar, kind = u(0.46, 0.76), u()
-    left, right = (u(0, 0.1), bar), (u(0.65, 1.0), bar + u(-0.14, 0.04))
-    top = np.array([right[0] - u(0.03, 0.35), u(-0.05, bar - 0.1)])
+    bar, kind = u(0.46, 0.8), u()
+    left, right = (u(0, 0.1), bar), (u(0.5, 1.0), bar + u(-0.14, 0.04))
+    top = np.array([right[0] - u(0.03, 0.25), u(-0.05, bar - 0.1)])
     tip = left[0] + u(-0.02, 0.4), u(-0.05, 0.12)
     if kind < 0.2:  # closed
         tip = top = np.array([top[0] + u(-0.05, 0.05), 0])
@@ -121,22 +125,25 @@ def seven(u: Uniform) -> Strokes:
     serif = [left + (u(-0.06, 0.06), u(0.08, 0.25))] if kind < 0.4 else []
     start = corner(*left) if kind < 0.25 else left
     turn = corner(*right) if u() < 0.55 else right + (0, u(0, 0.12))
-    bend = (right + foot) / 2 + (u(-0.12, 0.12), u(-0.05, 0.05))
+    bend = (right + foot) / 2 + (u(-0.12, 0.16), u(-0.05, 0.05))
     stem = path(*serif, start, (left + right) / 2 + (0, u(-0.14, 0.1)), turn, bend, foot)
     if u() < 0.1:
         return [stem]
-    middle, tilt = bend + (foot - bend) * u(-0.15, 0.45), u(-0.3, 0.12)
+    middle, tilt = bend + (foot - bend) * u(-0.1, 0.65), u(-0.3, 0.12)
     ends = [middle + reach * np.array([1, tilt]) for reach in (-u(0.12, 0.45), u(0.1, 0.45))]
     return [stem, path(ends[0], middle + (0, u(-0.05, 0.05)), ends[1])]
 
 
 def eight(u: Uniform) -> Strokes:
-    """Return an S that closes, or nearly closes, to two loops, or two rings."""
-    waist, widths = u(0.32, 0.54), (u(0.14, 0.34), u(0.14, 0.42))
+    """Return an S that closes, or nearly closes, to two loops, two rings, or a ribbon."""
+    waist, widths, kind = u(0.32, 0.54), (u(0.14, 0.34), u(0.08, 0.42)), u()
     centers = (0.45, waist / 2), (0.45 + u(-0.06, 0.06), (1 + waist) / 2)
     radii = (widths[0], waist / 2), (widths[1], (1 - waist) / 2)
-    if u() < 0.12:
+    if kind < 0.1:
         return [arc(centers[0], radii[0], 1, 13), arc(centers[1], radii[1], u(-1, 1), u(11.5, 13))]
+    if kind < 0.2:  # a loop below whose ends stand apart above
+        loop = arc(centers[1], radii[1], 11, 1)
+        return [path((u(0.6, 0.9), u(0, 0.1)), (0.5, waist), loop, (0.4, waist), (u(0, 0.3), 0.05))]
     head = arc(centers[0], radii[0], u(0.5, 3.5), -4.8)
     belly = arc(centers[1], radii[1], 1.2, u(10, 11.2))
     end = head[0] + (u(-0.08, 0.14), u(-0.1, 0.16)) if u() < 0.85 else (u(0.3, 0.6), waist)
@@ -146,14 +153,15 @@ def eight(u: Uniform) -> Strokes:
 
 def nine(u: Uniform) -> Strokes:
     """Return a head, closed or open, and a tail: straight, curved, or curled as a 3's."""
-    height, width, start, kind = u(0.1, 0.28), u(0.18, 0.36), u(0.5, 4), u()
-    head = arc((0.42, height), (width, height), start, start - u(8.5, 13.5), u(-0.1, 0.15))
-    side = 0.42 + width
-    joint = path((side + u(-0.06, 0.08), u(-0.04, height)))
-    if u() < 0.25:  # below the head it goes on as a 3 does
+    height, width, start, kind = u(0.07, 0.28), u(0.16, 0.36), u(0.5, 4), u()
+    as_three, side = u() < 0.25, 0.42 + width
+    sweep = u(11, 14) if as_three else u(8.5, 13.5)
+    head = arc((0.42, height), (width, height), start, start - sweep, u(-0.1, 0.15))
+    joint = corner(side + u(-0.06, 0.08), u(-0.04, height))
+    if as_three:  # below its closed head
         joint = path((side - u(0.02, 0.25), 2 * height + u(-0.12, 0.02)))
-    elif u() < 0.55:
-        joint = corner(*joint[0])
+    elif u() < 0.45:
+        joint = joint[:1]
     if kind < 0.25:
         return [path(head, joint, (u(0.1, 0.85), 1))]
     if kind < 0.5:
@@ -164,24 +172,3 @@ def nine(u: Uniform) -> Strokes:
 
 
 DIGITS = (zero, one, two, three, four, five, six, seven, eight, nine)
-
-
-def arc(center, radii, start: float, end: float, curl: float = 0.0) -> np.ndarray:
-    """Return points of an ellipse from one hour of the clock to another, 12 being the top.
-
-    Clockwise if `end` is the greater; `curl` is the share of its radius that the start lacks.
-    """
-    share = np.linspace(0, 1, max(2, round(abs(end - start) / 2)) + 1)
-    angle = np.pi / 6 * (start + (end - start) * share)
-    circle = np.column_stack([np.sin(angle), -np.cos(angle)])
-    return center + circle * radii * (1 - curl * (1 - share))[:, None]
-
-
-def corner(x: float, y: float) -> np.ndarray:
-    """Return a point at which the pen breaks its curve."""
-    return np.array([(x, y)] * 2)
-
-
-def path(*pieces) -> np.ndarray:
-    """Return a stroke through points and pieces of strokes."""
-    return np.concatenate([np.reshape(piece, (-1, 2)) for piece in pieces]).astype(float)

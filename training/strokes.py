@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 
 from reading.preprocess import NoDigitError, to_mnist
+from training.curves import smooth
 from training.shapes import DIGITS, Strokes
 from training.signs import SIGNS, parse
 
 # Sampling probabilities of 0 to 9: the digits whose style varies most come most often.
-DIGIT_PROBABILITIES = (0.05, 0.15, 0.09, 0.07, 0.15, 0.06, 0.06, 0.12, 0.09, 0.16)
+DIGIT_PROBABILITIES = (0.05, 0.16, 0.08, 0.07, 0.14, 0.05, 0.05, 0.15, 0.1, 0.15)
 CANVAS = 96  # side of the canvas in pixels; a shape takes about three quarters of it
 # Standard deviations of a point's displacement, in sizes of the shape.
 DIGIT_JITTER = 0.025
@@ -96,40 +97,6 @@ def by_hand(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
         moves = rng.normal(0, jitter, (is_new.sum(), 2))[is_new.cumsum() - 1]
         written.append((stroke + moves) @ matrix.T + rng.normal(0, 0.6 * jitter, 2))
     return written
-
-
-def smooth(stroke: np.ndarray, steps: int = 10) -> np.ndarray:
-    """Return a curve through a stroke's points: a Catmull-Rom spline that breaks at corners.
-
-    Catmull and Rom 1974, "A class of local interpolating splines"; written here in the cubic
-    Hermite basis, with tangents of half the distance between a point's neighbours.
-
-    Parameters
-    ----------
-    stroke : float ndarray of shape (points, 2)
-        A point that stands twice in a row is a corner.
-    steps : int
-        Samples of the curve from one point to the next.
-
-    Returns
-    -------
-    path : float64 ndarray of shape (samples, 2)
-        Passes through every point, in order.
-    """
-    path = np.concatenate([stroke[:1], stroke, stroke[-1:]])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    pieces = []
-    for before, start, end, after in zip(path, path[1:], path[2:], path[3:], strict=False):
-        leaving = (end - before) / 2 * (start != before).any()
-        arriving = (after - start) / 2 * (after != end).any()
-        if (start != end).any():
-            pieces.append(
-                (2 * t**3 - 3 * t**2 + 1) * start
-                + (t**3 - 2 * t**2 + t) * leaving
-                + (3 * t**2 - 2 * t**3) * end
-                + (t**3 - t**2) * arriving
-            )
-    return np.concatenate([*pieces, stroke[-1:]])
 
 
 def draw(strokes: Strokes, rng: Rng) -> np.ndarray:
