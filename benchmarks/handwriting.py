@@ -15,14 +15,13 @@ import numpy as np
 from PIL import Image
 
 from reading.picture import crop
-from training.strokes import by_hand, parse, smooth
 
 CANVAS = 280  # pixels, the side of a drawing
 SEED = 7
 MOVES = 12  # of the mouse a stroke at most: without a GPU each costs the browser 0.1 s
 
 
-def load_digits(folder: Path, most: int) -> tuple[list[list[np.ndarray]], list[int]]:
+def load_digits(folder: Path, most: int | None) -> tuple[list[list[np.ndarray]], list[int]]:
     """Load digits that people wrote on a tablet, in a fixed random order.
 
     Parameters
@@ -30,7 +29,8 @@ def load_digits(folder: Path, most: int) -> tuple[list[list[np.ndarray]], list[i
     folder : Path
         Holds pendigits-strokes.json: a list of {"label", "strokes"} (UCI "Pen-Based Recognition
         of Handwritten Digits", unnormalised coordinates).
-    most : int
+    most : int or None
+        None for all.
 
     Returns
     -------
@@ -41,6 +41,38 @@ def load_digits(folder: Path, most: int) -> tuple[list[list[np.ndarray]], list[i
     order = np.random.default_rng(SEED).permutation(len(written))[:most]
     digits = [[np.array(s, np.float32) for s in written[i]["strokes"]] for i in order]
     return digits, [written[i]["label"] for i in order]
+
+
+def load_numbers(folder: Path) -> tuple[list[list[np.ndarray]], list[int]]:
+    """Load the digits of numbers that people of a French school wrote on tablets and whiteboards.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds numbers.json: a list of {"label", "strokes"}, with a list of strokes for each digit
+        of the label (CROHME 2011 to 2016).
+
+    Returns
+    -------
+    digits, labels
+        As `load_digits` returns them.
+    """
+    numbers = json.loads((folder / "numbers.json").read_text())
+    digits = [digit for number in numbers for digit in number["strokes"]]
+    labels = [int(label) for number in numbers for label in number["label"]]
+    return [[np.array(s, np.float32) for s in digit] for digit in digits], labels
+
+
+def load_letters(folder: Path) -> list[list[np.ndarray]]:
+    """Load letters that people wrote, those left out that look like digits.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds letters.json: a list of {"label", "strokes"} (CROHME 2011 to 2016).
+    """
+    letters = json.loads((folder / "letters.json").read_text())
+    return [[np.array(s, np.float32) for s in letter["strokes"]] for letter in letters]
 
 
 def for_the_mouse(strokes: Sequence) -> list[np.ndarray]:
@@ -134,38 +166,6 @@ def crop_to_bilevel(image: np.ndarray, side: int = 16) -> np.ndarray:
     """
     digit = Image.fromarray(crop(image)).resize((side, side), Image.Resampling.BILINEAR)
     return np.where(np.asarray(digit) > 127, np.uint8(255), np.uint8(0))
-
-
-# Letters that resemble no digit, none of them among training.shapes.SIGNS; see there for the
-# notation.
-LETTERS = {
-    "C": "85,15 40,0 0,50 40,100 85,85",
-    "D": "10,0 10,100 / 10,0 80,20 80,80 10,100",
-    "G": "85,15 40,0 0,50 40,100 85,80| 85,55| 50,55",
-    "J": "30,0 80,0 / 60,0 60,80 30,100 0,80",
-    "L": "10,0 10,100| 80,100",
-    "P": "10,100 10,0| 65,5 70,45 10,55",
-    "Q": "50,0 0,50 50,95 95,50 50,0 / 60,70 95,100",
-    "U": "0,0 5,75 45,100 80,75 85,0",
-    "V": "0,0 45,100| 90,0",
-    "Y": "0,0 45,50 / 90,0 45,50 45,100",
-    "d": "75,60 40,40 0,70 40,100 75,70 / 78,0 78,100",
-    "f": "80,10 50,0 35,30 35,100 / 10,45 70,45",
-    "h": "5,0 5,100 / 5,60 40,40 65,60 70,100",
-    "n": "0,10 0,100 / 0,40 40,0 75,30 80,100",
-    "p": "5,0 5,100 / 5,20 45,0 75,25 45,55 5,45",
-    "t": "40,0 40,90 70,95 / 10,30 75,30",
-    "u": "0,0 5,80 45,90 75,50 / 78,0 80,100",
-    "y": "0,0 35,50 / 80,0 20,100",
-}
-
-
-def draw_letters(count: int) -> list[np.ndarray]:
-    """Draw letters on the pad, with any brush, as `draw_anyhow` draws digits."""
-    random = np.random.default_rng(SEED)
-    shapes = [LETTERS[name] for name in random.choice(list(LETTERS), count)]
-    written = ([smooth(s) for s in by_hand(parse(shape), random)] for shape in shapes)
-    return [draw_anyhow(strokes, random) for strokes in written]
 
 
 @dataclass(frozen=True)

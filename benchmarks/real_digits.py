@@ -1,17 +1,20 @@
 """Does `to_mnist` bring what people really draw into the form that the network reads?
 
-    python benchmarks/real_digits.py --digits real-digits --data-dir data
+    python benchmarks/real_digits.py --digits real-digits --numbers real-numbers --data-dir data
 
 For each set of digits: the accuracy, first guess and first three, (a) with the picture shrunk
 to 28x28 as most demos do, (b) with its box and centre of mass only, (c) with `to_mnist`; how far
 the probabilities of (c) are from the share that is right (expected calibration error); and the
-time that `to_mnist` takes a picture, without decoding. Then: how well the probability of the
-first guess tells digits from letters, of shapes that the training never drew.
+time that `to_mnist` takes a picture, without decoding. Then: how well the page's score tells
+digits from letters, which the training never saw.
 
 The folder --digits holds pendigits-strokes.json, what people wrote on a tablet (UCI "Pen-Based
 Recognition of Handwritten Digits", unnormalised coordinates: a list of {"label", "strokes"}),
-and usps-1000.npz, digits from envelopes (`images`, `labels`). The strokes are drawn as the
-page's pad sends them, or laid on paper as a camera sees it. MNIST's test pictures are read
+usps-1000.npz, digits from envelopes (`images`, `labels`), and letters.json, other people's
+letters; the folder --numbers holds numbers.json, the digits of numbers that people of a French
+school wrote (both of CROHME 2011 to 2016, as lists of {"label", "strokes"}). The strokes are
+drawn as the page's pad sends them, or laid on paper as a camera sees it. Small bilevel crops are
+MNIST's held-out training pictures as an old scanner would have them. MNIST's test pictures are read
 last; they are for reporting, not for choosing by.
 """
 
@@ -33,21 +36,25 @@ from handwriting import (
     Camera,
     draw_anyhow,
     draw_at_best_brush,
-    draw_letters,
     load_digits,
+    load_letters,
+    load_numbers,
     photograph,
 )
 from sklearn import datasets
 from sklearn.metrics import roc_auc_score
 
 from lenet import LeNet
+from page.worker import CONFIDENT, EITHER_CONFIDENT
 from reading.picture import crop
 from reading.preprocess import IMAGE_SIZE, NoDigitError, frame, to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
-from training.data import load_mnist
+from training.data import load_mnist, split
 from training.metrics import calibration_error
+from training.recipes import DEMO
 
 ANYHOW = "tablet, any brush, size, place"
+FRENCH = "numbers of a French school"
 
 # The three ways
 
@@ -78,7 +85,7 @@ WAYS = {
 
 
 def measure(model: LeNet, pictures, labels) -> tuple[str, torch.Tensor]:
-    """Return the cells of a row, and the probability of each first guess of way (c)."""
+    """Return the cells of a row, and the page's score of each picture of way (c)."""
     labels = torch.tensor(labels)
     digits = {way: [] for way in WAYS}
     seconds = []
@@ -99,7 +106,7 @@ def measure(model: LeNet, pictures, labels) -> tuple[str, torch.Tensor]:
     p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
     answered = probabilities[~refused]
     cells += [refused.sum().item(), f"{calibration_error(answered, labels[~refused]):.2%}"]
-    return " | ".join(map(str, [*cells, f"{p50:.1f}, {p95:.1f}"])), answered.amax(1)
+    return " | ".join(map(str, [*cells, f"{p50:.1f}, {p95:.1f}"])), page_score(answered)
 
 
 def probabilities_of(model: LeNet, digits: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,19 +117,35 @@ def probabilities_of(model: LeNet, digits: list[np.ndarray]) -> tuple[torch.Tens
     return probabilities, batch.isnan().any((1, 2, 3))
 
 
+def page_score(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return what the page doubts a digit by (`page.worker.describe_answer`): below 1 it asks."""
+    first, second = probabilities.topk(2).values.T
+    return torch.maximum(first / CONFIDENT, (first + second) / EITHER_CONFIDENT)
+
+
 def area_under_roc(digits: torch.Tensor, others: torch.Tensor) -> float:
     """Return the area under the ROC curve of scores that are to be high for digits alone."""
     scores = torch.cat([digits, others])
     return roc_auc_score(torch.arange(len(scores)) < len(digits), scores)
 
 
-def load_sets(folder: Path, data_dir: Path, most: int) -> dict:
-    """Return functions that load each set of digits: its pictures and labels."""
-    strokes, labels = load_digits(folder, most)
+def bilevel_crop(digit: np.ndarray) -> np.ndarray:
+    """Return one of MNIST's pictures as an old scanner's: 16×16, black on white, all of it ink."""
+    stretched = cv2.resize(crop(digit), (16, 16), interpolation=cv2.INTER_AREA)
+    return np.where(stretched > 127, 0, 255).astype(np.uint8)
 
-    def drawn(how):
+
+def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
+    """Return functions that load each set of digits: its pictures and labels."""
+
+    def drawn(how, digits):
         random = np.random.default_rng(SEED)
-        return (how(digit, random) for digit in strokes), labels
+        return (how(digit, random) for digit in digits[0]), digits[1]
+
+    def bilevel():
+        images, targets = load_mnist(data_dir, train=True)
+        _, held_out = split(len(images), DEMO.validation_share, torch.Generator().manual_seed(0))
+        return map(bilevel_crop, images[held_out[:most], 0].numpy()), targets[held_out[:most]]
 
     def usps():
         file = np.load(folder / "usps-1000.npz")
@@ -136,27 +159,29 @@ def load_sets(folder: Path, data_dir: Path, most: int) -> dict:
         images, targets = load_mnist(data_dir, train=False)
         return list(images[:, 0].numpy()), targets.tolist()
 
+    tablet = load_digits(folder, most)
     return {
-        "tablet, best brush": lambda: drawn(draw_at_best_brush),
-        ANYHOW: lambda: drawn(draw_anyhow),
-        "tablet, photographed": lambda: drawn(photograph),
+        "tablet, best brush": lambda: drawn(draw_at_best_brush, tablet),
+        ANYHOW: lambda: drawn(draw_anyhow, tablet),
+        "tablet, photographed": lambda: drawn(photograph, tablet),
+        FRENCH: lambda: drawn(draw_anyhow, load_numbers(numbers)),
         "envelopes (USPS)": usps,
         "scikit-learn's load_digits": sklearn,
+        "small bilevel crops": bilevel,
         "MNIST test": mnist,
     }
 
 
-def print_letters(model: LeNet, confidence: dict[str, torch.Tensor]) -> None:
-    """Print how well the probability of the first guess tells digits from letters."""
-    letters, _ = probabilities_of(model, [to_mnist(picture) for picture in draw_letters(1000)])
-    letters = letters.amax(1)
-    print("\nletters against digits, by the probability of the first guess:")
-    for name in (ANYHOW, "envelopes (USPS)", "MNIST test"):
-        print(f"  {name}: area under the ROC curve {area_under_roc(confidence[name], letters):.4f}")
-    for share in (0.5, 0.7, 0.9):
-        digits = (confidence[ANYHOW] < share).float().mean()
-        print(f"  under {share:.0%} are {digits:.1%} of the tablet's, ", end="")
-        print(f"{(letters < share).float().mean():.1%} of the letters")
+def print_letters(model: LeNet, folder: Path, scores: dict[str, torch.Tensor]) -> None:
+    """Print how well the page's score tells digits from letters."""
+    random = np.random.default_rng(SEED)
+    pictures = [to_mnist(draw_anyhow(letter, random)) for letter in load_letters(folder)]
+    letters = page_score(probabilities_of(model, pictures)[0])
+    print("\nletters against digits, by the page's score:")
+    for name in (FRENCH, ANYHOW, "envelopes (USPS)", "MNIST test"):
+        print(f"  {name}: area under the ROC curve {area_under_roc(scores[name], letters):.4f}")
+    print(f"  the page doubts {(letters < 1).float().mean():.1%} of the letters, ", end="")
+    print(f"{(scores[FRENCH] < 1).float().mean():.1%} of the French digits")
 
 
 def print_large_photograph(strokes) -> None:
@@ -174,6 +199,7 @@ def print_large_photograph(strokes) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--digits", type=Path, required=True)
+    parser.add_argument("--numbers", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's")
     parser.add_argument("--weights", default=EMBEDDED_WEIGHTS, help="a folder, or owner/name")
     parser.add_argument("--most", type=int, default=2000, help="of each set of digits (2000)")
@@ -184,11 +210,12 @@ def main() -> None:
     columns = [*WAYS, "refused", "calibration error", "p50, p95 ms"]
     print(f"| digits | {' | '.join(columns)} |")
     print("| --- |" + " --- |" * len(columns))
-    confidence = {}
-    for name, load in load_sets(arguments.digits, arguments.data_dir, arguments.most).items():
-        row, confidence[name] = measure(model, *load())
+    scores = {}
+    folders = arguments.digits, arguments.numbers, arguments.data_dir
+    for name, load in load_sets(*folders, arguments.most).items():
+        row, scores[name] = measure(model, *load())
         print(f"| {name} | {row} |", flush=True)
-    print_letters(model, confidence)
+    print_letters(model, arguments.digits, scores)
     print_large_photograph(load_digits(arguments.digits, 1)[0][0])
 
 

@@ -1,16 +1,15 @@
 """What does each part of the demo recipe gain?
 
-    python benchmarks/recipe.py --digits real-digits --data-dir data
+    python benchmarks/recipe.py --digits real-digits --numbers real-numbers --data-dir data
 
 Trains the recipe for a few epochs, whole and with one part changed at a time, and prints the
 accuracy on the images that training held out (6,000 of MNIST's), and on the development digits of
-`real_digits.py`: the tablet's strokes at any brush, size and place (first guess, first three) and
-the envelopes'; and how well letters are told from the tablet's digits (area under the ROC curve).
+`real_digits.py`: the tablet's and the French school's strokes at any brush, size and place, and
+the envelopes'; and how well letters are told from the French digits (area under the ROC curve).
 MNIST's test images are not read.
 """
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from functools import partial
@@ -21,14 +20,21 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from handwriting import SEED, draw_anyhow, draw_letters
-from real_digits import area_under_roc, probabilities_of
+from handwriting import SEED, draw_anyhow, load_digits, load_letters, load_numbers
+from real_digits import area_under_roc, page_score, probabilities_of
 
 from reading.preprocess import to_mnist
 from train import train
 from training.data import load_mnist
 from training.recipes import DEMO, Recipe
 from training.run import choose_device, device_name
+
+
+def without(kind: int) -> Recipe:
+    """Return the recipe without one of the kinds of images that are added to MNIST's."""
+    shares = [0.0 if i == kind else share for i, share in enumerate(DEMO.added_shares)]
+    return replace(DEMO, added_shares=tuple(shares))
+
 
 VARIANTS = {
     "the whole recipe": DEMO,
@@ -39,16 +45,17 @@ VARIANTS = {
     "conv1 scaled as the other layers": replace(DEMO, conv1_scale=1.0),
     "no running mean of the weights": replace(DEMO, ema_decay=None),
     "no augmentation": replace(DEMO, augmentation=None),
-    "no other handwriting styles": replace(DEMO, drawn_share=0.0),
-    "no non-digits": replace(DEMO, non_digit_share=0.0),
-    "twice the non-digits": replace(DEMO, non_digit_share=2 * DEMO.non_digit_share),
+    "no other handwriting styles": without(0),
+    "no coarse scans": without(1),
+    "no non-digits": without(2),
 }
-COLUMNS = ("validation", "tablet", "tablet, first three", "envelopes", "letters")
+COLUMNS = ("validation", "tablet", "French", "French, first three", "envelopes", "letters")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--digits", type=Path, required=True, help="folder of real digits")
+    parser.add_argument("--numbers", type=Path, required=True, help="folder of real numbers")
     parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's")
     parser.add_argument("--device")
     parser.add_argument("--epochs", type=int, default=10, help="of each run (10)")
@@ -59,29 +66,31 @@ def parse_arguments() -> argparse.Namespace:
 class Development:
     """The development digits, normalised, and the figures of a network on them."""
 
-    def __init__(self, folder: Path):
-        written = json.loads((folder / "pendigits-strokes.json").read_text())
-        rng = np.random.default_rng(SEED)
-        strokes = [[np.array(s, np.float32) for s in digit["strokes"]] for digit in written]
-        self.tablet = [to_mnist(draw_anyhow(digit, rng)) for digit in strokes]
-        self.tablet_labels = torch.tensor([digit["label"] for digit in written])
-        file = np.load(folder / "usps-1000.npz")
-        self.envelopes = [to_mnist(image) for image in file["images"]]
-        self.envelope_labels = torch.tensor(file["labels"])
-        self.letters = [to_mnist(letter) for letter in draw_letters(1000)]
+    def __init__(self, folder: Path, numbers: Path):
+        def drawn(strokes) -> list[np.ndarray]:
+            rng = np.random.default_rng(SEED)
+            return [to_mnist(draw_anyhow(shape, rng)) for shape in strokes]
+
+        tablet, tablet_labels = load_digits(folder, most=None)
+        french, french_labels = load_numbers(numbers)
+        envelopes = np.load(folder / "usps-1000.npz")
+        self.images = [drawn(tablet), drawn(french), list(map(to_mnist, envelopes["images"]))]
+        self.labels = list(map(torch.tensor, (tablet_labels, french_labels, envelopes["labels"])))
+        self.letters = drawn(load_letters(folder))
 
     def measure(self, model) -> list[float]:
         """Return `COLUMNS` but the first."""
-        on_tablet, on_envelopes, on_letters = (
-            probabilities_of(model, images)[0]
-            for images in (self.tablet, self.envelopes, self.letters)
+        answers = [probabilities_of(model, images)[0] for images in (*self.images, self.letters)]
+        tablet, french, envelopes = (
+            (p.topk(3).indices == labels[:, None]).float()
+            for p, labels in zip(answers, self.labels, strict=False)
         )
-        right = on_tablet.topk(3).indices == self.tablet_labels[:, None]
         return [
-            right[:, 0].float().mean().item(),
-            right.any(1).float().mean().item(),
-            (on_envelopes.argmax(1) == self.envelope_labels).float().mean().item(),
-            area_under_roc(on_tablet.amax(1), on_letters.amax(1)),
+            tablet[:, 0].mean().item(),
+            french[:, 0].mean().item(),
+            french.amax(1).mean().item(),
+            envelopes[:, 0].mean().item(),
+            area_under_roc(page_score(answers[1]), page_score(answers[3])),
         ]
 
 
@@ -103,7 +112,7 @@ def main() -> None:
     arguments = parse_arguments()
     device = choose_device(arguments.device)
     images, labels = load_mnist(arguments.data_dir, train=True, device=device)
-    development = Development(arguments.digits)
+    development = Development(arguments.digits, arguments.numbers)
     print(f"{device_name(device)}, {arguments.epochs} epochs\n")
     print(f"| | {' | '.join(COLUMNS)} | seconds an epoch |")
     print("| --- |" + " --- |" * (len(COLUMNS) + 1))

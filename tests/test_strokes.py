@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from lenet import LeNet
+from reading.preprocess import to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
-from training.shapes import DIGITS, SIGNS
-from training.strokes import by_hand, draw, parse, smooth, write_digits, write_non_digits
+from training.curves import smooth
+from training.scans import scan
+from training.shapes import DIGITS
+from training.signs import SIGNS, parse
+from training.strokes import by_hand, draw, write_digits, write_non_digits
 
 
 @pytest.fixture(scope="module")
@@ -45,26 +49,64 @@ def test_no_two_are_the_same(digits):
     assert len({picture.tobytes() for picture in images}) == len(images)
 
 
-@pytest.mark.parametrize("shape", [shape for shapes in DIGITS for shape in shapes] + SIGNS)
-def test_every_shape_can_be_read_and_drawn(shape):
-    strokes = parse(shape)
+@pytest.mark.parametrize("sign", SIGNS)
+def test_every_sign_can_be_read_and_drawn(sign):
+    strokes = parse(sign)
     points = np.concatenate(strokes)
     assert points.min() >= 0 and points.max() <= 1
-    assert len(strokes) == shape.count("/") + 1
+    assert len(strokes) == sign.count("/") + 1
     corners = sum((np.diff(stroke, axis=0) == 0).all(axis=1).sum() for stroke in strokes)
-    assert corners == shape.count("|")
-    image = draw(by_hand(strokes, np.random.default_rng(0)), np.random.default_rng(0))
-    assert 0.01 < (image > 128).mean() < 0.5
+    assert corners == sign.count(".")
+    image = draw(by_hand(strokes, 0.04, np.random.default_rng(0)), np.random.default_rng(0))
+    assert 0.003 < (image > 128).mean() < 0.5
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_the_grammar_writes_a_digit_in_many_ways(digit):
+    """Each way can be framed; no two are alike, not even the outlines of their boxes."""
+    boxes = set()
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        strokes = DIGITS[digit](rng.uniform)
+        points = np.concatenate(strokes)
+        assert np.isfinite(points).all() and all(len(stroke) > 1 for stroke in strokes)
+        width, height = np.ptp(points, axis=0)
+        assert width < 1.6 and 0.8 < height < 1.4
+        boxes.add((round(width, 2), round(height, 2)))
+        to_mnist(draw(strokes, rng))
+    assert len(boxes) > 60
+
+
+def test_a_one_has_a_flag_a_foot_both_or_neither_and_a_seven_mostly_a_bar():
+    rng = np.random.default_rng(0)
+    ones = [DIGITS[1](rng.uniform) for _ in range(300)]
+    kinds = set()
+    for strokes in ones:
+        feet = [stroke for stroke in strokes if stroke[:, 1].min() > 0.8]
+        points = sum(map(len, strokes)) - sum(map(len, feet))
+        kinds.add((len(feet), points > 4))  # a bare stem has 3, or 4 with its corner
+    assert len(kinds) == 4
+    barred = sum(len(DIGITS[7](rng.uniform)) == 2 for _ in range(300))
+    assert 200 < barred < 300
+
+
+def test_a_scan_is_coarse_and_keeps_its_digit():
+    image = np.zeros((40, 1, 28, 28), np.uint8)
+    image[:, :, 4:24, 13:15] = 255  # a 1
+    scans = scan(image, seed=0)
+    assert np.array_equal(scans, scan(image, seed=0))
+    widths = {int((picture[0] > 100).any(0).sum()) for picture in scans}
+    assert {2, 20} & widths and len(widths) > 4, "from a 1 that is stretched to one that is not"
 
 
 def test_a_curve_passes_its_points_and_breaks_at_corners():
-    (stroke,) = parse("0,0 50,100| 100,0")
+    (stroke,) = parse("00 49. 90")
     path = smooth(stroke, steps=50)
     for point in stroke:
         assert np.linalg.norm(path - point, axis=1).min() < 1e-9
     # Straight to the corner and straight away from it.
-    first = path[path[:, 0] <= 0.5]
-    assert np.abs(first[:, 1] - 2 * first[:, 0]).max() < 1e-9
+    first = path[path[:, 0] <= 4 / 9]
+    assert np.abs(first[:, 1] - 9 / 4 * first[:, 0]).max() < 1e-9
 
 
 def test_the_network_reads_the_digits_and_doubts_the_rest(digits, non_digits):

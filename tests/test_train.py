@@ -68,7 +68,7 @@ def test_evaluate_measures_what_it_says():
 
 def random_set(count):
     images = torch.randint(256, (count, 1, 28, 28), dtype=torch.uint8)
-    return TrainingSet(images, torch.randint(10, (count,)), counts=(count, 0, 0))
+    return TrainingSet(images, torch.randint(10, (count,)), counts=(count, 0, 0, 0))
 
 
 def test_an_epoch_takes_every_image_once_and_returns_its_means():
@@ -88,16 +88,16 @@ def test_an_epoch_takes_every_image_once_and_returns_its_means():
 
 def test_a_mixed_batch_has_its_share_of_each_kind():
     generator = torch.Generator().manual_seed(0)
-    batches = mixed_batches((1000, 30, 20), 100, 0.16, 0.04, generator)
-    assert len(batches) == 1000 // 80
+    batches = mixed_batches((1000, 30, 40, 20), 100, (0.16, 0.05, 0.04), generator)
+    assert len(batches) == 1000 // 75
     for batch in batches:
-        counts = torch.bucketize(batch, torch.tensor([1000, 1030, 1050]), right=True).bincount()
-        assert counts.tolist() == [80, 16, 4]
+        counts = torch.bucketize(batch, torch.tensor([1000, 1030, 1070]), right=True).bincount()
+        assert counts.tolist() == [75, 16, 5, 4]
     digits = torch.cat(batches)
     digits = digits[digits < 1000]
     assert len(digits.unique()) == len(digits), "each of MNIST's images comes at most once"
     with pytest.raises(ValueError, match="50 pictures"):
-        mixed_batches((50, 30, 20), 100, 0.16, 0.04, generator)
+        mixed_batches((50, 30, 40, 20), 100, (0.16, 0.05, 0.04), generator)
 
 
 def test_the_saved_network_is_the_trained_one():
@@ -115,7 +115,7 @@ def test_a_non_digit_is_taught_as_any_digit_alike():
     torch.nn.init.zeros_(model.linear3.weight)
     torch.nn.init.zeros_(model.linear3.bias)
     blank = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    training_set = TrainingSet(blank, torch.tensor([NO_DIGIT, 0]), counts=(1, 0, 1))
+    training_set = TrainingSet(blank, torch.tensor([NO_DIGIT, 0]), counts=(1, 0, 0, 1))
     loss_fn = make_loss_fn(PAPER, model, training_set)
     loss, _ = loss_fn(torch.tensor([0]))
     loss.backward()
@@ -137,6 +137,19 @@ def test_the_demos_images_are_augmented_anew_in_each_step():
         loss_fn = make_loss_fn(recipe, model, images, torch.Generator().manual_seed(0))
         first, second = (loss_fn(torch.arange(64))[0].item() for _ in range(2))
         assert (first != second) == differs
+
+
+def test_threads_add_up_to_the_gradients_of_one():
+    torch.manual_seed(0)
+    model, training_set = LeNet(), random_set(101)
+    found = {}
+    for threads in (1, 2, 3):
+        recipe = replace(PAPER, threads=threads)
+        loss, accuracy = make_loss_fn(recipe, model, training_set)(torch.arange(101))
+        found[threads] = loss, accuracy, *torch.autograd.grad(2 * loss, list(model.parameters()))
+    for threads in (2, 3):
+        for value, expected in zip(found[threads], found[1], strict=True):
+            assert torch.allclose(value, expected, atol=1e-5)
 
 
 def steps_of(recipe, count=30):
@@ -441,7 +454,7 @@ def test_a_long_run_is_compiled_and_a_missing_compiler_is_no_hindrance(small_mni
     """The compiled loss is the plain one; where nothing can compile, so is what is used."""
     torch.manual_seed(0)
     images, labels = load_mnist(small_mnist, train=True)
-    training_set = TrainingSet(images, labels, counts=(len(images), 0, 0))
+    training_set = TrainingSet(images, labels, counts=(len(images), 0, 0, 0))
     model, batch = LeNet(), torch.arange(64)
     expected, right = make_loss_fn(PAPER, model, training_set)(batch)
     loss, same_right = make_loss_fn(PAPER, model, training_set, use_compile=True)(batch)
@@ -451,7 +464,7 @@ def test_a_long_run_is_compiled_and_a_missing_compiler_is_no_hindrance(small_mni
         "import torch; from lenet import LeNet; from training.data import TrainingSet;"
         "from training.recipes import PAPER; from training.steps import make_loss_fn;"
         "images = torch.zeros(9, 1, 28, 28, dtype=torch.uint8);"
-        "training_set = TrainingSet(images, torch.arange(9), counts=(9, 0, 0));"
+        "training_set = TrainingSet(images, torch.arange(9), counts=(9, 0, 0, 0));"
         "loss_fn = make_loss_fn(PAPER, LeNet(), training_set, use_compile=True);"
         "[print('loss', loss_fn(torch.arange(8))[0].item()) for _ in range(2)]"
     )

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from training.recipes import Recipe
+from training.scans import scan
 from training.strokes import write_digits, write_non_digits
 
 NO_DIGIT = 10  # the label of a non-digit
@@ -20,16 +22,17 @@ class TrainingSet:
     Parameters
     ----------
     images : uint8 tensor of shape (N, 1, 28, 28)
-        0 = paper, 255 = ink: MNIST's first, then drawn digits, then non-digits.
+        0 = paper, 255 = ink: MNIST's first, then drawn digits, coarse scans of MNIST's, and
+        non-digits.
     labels : int64 tensor of shape (N,)
         In [0, 9], or `NO_DIGIT`.
-    counts : tuple of three ints
+    counts : tuple of four ints
         How many there are of each kind; they add up to N.
     """
 
     images: Tensor
     labels: Tensor
-    counts: tuple[int, int, int]
+    counts: tuple[int, int, int, int]
 
 
 def load_mnist(
@@ -115,7 +118,7 @@ def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Ten
 
 
 def add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
-    """Return MNIST's images, then as many drawn digits and a third as many non-digits.
+    """Return MNIST's images, as many drawn digits and scans, and a third as many non-digits.
 
     Parameters
     ----------
@@ -130,13 +133,16 @@ def add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
         On the device of `images`.
     """
     tqdm.write("Drawing digits and non-digits that MNIST lacks …")
-    drawn, drawn_labels = map(torch.from_numpy, write_digits(len(images), seed))
-    others = torch.from_numpy(write_non_digits(len(images) // 3, seed))
+    drawn, drawn_labels = write_digits(len(images), seed)
+    scans = scan(images.cpu().numpy(), seed)
+    others = write_non_digits(len(images) // 3, seed)
+    added = torch.from_numpy(np.concatenate([drawn, scans, others])).to(images.device)
     no_digit = torch.full((len(others),), NO_DIGIT)
+    added_labels = torch.cat([torch.from_numpy(drawn_labels), labels.cpu(), no_digit])
     return TrainingSet(
-        torch.cat([images, drawn.to(images.device), others.to(images.device)]),
-        torch.cat([labels, drawn_labels.to(labels.device), no_digit.to(labels.device)]),
-        counts=(len(images), len(drawn), len(others)),
+        torch.cat([images, added]),
+        torch.cat([labels, added_labels.to(labels.device)]),
+        counts=(len(images), len(drawn), len(scans), len(others)),
     )
 
 
@@ -155,9 +161,9 @@ def make_training_set(images: Tensor, labels: Tensor, recipe: Recipe, seed: int)
     -------
     training_set : TrainingSet
     """
-    if recipe.drawn_share or recipe.non_digit_share:
+    if any(recipe.added_shares):
         return add_drawings(images, labels, seed)
-    return TrainingSet(images, labels, counts=(len(images), 0, 0))
+    return TrainingSet(images, labels, counts=(len(images), 0, 0, 0))
 
 
 def batches_of(
@@ -182,10 +188,10 @@ def batches_of(
         If there are too few images for a mixed batch.
     """
     device = training_set.images.device
-    if training_set.counts[1:] == (0, 0):
+    if not any(training_set.counts[1:]):
         return plain_batches(len(training_set.images), recipe.batch_size, generator, device)
-    shares = recipe.drawn_share, recipe.non_digit_share
-    return mixed_batches(training_set.counts, recipe.batch_size, *shares, generator, device)
+    shares = recipe.added_shares
+    return mixed_batches(training_set.counts, recipe.batch_size, shares, generator, device)
 
 
 def plain_batches(
@@ -208,10 +214,9 @@ def plain_batches(
 
 
 def mixed_batches(
-    counts: tuple[int, int, int],
+    counts: tuple[int, ...],
     batch_size: int,
-    drawn_share: float,
-    non_digit_share: float,
+    shares: tuple[float, ...],
     generator: torch.Generator,
     device: torch.device | str = "cpu",
 ) -> tuple[Tensor, ...]:
@@ -222,11 +227,11 @@ def mixed_batches(
 
     Parameters
     ----------
-    counts : tuple of three ints
+    counts : tuple of ints
         As `TrainingSet.counts`.
     batch_size : int
-    drawn_share, non_digit_share : float
-        Shares of each batch, in [0, 1].
+    shares : tuple of float
+        Of each batch, in [0, 1], that the kinds after MNIST's have.
     generator : torch.Generator
         On the CPU.
     device : torch.device or str
@@ -240,13 +245,15 @@ def mixed_batches(
     ValueError
         If there are too few of MNIST's images for one batch.
     """
-    n, drawn, others = counts
-    drawn_size, other_size = round(batch_size * drawn_share), round(batch_size * non_digit_share)
-    size = batch_size - drawn_size - other_size
+    n, *others = counts
+    sizes = [round(batch_size * share) for share in shares]
+    size = batch_size - sum(sizes)
     steps = n // size
     if steps == 0:
         raise ValueError(f"{n} pictures are too few for a batch of {batch_size}")
     parts = [torch.randperm(n, generator=generator)[: steps * size].view(steps, size)]
-    parts.append(n + torch.randint(drawn, (steps, drawn_size), generator=generator))
-    parts.append(n + drawn + torch.randint(others, (steps, other_size), generator=generator))
+    first = n
+    for count, added in zip(others, sizes, strict=True):
+        parts.append(first + torch.randint(count, (steps, added), generator=generator))
+        first += count
     return torch.cat(parts, dim=1).to(device).unbind()

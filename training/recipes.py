@@ -54,6 +54,8 @@ class Recipe:
     lr_factor : callable or None
         The learning rate schedule: (step, steps of the run) -> factor of `lr`, from step 0 on;
         None for a constant rate.
+    threads : int
+        How many threads compute the gradients of a batch on a CPU, each those of a part of it.
     orthogonal_linear : bool
         Whether the linear layers start orthogonal, so that the three in a row, which have no
         activation between them, keep the norm of what they are given (Saxe et al. 2014, "Exact
@@ -68,9 +70,9 @@ class Recipe:
         saved; None for the weights themselves.
     augmentation : Augmentation or None
         None for images as they are.
-    drawn_share, non_digit_share : float
-        Shares of each batch: digits in other handwriting styles, and non-digits
-        (`training.strokes`).
+    added_shares : tuple of three floats
+        Shares of each batch: digits in other handwriting styles (`training.strokes`), coarse
+        scans of MNIST's digits (`training.scans`), and non-digits.
     reproduces_report : bool
         Whether the model card sets the run beside the report's figures.
     limits : str
@@ -84,13 +86,13 @@ class Recipe:
     validation_share: float
     optimizer: Callable[..., torch.optim.Optimizer]
     lr_factor: Callable[[int, int], float] | None = None
+    threads: int = 1
     orthogonal_linear: bool = False
     conv1_scale: float = 1.0
     tanh_forward: bool = False
     ema_decay: float | None = None
     augmentation: Augmentation | None = None
-    drawn_share: float = 0.0
-    non_digit_share: float = 0.0
+    added_shares: tuple[float, float, float] = (0.0, 0.0, 0.0)
     reproduces_report: bool = False
     limits: str = ""
 
@@ -124,6 +126,7 @@ DEMO = Recipe(
     validation_share=0.1,
     optimizer=partial(SOAP, betas=(0.9, 0.99)),
     lr_factor=partial(cosine, warmup_share=0.1),
+    threads=2,
     orthogonal_linear=True,
     conv1_scale=4.0,  # sharper edges, sooner
     tanh_forward=True,
@@ -141,11 +144,11 @@ DEMO = Recipe(
         contrast=0.2,
         blur=0.05,
     ),
-    drawn_share=0.16,
-    non_digit_share=0.025,
+    added_shares=(0.2, 0.04, 0.04),
     limits="""Besides MNIST, American digits of the 1980s, it has met drawn digits in other
-handwriting styles (flagged 1, barred 7, curled 9, open 4), and scribbles and letters, for which
-it is trained to answer every digit alike. That tells most letters from digits, not all.""",
+handwriting styles (flagged 1, barred 7, looped 2, curled 9, open 4), coarse scans, and scribbles
+and letters, for which it is trained to answer every digit alike. That tells most letters from
+digits, not all; a flagged 1 and a 7 without a bar are one shape in different countries.""",
 )
 
 RECIPES = {recipe.name: recipe for recipe in (DEMO, PAPER)}

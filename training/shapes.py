@@ -1,185 +1,174 @@
-"""Pen paths of the shapes that MNIST lacks: digits in other handwriting styles, and signs.
+"""A small grammar of handwriting: how pens of several schools write each digit.
 
-A path is a string of points "x,y" in hundredths of the shape's box, x to the right and y down,
-which the pen passes on a smooth curve. A point with "|" is a corner; "/" lifts the pen.
-`training.strokes.parse` reads them.
+Each function takes `u(low, high)`, which draws a uniform number (of [0, 1) if it is asked for
+none), and returns strokes: arrays of points (x, y) in about the unit box, y down, which the pen
+passes on a smooth curve; a point that stands twice in a row is a corner. What a school leaves open
+(how far a flag reaches, how high a bar lies, whether a loop closes) is drawn at random, so that
+what lies between two hands is drawn as well.
 """
 
-# DIGITS[d]: the paths of digit d.
-DIGITS = [
-    [  # 0
-        "50,0 20,12 5,50 20,88 50,100 80,88 95,50 80,12 48,0",
-        "60,5 25,10 8,50 25,92 60,95 88,70 88,30 60,3 35,8",
-        "40,0 12,20 0,55 15,92 45,100 75,80 80,40 60,8 30,6",
-        "45,0 15,40 10,85 40,100 70,75 65,30 40,5 20,20",
-        "20,10 60,0 95,35 80,85 35,100 5,75 8,40 35,10",
-    ],
-    [  # 1: plain, with a flag, with a foot, with both
-        "50,0 50,100",
-        "0,40 50,0| 50,100",
-        "30,15 50,0| 45,100",
-        "0,55 45,0| 45,100",
-        "0,50 25,30 55,0| 50,50 40,100",
-        "0,60 30,30 60,0| 35,100",
-        "5,40 40,15 60,0 58,20 45,100",
-        "30,45 60,0| 40,100",
-        "25,60 55,5| 60,5 35,100",
-        "0,35 30,32 65,0| 50,100",
-        "0,25 20,40 60,0| 45,50 40,100",
-        "0,45 50,10 60,0| 62,50 50,100",
-        "0,30 35,15 55,0| 55,50 50,100",
-        "0,38 40,28 70,0| 60,40 30,100",
-        "0,22 35,22 60,0| 55,50 55,100",
-        "5,48 45,12 62,0| 52,40 25,100",
-        "10,30 50,0| 48,100 / 15,100 85,100",
-        "20,25 50,0| 50,100| 20,100| 80,100",
-        "50,0 50,100 / 25,100 75,100",
-    ],
-    [  # 2: with a loop, with a corner, with a wave
-        "5,25 40,0 75,25 40,65 5,95 15,80 40,90 90,95",
-        "5,20 45,0 80,25 5,100| 85,100",
-        "0,10 70,10| 5,95| 80,95",
-        "5,30 45,0 70,30 20,90 5,90 20,80 60,100 95,85",
-        "30,42 10,30 25,3 70,8 72,40 25,95| 95,92",
-        "25,35 5,25 30,0 75,15 60,60 10,95 20,75 50,85 100,95",
-        "10,20 50,0 90,30 70,85 20,95 5,75 40,60 100,80",
-        "35,30 10,25 25,0 70,10 70,45 20,100| 60,85 95,100",
-    ],
-    [  # 3: round, with a flat top
-        "5,10 50,0 75,22 35,45| 80,70 45,100 0,88",
-        "5,0 75,0| 35,40| 80,65 50,100 0,90",
-        "0,15 40,0 70,20 40,45 50,48 85,75 45,100 0,85",
-        "0,8 45,0 80,10 55,40 75,60 70,90 30,100",
-        "0,10 60,0 75,15 45,45| 70,60 60,95 10,100",
-        "0,5 50,0 75,10 60,35 40,45 55,60 50,85 30,100",
-        "0,10 40,0 70,8 60,30 45,45| 60,65 40,100",
-        "10,15 45,0 65,15 45,42 70,55 75,80 40,100 5,95",
-    ],
-    [  # 4: open, closed, in one stroke
-        "30,0 5,60| 90,60 / 65,30 60,100",
-        "20,0 10,55| 80,50 / 75,0 70,100",
-        "60,0 0,65| 95,65 / 60,0 60,100",
-        "60,100 60,0| 0,65| 95,65",
-        "10,0 5,45 40,50 75,45 / 75,0 75,100",
-        "45,0 0,60| 90,55 / 60,35 50,100",
-        "50,0 5,60| 30,65 75,50 / 60,35 40,100",
-        "45,0 10,45 0,65 20,68 70,55 / 65,30 45,100",
-        "35,0 10,45| 60,50 / 65,10 50,50 40,100",
-        "40,0 15,60| 65,60 / 55,35 40,100",
-        "45,0 5,55 15,62 60,50 70,20| 50,100",
-        "35,0 15,40 5,75| 30,72 65,62 / 60,35 50,100",
-        "30,0 5,70 20,80 70,70 / 55,45 50,100",
-        "50,0 20,40 10,72 40,72 80,60 / 65,40 60,70 65,100",
-        "40,0 20,50 20,70| 70,60 / 60,45 55,100",
-        "55,0 30,10 10,50 40,50 70,10| 55,100 / 30,55 90,50",
-        "40,0 20,35 5,68 25,72 60,66 / 55,40 45,100",
-        "35,0 15,60| 25,72 60,70 / 50,50 48,100",
-        "30,0 15,40 10,75 35,75 55,65 / 50,45 55,100",
-        "60,0 30,35 5,75| 65,70 / 55,50 45,100",
-        "45,0 30,30 20,55 40,60 60,40 65,30| 30,100",
-    ],
-    [  # 5: in one stroke, with its roof apart
-        "80,0 20,0| 10,45| 50,35 85,65 50,100 0,90",
-        "15,0 10,45| 55,40 80,70 45,100 0,90 / 15,0 85,0",
-        "75,5 25,10 15,45 60,50 70,80 35,100 0,90",
-        "90,0 20,5| 20,45 75,50 70,95 5,95",
-    ],
-    [  # 6: curled, straight
-        "70,0 20,35 5,75 40,100 75,75 45,50 10,70",
-        "50,0 10,50 10,90 50,100 70,75 40,60 10,80",
-        "80,10 50,0 5,50 30,100 75,80 50,50 10,65",
-        "60,0 30,20 15,60 30,100 60,85 45,62 10,70",
-        "75,8 60,0 35,15 15,60 20,95 50,95 65,70 40,60 10,72",
-        "70,0 45,20 30,60 25,100 55,95 60,72 0,78",
-        "60,0 45,30 30,80 35,100 60,90 50,70 0,70",
-        "80,0 30,40 10,85 30,100 60,85 45,65 15,75",
-    ],
-    [  # 7: with a bar, with a hook, plain
-        "0,0 80,0| 35,100 / 15,50 80,45",
-        "0,20| 0,3| 85,3| 45,50 35,100 / 15,50 75,50",
-        "0,10 20,0 50,10 85,0| 45,50 35,100 / 20,50 75,48",
-        "5,0 80,5| 30,100 / 20,55 75,45",
-        "0,18 8,0 30,8 60,8 85,0| 60,40 40,100 / 15,62 90,58",
-        "0,22 10,2 40,8 85,0| 50,60 42,100 / 10,60 95,55",
-        "5,15| 0,5 75,3| 70,40 60,100 / 30,50 100,45",
-        "0,25 5,5 45,12 80,5 60,50 30,95 / 20,55 95,60",
-        "0,10 75,0| 60,30 50,60 20,100 / 15,60 80,62",
-        "0,25 10,0 40,10 70,2| 55,50 45,100 / 10,72 95,66",
-        "5,30 0,5 30,5 75,0| 62,35 30,75 25,100 / 5,65 80,62",
-        "0,15 15,0 25,12 60,8 70,15 50,60 45,100 / 20,68 85,60",
-        "0,12 70,0| 45,45 40,70 45,100 / 5,65 45,60 100,66",
-        "8,28 2,10 20,0 55,2 65,20 50,55 40,100 / 0,65 45,62 95,66",
-        "0,20 20,2 50,5 60,20 45,60 20,100 / 5,60 90,66",
-        "5,12 25,12 65,0| 62,30 35,70 30,100 / 0,66 85,62",
-        "10,25 15,3 45,3 68,12 55,50 50,100 / 5,58 50,60 100,52",
-        "0,5 85,0| 50,45 40,100",
-        "0,15| 5,0 85,5| 40,100",
-    ],
-    [  # 8: in one stroke, in two loops
-        "75,15 40,0 10,20 40,45 80,75 40,100 5,75 40,45 75,15",
-        "45,0 10,22 45,47 75,22 45,0 / 45,47 5,75 45,100 85,75 45,47",
-        "80,5 30,0 20,30 75,70 45,100 10,80 45,45 80,10",
-        "40,45 10,20 45,0 70,20 40,45 5,75 45,100 80,75 40,45",
-        "75,0 40,5 45,40 50,75 25,100 5,80 40,40 70,15 72,3",
-        "70,5 45,0 35,20 50,60 35,95 10,95 15,75 45,45 75,10",
-        "80,10 50,0 30,15 45,40 50,70 35,95 25,75 45,45 85,15",
-        "70,20 45,0 25,15 35,45 50,75 30,100 15,80 40,45 75,25 70,10",
-        "60,15 40,0 20,12 30,40 50,70 35,100 20,75 45,45 62,18",
-        "75,5 45,0 25,20 40,45 45,75 25,100 10,80 40,50 80,12",
-        "5,15 30,0 70,5 75,20 45,42| 80,70 50,100 10,85 15,60 45,42",
-    ],
-    [  # 9: with a curled tail, with a straight stem
-        "75,20 40,0 5,25 35,50 75,25| 75,65 50,100 5,88",
-        "75,25 40,0 5,22 40,48 75,20 70,80 40,100 0,95 10,85",
-        "70,12 40,0 15,15 25,42 55,38 75,10| 70,50 60,85 30,100 0,90 5,75",
-        "75,5 35,5 15,25 40,42 70,20 75,8| 78,50 65,90 30,100 0,88",
-        "65,15 35,0 5,20 30,42 60,25 65,10 70,50 75,80 45,100 0,85",
-        "60,20 30,0 10,20 35,40 65,15| 60,60 45,90 20,100 0,95 0,80",
-        "80,0 45,5 30,25 50,40 75,15 80,5| 75,60 50,95 10,98 0,85 30,80",
-        "60,10 35,0 15,15 30,42 60,35 65,5| 70,60 55,95 10,100 0,85",
-        "55,12 30,0 10,12 15,35 45,40 60,15 65,40 85,70 70,95 20,100 0,90",
-        "65,5 35,5 10,25 30,42 65,30 70,10| 60,70 30,92 0,80",
-        "70,12 45,0 20,12 30,30 55,30 75,8| 50,70 0,100",
-        "80,15 60,0 30,5 25,20 50,25 75,10| 55,60 10,95",
-        "45,22 25,8 45,0 80,5| 60,50 5,100",
-        "60,10 40,0 20,10 25,35 50,35 65,15 70,40 60,65 75,85 40,100 5,92",
-        "50,20 30,15 40,0 75,10| 55,55 0,100",
-        "70,10 45,2 25,20 40,38 60,30 68,12| 55,50 62,85 30,100 0,95",
-        "65,12 35,0 15,18 25,35 55,30 62,40 70,75 35,100 0,85 10,75",
-        "75,20 40,0 5,25 40,45 75,20 80,70 45,100 5,75",
-        "70,15 35,0 5,25 35,45 70,20| 68,100",
-        "70,10 30,5 5,35 40,50 75,15| 60,70 30,100",
-    ],
-]
-# Letters, mathematical and other signs.
-SIGNS = [
-    "0,100 45,0| 90,100 / 20,60 70,60",  # A
-    "80,0 10,0| 10,100| 80,100 / 10,50 65,50",  # E
-    "10,0 10,100 / 10,0 80,0 / 10,45 60,45",  # F
-    "10,0 10,100 / 80,0 80,100 / 10,50 80,50",  # H
-    "10,0 10,100 / 80,0 10,55| 85,100",  # K
-    "0,100 10,0| 45,60| 80,0| 95,100",  # M
-    "5,100 10,0| 80,100| 85,0",  # N
-    "10,100 10,0| 60,5 65,45 10,50| 80,100",  # R
-    "0,0 90,0 / 45,0 45,100",  # T
-    "0,0 25,100| 50,30| 75,100| 100,0",  # W
-    "0,0 85,100 / 85,0 0,100",  # X
-    "75,20 40,0 0,45 35,90 75,50 / 78,0 75,80 95,100",  # a
-    "5,50 85,45| 45,0 0,50 40,100 85,80",  # e
-    "10,0 10,100 / 60,40 10,70| 65,100",  # k
-    "0,100 0,10| 0,40 25,0 40,100 / 40,40 70,0 85,100",  # m
-    "10,0 15,100| 20,40 70,5",  # r
-    "0,0 10,80 40,90 50,20| 55,90 90,80 95,0",  # w
-    "0,100 30,95 5,50 50,0 95,50 70,95 100,100",  # Ω
-    "90,100 20,20 45,0 60,25 5,75 40,100 90,60",  # &
-    "30,0 20,100 / 75,0 65,100 / 0,35 100,30 / 0,70 95,65",  # #
-    "0,50 100,50 / 50,0 50,100",  # +
-    "0,60 30,100| 95,0",  # ✓
-    "0,50 100,50 / 65,20 100,50| 65,80",  # →
-    "50,50 20,20 0,50 20,80 50,50 80,20 100,50 80,80 50,50",  # ∞
-    "50,0 0,90| 100,90| 50,0",  # a triangle
-    "0,0 90,0| 90,90| 0,90| 0,0",  # a square
-    "0,35 100,35| 20,100| 50,0| 80,100| 0,35",  # a star
-    "50,25 25,0 0,30 50,100| 100,30 75,0 50,25",  # a heart
-    "50,50 60,40 70,55 50,75 25,55 45,20 85,35 85,85 30,100 0,50 30,0",  # a spiral
-]
+from collections.abc import Callable
+
+import numpy as np
+
+from training.curves import arc, corner, path
+
+Uniform = Callable[..., float]
+Strokes = list[np.ndarray]
+
+
+def zero(u: Uniform) -> Strokes:
+    """Return an oval that stops short or runs on, perhaps with tails."""
+    start = u(-2.5, 2.5)
+    oval = arc((0.5, 0.5), (u(0.22, 0.47), 0.5), start, start - u(10.5, 13.5))
+    before = [(u(0.1, 0.95), u(-0.12, 0.25))] if u() < 0.25 else []
+    after = [(u(0.3, 1.0), u(-0.12, 0.2))] if u() < 0.35 else []
+    return [path(*before, oval, *after)]
+
+
+def one(u: Uniform) -> Strokes:
+    """Return a stem: bare, with a flag or an upstroke from the baseline, with a foot, with both."""
+    foot, flag, kind = np.array([u(-0.1, 0.08), 1]), [], u()
+    if kind < 0.3:  # an upstroke
+        tip = np.array([-u(0.25, 0.85), u(0.5, 1.0)])
+        flag = [tip, tip / 2 + (0, u(-0.04, 0.12))]
+    elif kind < 0.82:
+        angle, length = u(0.3, 1.3), u(0.15, 0.7)
+        tip = length * np.array([-np.cos(angle), np.sin(angle)])
+        flag = [tip, tip / 2 + (0, u(-0.05, 0.05))]
+    stem = path(corner(0, 0) if u() < 0.75 else (0, 0), foot / 2 + (u(-0.04, 0.04), 0), foot)
+    base = path(foot - (u(0.05, 0.45), u(-0.05, 0.03)), foot, foot + (u(0.1, 0.5), u(-0.06, 0.04)))
+    below = (0, u(0.1, 0.4))  # where a flag may meet the stem that is written apart
+    strokes = [path(*flag, below), stem] if flag and u() < 0.12 else [path(*flag, stem)]
+    return [*strokes, base] if u() < 0.3 else strokes
+
+
+def two(u: Uniform) -> Strokes:
+    """Return a head, which may start in a loop, and a base after a corner, a loop or a wave."""
+    height, width, kind = u(0.18, 0.3), u(0.18, 0.42), u()
+    start, curl = (u(3, 7), u(0.2, 0.65)) if u() < 0.4 else (u(7.5, 11), u(-0.2, 0.2))
+    head = arc((0.45, height), (width, height), start, u(15, 17), curl)
+    low = 0.45 - width + u(-0.15, 0.15), u(0.86, 1)
+    end = 0.45 + width + u(-0.25, 0.25), u(0.85, 1)
+    if kind < 0.4:
+        return [path(head, corner(*low), end)]
+    if kind < 0.7:
+        return [path(head, low, (0.4, u(0.85, 1)), end)]
+    loop = arc((low[0] + 0.12, 0.9), (u(0.08, 0.2), u(0.04, 0.12)), u(5, 7), 12.5)
+    return [path(head, loop, (0.6, u(0.88, 1)), end)]
+
+
+def three(u: Uniform) -> Strokes:
+    """Return a round or flat head, a waist that is a cusp, a loop or smooth, and a belly."""
+    height, kind = u(0.17, 0.26), u()
+    waist = np.array([u(0.2, 0.65), 2 * height + u(-0.04, 0.04)])
+    head = arc((0.4, height), (u(0.22, 0.38), height), u(8.5, 11), u(15.5, 16.5), u(-0.1, 0.2))
+    if u() < 0.25:
+        head = path((u(0, 0.2), u(0, 0.15)), (0.4, u(0, 0.06)), corner(u(0.65, 0.85), u(0, 0.1)))
+    middle = corner(*waist) if kind < 0.5 else waist
+    if kind > 0.9:
+        middle = waist + [(0.04, -0.03), (-0.08, 0.02), (0.04, 0.04)]
+    size = (1 - waist[1]) / 2
+    belly = arc((u(0.3, 0.5), 1 - size), (u(0.25, 0.42), size), u(12.5, 14), u(18, 20.5))
+    return [path(head, middle, belly)]
+
+
+def four(u: Uniform) -> Strokes:
+    """Return an arm with a bar and a stem: of two hooks, as an h or a u, or closed at the top."""
+    bar, kind = u(0.46, 0.8), u()
+    left, right = (u(0, 0.1), bar), (u(0.5, 1.0), bar + u(-0.14, 0.04))
+    top = np.array([right[0] - u(0.03, 0.25), u(-0.05, bar - 0.1)])
+    tip = left[0] + u(-0.02, 0.4), u(-0.05, 0.12)
+    if kind < 0.2:  # closed
+        tip = top = np.array([top[0] + u(-0.05, 0.05), 0])
+    elif kind < 0.45:  # as an h
+        top = np.array([u(0.3, 0.7), bar - u(-0.03, 0.15)])
+    elif kind < 0.55:  # as a u, in one stroke
+        top[1] = u(0, 0.2)
+    bottom = top[0] + u(-0.15, 0.05), u(0.95, 1.08)
+    bow = (tip[0] + left[0]) / 2 + u(-0.12, 0.06), bar * u(0.4, 0.65)
+    cup = left[0] + u(0.05, 0.25), bar + u(-0.02, 0.08)
+    if 0.45 < kind < 0.55:
+        return [path(tip, bow, cup, (top[0] - 0.05, bar + u(-0.15, 0)), corner(*top), bottom)]
+    turn = [cup] if u() < 0.3 else [corner(*left)] if u() < 0.6 else [left]
+    return [path(tip, bow, *turn, right), path(top, bottom)]
+
+
+def five(u: Uniform) -> Strokes:
+    """Return a neck and a belly under a roof, written first or last, or all of it as an S."""
+    neck, size, kind = np.array([u(0.08, 0.35), u(0.0, 0.06)]), u(0.24, 0.33), u()
+    shoulder = neck[0] + u(-0.12, 0.05), 1 - 2 * size + u(0, 0.12)
+    belly = arc((u(0.3, 0.5), 1 - size), (u(0.28, 0.42), size), u(11.5, 13), u(17.5, 21.5))
+    roof = neck + (u(0.2, 0.75), u(-0.1, 0.08))
+    if kind < 0.25:
+        return [path(roof, neck, shoulder, belly)]
+    body = path(corner(*shoulder) if u() < 0.7 else shoulder, belly)
+    if kind < 0.6:
+        return [path(roof, corner(*neck), body)]
+    return [path(neck, body), path(neck + (u(-0.12, 0.1), -u(0, 0.04)), roof)]
+
+
+def six(u: Uniform) -> Strokes:
+    """Return a stem, bowed or straight, that ends in a loop: wide or small, closed or open."""
+    width, height = u(0.15, 0.42), u(0.12, 0.33)
+    tip, side = np.array([0.45 + u(-0.2, 0.5), 0]), 0.45 - width + u(-0.04, 0.1)
+    bow = (tip[0] + side) / 2 - u(-0.02, 0.14), u(0.3, 0.5) * (1 - height)
+    hook = [tip + (u(0, 0.15), u(0.02, 0.12))] if u() < 0.25 else []
+    loop = arc((0.45, 1 - height), (width, height), u(8.5, 10), u(-4.5, 0.5))
+    return [path(*hook, tip, bow, loop)]
+
+
+def seven(u: Uniform) -> Strokes:
+    """Return a roof, with a serif, a wave or a curve, and a stem, barred or not."""
+    left, right = np.array([u(0, 0.15), u(-0.05, 0.22)]), np.array([u(0.6, 1.0), u(-0.04, 0.08)])
+    foot, kind = np.array([u(0.1, 0.65), 1]), u()
+    serif = [left + (u(-0.06, 0.06), u(0.08, 0.25))] if kind < 0.4 else []
+    start = corner(*left) if kind < 0.25 else left
+    turn = corner(*right) if u() < 0.55 else right + (0, u(0, 0.12))
+    bend = (right + foot) / 2 + (u(-0.12, 0.16), u(-0.05, 0.05))
+    stem = path(*serif, start, (left + right) / 2 + (0, u(-0.14, 0.1)), turn, bend, foot)
+    if u() < 0.1:
+        return [stem]
+    middle, tilt = bend + (foot - bend) * u(-0.1, 0.65), u(-0.3, 0.12)
+    ends = [middle + reach * np.array([1, tilt]) for reach in (-u(0.12, 0.45), u(0.1, 0.45))]
+    return [stem, path(ends[0], middle + (0, u(-0.05, 0.05)), ends[1])]
+
+
+def eight(u: Uniform) -> Strokes:
+    """Return an S that closes, or nearly closes, to two loops, two rings, or a ribbon."""
+    waist, widths, kind = u(0.32, 0.54), (u(0.14, 0.34), u(0.08, 0.42)), u()
+    centers = (0.45, waist / 2), (0.45 + u(-0.06, 0.06), (1 + waist) / 2)
+    radii = (widths[0], waist / 2), (widths[1], (1 - waist) / 2)
+    if kind < 0.1:
+        return [arc(centers[0], radii[0], 1, 13), arc(centers[1], radii[1], u(-1, 1), u(11.5, 13))]
+    if kind < 0.2:  # a loop below whose ends stand apart above
+        loop = arc(centers[1], radii[1], 11, 1)
+        return [path((u(0.6, 0.9), u(0, 0.1)), (0.5, waist), loop, (0.4, waist), (u(0, 0.3), 0.05))]
+    head = arc(centers[0], radii[0], u(0.5, 3.5), -4.8)
+    belly = arc(centers[1], radii[1], 1.2, u(10, 11.2))
+    end = head[0] + (u(-0.08, 0.14), u(-0.1, 0.16)) if u() < 0.85 else (u(0.3, 0.6), waist)
+    shape = path(head, belly, (0.45 + u(-0.03, 0.03), waist + 0.02), end)
+    return [shape if u() < 0.75 else shape * (-1, 1)]
+
+
+def nine(u: Uniform) -> Strokes:
+    """Return a head, closed or open, and a tail: straight, curved, or curled as a 3's."""
+    height, width, start, kind = u(0.07, 0.28), u(0.16, 0.36), u(0.5, 4), u()
+    as_three, side = u() < 0.25, 0.42 + width
+    sweep = u(11, 14) if as_three else u(8.5, 13.5)
+    head = arc((0.42, height), (width, height), start, start - sweep, u(-0.1, 0.15))
+    joint = corner(side + u(-0.06, 0.08), u(-0.04, height))
+    if as_three:  # below its closed head
+        joint = path((side - u(0.02, 0.25), 2 * height + u(-0.12, 0.02)))
+    elif u() < 0.45:
+        joint = joint[:1]
+    if kind < 0.25:
+        return [path(head, joint, (u(0.1, 0.85), 1))]
+    if kind < 0.5:
+        return [path(head, joint, (side + u(-0.08, 0.04), 0.55), (u(0.0, 0.5), u(0.92, 1)))]
+    size = u(0.22, 0.36)
+    tail = arc((side - u(0.3, 0.45), 1 - size), (u(0.28, 0.45), size), u(1.5, 3.5), u(7, 10))
+    return [path(head, joint, tail)]
+
+
+DIGITS = (zero, one, two, three, four, five, six, seven, eight, nine)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from threading import Lock
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from lenet import LeNet
 from training.augment import NOISE_SIZE, augment
 from training.data import NO_DIGIT, TrainingSet, batches_of, scale
 from training.metrics import METRICS, evaluate
+from training.parallel import in_threads
 from training.recipes import Recipe
 from training.state import TrainState, tanh_forward, update_ema
 
@@ -92,6 +94,9 @@ def make_loss_fn(
 
     if use_compile:
         loss_and_accuracy = compile_if_possible(loss_and_accuracy, device)
+    if recipe.threads > 1 and device.type == "cpu":
+        parameters = list(model.parameters())
+        loss_and_accuracy = in_threads(loss_and_accuracy, parameters, recipe.threads)
     if augmentation is None:
         return loss_and_accuracy
 
@@ -115,11 +120,17 @@ def compile_if_possible(function: Callable, device: torch.device) -> Callable:
     # On a GPU this also records CUDA graphs: launching the kernels one by one takes longest.
     mode = "reduce-overhead" if device.type == "cuda" else None
     fast = torch.compile(function, dynamic=False, mode=mode)
+    first_call, compiled = Lock(), False  # of several threads one compiles, the others wait
 
     def call(*arguments):
-        nonlocal fast
+        nonlocal fast, compiled
         try:
-            return fast(*arguments)
+            if compiled:
+                return fast(*arguments)
+            with first_call:
+                result = fast(*arguments)
+            compiled = True
+            return result
         except Exception as error:  # without a C++ compiler, for instance
             if fast is function:
                 raise

@@ -13,12 +13,16 @@ import cv2
 import numpy as np
 
 from reading.preprocess import NoDigitError, to_mnist
-from training.shapes import DIGITS, SIGNS
+from training.curves import smooth
+from training.shapes import DIGITS, Strokes
+from training.signs import SIGNS, parse
 
 # Sampling probabilities of 0 to 9: the digits whose style varies most come most often.
-DIGIT_PROBABILITIES = (0.06, 0.14, 0.08, 0.08, 0.14, 0.06, 0.06, 0.14, 0.1, 0.14)
+DIGIT_PROBABILITIES = (0.05, 0.16, 0.08, 0.07, 0.14, 0.05, 0.05, 0.15, 0.1, 0.15)
 CANVAS = 96  # side of the canvas in pixels; a shape takes about three quarters of it
-POINT_JITTER = 0.045  # standard deviation of a point's displacement, in sizes of the shape
+# Standard deviations of a point's displacement, in sizes of the shape.
+DIGIT_JITTER = 0.025
+SIGN_JITTER = 0.045
 SUBPIXEL_BITS = 4  # fractional bits of cv2.line's fixed-point coordinates
 
 Rng = np.random.Generator
@@ -43,7 +47,7 @@ def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """
     rng = np.random.default_rng(seed)
     labels = rng.choice(10, count, p=DIGIT_PROBABILITIES)
-    images = [_render(partial(_digit, label), rng) for label in labels]
+    images = [_render(partial(_digit, label), DIGIT_JITTER, rng) for label in labels]
     return np.stack(images)[:, None], labels
 
 
@@ -65,39 +69,18 @@ def write_non_digits(count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     kinds, probabilities = zip(*_NON_DIGITS, strict=True)
     chosen = rng.choice(list(kinds), count, p=list(probabilities))
-    return np.stack([_render(kind, rng) for kind in chosen])[:, None]
+    return np.stack([_render(kind, SIGN_JITTER, rng) for kind in chosen])[:, None]
 
 
-def parse(shape: str) -> list[np.ndarray]:
-    """Return the strokes of a pen path.
-
-    Parameters
-    ----------
-    shape : str
-        A path as in `training.shapes`.
-
-    Returns
-    -------
-    strokes : list of float64 ndarray of shape (points, 2)
-        Columns x and y in [0, 1], y down. A corner is its point twice in a row.
-    """
-    strokes = []
-    for stroke in shape.split("/"):
-        points = []
-        for point in stroke.split():
-            x, y = point.rstrip("|").split(",")
-            points += [(int(x) / 100, int(y) / 100)] * (1 + point.endswith("|"))
-        strokes.append(np.array(points))
-    return strokes
-
-
-def by_hand(strokes: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
+def by_hand(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
     """Return strokes as a hand might write them: rotated, sheared, stretched, points jittered.
 
     Parameters
     ----------
     strokes : list of float ndarray of shape (points, 2)
-        As `parse` returns them.
+        A point that stands twice in a row is a corner.
+    jitter : float
+        Standard deviation of a point's displacement.
     rng : numpy.random.Generator
 
     Returns
@@ -105,52 +88,18 @@ def by_hand(strokes: list[np.ndarray], rng: Rng) -> list[np.ndarray]:
     strokes : list of float64 ndarray of the same shapes
         Both points of a corner move together. Not confined to [0, 1].
     """
-    rotation, shear, stretch = rng.normal([0, 0.12, -0.1], [0.1, 0.22, 0.25])
+    rotation, shear, stretch = rng.normal([0, 0.12, -0.1], [0.08, 0.18, 0.18])
     rotate = np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]])
     matrix = rotate @ np.array([[np.exp(stretch), -shear], [0, 1]])
     written = []
     for stroke in strokes:
         is_new = np.append(True, (np.diff(stroke, axis=0) != 0).any(axis=1))
-        jitter = rng.normal(0, POINT_JITTER, (is_new.sum(), 2))[is_new.cumsum() - 1]
-        written.append((stroke + jitter) @ matrix.T + rng.normal(0, 0.6 * POINT_JITTER, 2))
+        moves = rng.normal(0, jitter, (is_new.sum(), 2))[is_new.cumsum() - 1]
+        written.append((stroke + moves) @ matrix.T + rng.normal(0, 0.6 * jitter, 2))
     return written
 
 
-def smooth(stroke: np.ndarray, steps: int = 10) -> np.ndarray:
-    """Return a curve through a stroke's points: a Catmull-Rom spline that breaks at corners.
-
-    Catmull and Rom 1974, "A class of local interpolating splines"; written here in the cubic
-    Hermite basis, with tangents of half the distance between a point's neighbours.
-
-    Parameters
-    ----------
-    stroke : float ndarray of shape (points, 2)
-        A point that stands twice in a row is a corner.
-    steps : int
-        Samples of the curve from one point to the next.
-
-    Returns
-    -------
-    path : float64 ndarray of shape (samples, 2)
-        Passes through every point, in order.
-    """
-    path = np.concatenate([stroke[:1], stroke, stroke[-1:]])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    pieces = []
-    for before, start, end, after in zip(path, path[1:], path[2:], path[3:], strict=False):
-        leaving = (end - before) / 2 * (start != before).any()
-        arriving = (after - start) / 2 * (after != end).any()
-        if (start != end).any():
-            pieces.append(
-                (2 * t**3 - 3 * t**2 + 1) * start
-                + (t**3 - 2 * t**2 + t) * leaving
-                + (3 * t**2 - 2 * t**3) * end
-                + (t**3 - t**2) * arriving
-            )
-    return np.concatenate([*pieces, stroke[-1:]])
-
-
-def draw(strokes: list[np.ndarray], rng: Rng) -> np.ndarray:
+def draw(strokes: Strokes, rng: Rng) -> np.ndarray:
     """Return strokes drawn with a pen of random width and varying pressure.
 
     Parameters
@@ -168,37 +117,37 @@ def draw(strokes: list[np.ndarray], rng: Rng) -> np.ndarray:
     points = np.concatenate(paths)
     low, high = points.min(axis=0), points.max(axis=0)
     scale = 0.72 * CANVAS / max((high - low).max(), 1e-3)
-    pen_width = rng.uniform(5, 13)  # pixels
+    pen_width = np.exp(rng.uniform(np.log(2.5), np.log(14)))  # pixels
     image = np.zeros((CANVAS, CANVAS), np.uint8)
     for path in paths:
         pixels = ((path - (low + high) / 2) * scale + CANVAS / 2) * 2**SUBPIXEL_BITS
         wave = rng.uniform(0, 2 * np.pi) + np.linspace(0, rng.uniform(1, 6), len(path))
-        widths = (pen_width * (1 + 0.25 * np.sin(wave))).round().astype(int)
+        widths = (pen_width * (1 + 0.25 * np.sin(wave))).round().clip(1).astype(int)
         pixels = pixels.round().astype(int).tolist()
         for start, end, width in zip(pixels, pixels[1:], widths.tolist(), strict=False):
             cv2.line(image, start, end, 255, width, cv2.LINE_AA, shift=SUBPIXEL_BITS)
     return image
 
 
-def _render(strokes_of: Callable[[Rng], list[np.ndarray]], rng: Rng) -> np.ndarray:
+def _render(strokes_of: Callable[[Rng], Strokes], jitter: float, rng: Rng) -> np.ndarray:
     """Draw strokes of a kind as uint8 (28, 28), anew until `to_mnist` finds a digit in them."""
     while True:
         try:
-            image = to_mnist(draw(by_hand(strokes_of(rng), rng), rng))
+            image = to_mnist(draw(by_hand(strokes_of(rng), jitter, rng), rng))
             return (image * 255).round().astype(np.uint8)
         except NoDigitError:  # strokes too far apart, for instance
             continue
 
 
-def _digit(label: int, rng: Rng) -> list[np.ndarray]:
-    return parse(_pick(DIGITS[label], rng))
+def _digit(label: int, rng: Rng) -> Strokes:
+    return DIGITS[label](rng.uniform)
 
 
-def _sign(rng: Rng) -> list[np.ndarray]:
+def _sign(rng: Rng) -> Strokes:
     return parse(_pick(SIGNS, rng))
 
 
-def _scribble(rng: Rng) -> list[np.ndarray]:
+def _scribble(rng: Rng) -> Strokes:
     """Return one to three random walks or zigzags."""
     strokes = []
     for _ in range(rng.integers(1, 4)):
@@ -207,7 +156,7 @@ def _scribble(rng: Rng) -> list[np.ndarray]:
     return strokes
 
 
-def _invented_sign(rng: Rng) -> list[np.ndarray]:
+def _invented_sign(rng: Rng) -> Strokes:
     """Return lines, arcs and angles joined as in letters: at a box's corners and midpoints."""
     strokes = []
     for _ in range(rng.integers(2, 5)):
@@ -218,7 +167,7 @@ def _invented_sign(rng: Rng) -> list[np.ndarray]:
     return strokes
 
 
-def _part_of_digit(rng: Rng) -> list[np.ndarray]:
+def _part_of_digit(rng: Rng) -> Strokes:
     """Return the upper or lower half of a 2, 4 or 5: neither half is a digit."""
     strokes = [smooth(stroke) for stroke in _digit(_pick([2, 4, 5], rng), rng)]
     at, above = rng.uniform(0.4, 0.6), rng.random() < 0.5
@@ -231,4 +180,4 @@ def _pick(choices, rng: Rng):
 
 
 # Kinds of non-digits and their sampling probabilities.
-_NON_DIGITS = ((_scribble, 0.2), (_sign, 0.35), (_invented_sign, 0.35), (_part_of_digit, 0.1))
+_NON_DIGITS = ((_scribble, 0.15), (_sign, 0.5), (_invented_sign, 0.3), (_part_of_digit, 0.05))
