@@ -89,7 +89,8 @@ def find_digit(ink: Ink) -> np.ndarray:
     main = mass.argmax()
     if not ink.on_even_paper:
         # In a photograph the digit is a long stroke about the middle; a shadow's corner is
-        # broad for its length, and what runs along the border is the table.
+        # broad for its length, and what runs along the border is the table, but for a digit
+        # that the picture cuts off: its centre is nearer to the middle.
         depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).ravel()[inked]
         depths = np.bincount(part_of_pixel, depth, minlength=count)
         mean_depth = depths / np.maximum(boxes[:, cv2.CC_STAT_AREA], 1)
