@@ -7,7 +7,9 @@ often bilevel, often stretched to a square, so that a thin 1 becomes a block.
 import cv2
 import numpy as np
 
-from reading.preprocess import crop, frame
+from reading.picture import crop
+from reading.preprocess import frame
+from reading.small import restore
 
 SIDE = (8, 20)  # pixels of the grid
 BILEVEL_SHARE = 0.6
@@ -43,4 +45,4 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < BILEVEL_SHARE:
         level = min(rng.uniform(80, 175), 0.9 * coarse.max())
         coarse = 255 * (coarse > level).astype(np.uint8)
-    return (frame(crop(coarse / np.float32(255))) * 255).round().astype(np.uint8)
+    return (frame(restore(coarse / np.float32(255))) * 255).round().astype(np.uint8)
