@@ -13,9 +13,9 @@ Recognition of Handwritten Digits", unnormalised coordinates: a list of {"label"
 usps-1000.npz, digits from envelopes (`images`, `labels`), and letters.json, other people's
 letters; the folder --numbers holds numbers.json, the digits of numbers that people of a French
 school wrote (both of CROHME 2011 to 2016, as lists of {"label", "strokes"}). The strokes are
-drawn as the page's pad sends them, or laid on paper as a camera sees it. Small bilevel crops are
-MNIST's held-out training pictures as an old scanner would have them. MNIST's test pictures are read
-last; they are for reporting, not for choosing by.
+drawn as the page's pad sends them, or laid on paper as a camera sees it. MNIST's test pictures,
+and small bilevel crops of them as an old scanner has them, are read last; they are for reporting,
+not for choosing by.
 """
 
 import argparse
@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from handwriting import (
     SEED,
     Camera,
+    crop_to_bilevel,
     draw_anyhow,
     draw_at_best_brush,
     load_digits,
@@ -45,13 +46,13 @@ from sklearn import datasets
 from sklearn.metrics import roc_auc_score
 
 from lenet import LeNet
-from page.worker import CONFIDENT, EITHER_CONFIDENT
+from page.worker import EITHER_CONFIDENT
+from reading.ink import find_ink
 from reading.picture import crop
 from reading.preprocess import IMAGE_SIZE, NoDigitError, frame, to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
-from training.data import load_mnist, split
+from training.data import load_mnist
 from training.metrics import calibration_error
-from training.recipes import DEMO
 
 ANYHOW = "tablet, any brush, size, place"
 FRENCH = "numbers of a French school"
@@ -84,8 +85,8 @@ WAYS = {
 }
 
 
-def measure(model: LeNet, pictures, labels) -> tuple[str, torch.Tensor]:
-    """Return the cells of a row, and the page's score of each picture of way (c)."""
+def measure(models: list[LeNet], pictures, labels) -> tuple[str, torch.Tensor]:
+    """Return the cells of a row, and each model's page scores of the pictures by way (c)."""
     labels = torch.tensor(labels)
     digits = {way: [] for way in WAYS}
     seconds = []
@@ -100,39 +101,49 @@ def measure(model: LeNet, pictures, labels) -> tuple[str, torch.Tensor]:
         seconds.append(time.perf_counter() - started)  # of the last way, to_mnist
     cells = []
     for way in WAYS:
-        probabilities, refused = probabilities_of(model, digits[way])
-        right = (probabilities.topk(3).indices == labels[:, None]) & ~refused[:, None]
-        cells.append(f"{right[:, 0].float().mean():.2%}, {right.any(1).float().mean():.2%}")
+        answers, refused = probabilities_of(models, digits[way])
+        right = (answers.topk(3).indices == labels[:, None]) & ~refused[:, None]
+        first, three = right[..., 0], right.any(-1)
+        cells.append(", ".join(spread(hit.float().mean(1)) for hit in (first, three)))
     p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
-    answered = probabilities[~refused]
-    cells += [refused.sum().item(), f"{calibration_error(answered, labels[~refused]):.2%}"]
-    return " | ".join(map(str, [*cells, f"{p50:.1f}, {p95:.1f}"])), page_score(answered)
+    answers = answers[:, ~refused]
+    errors = [float(calibration_error(answer, labels[~refused])) for answer in answers]
+    cells += [refused.sum().item(), spread(torch.tensor(errors)), f"{p50:.1f}, {p95:.1f}"]
+    return " | ".join(map(str, cells)), page_score(answers)
 
 
-def probabilities_of(model: LeNet, digits: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the probabilities (N, 10), as the page has them, and which pictures are NaN."""
+def spread(values: torch.Tensor, form: str = "{:.2%}") -> str:
+    """Return the mean of what the models reach, and its standard deviation if they are several."""
+    mean = form.format(values.mean())
+    return mean if len(values) == 1 else f"{mean} ± {form.format(values.std()).rstrip('%')}"
+
+
+def probabilities_of(
+    models: list[LeNet], digits: list[np.ndarray]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each model's probabilities (models, N, 10), as the page has them, and what is NaN."""
     batch = torch.from_numpy(np.stack(digits))[:, None]
     with torch.inference_mode():
-        probabilities = model.probabilities(model(batch.nan_to_num()))
-    return probabilities, batch.isnan().any((1, 2, 3))
+        answers = [model.probabilities(model(batch.nan_to_num())) for model in models]
+    return torch.stack(answers), batch.isnan().any((1, 2, 3))
 
 
 def page_score(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return what the page doubts a digit by (`page.worker.describe_answer`): below 1 it asks."""
-    first, second = probabilities.topk(2).values.T
-    return torch.maximum(first / CONFIDENT, (first + second) / EITHER_CONFIDENT)
+    """Return what the page doubts a digit by (`page.worker.describe_answer`): too low, it asks."""
+    return probabilities.topk(2).values.sum(-1)
 
 
-def area_under_roc(digits: torch.Tensor, others: torch.Tensor) -> float:
-    """Return the area under the ROC curve of scores that are to be high for digits alone."""
-    scores = torch.cat([digits, others])
-    return roc_auc_score(torch.arange(len(scores)) < len(digits), scores)
+def area_under_roc(digits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Return each model's area under the ROC curve of scores that are to be high for digits."""
+    is_digit = torch.arange(digits.shape[1] + others.shape[1]) < digits.shape[1]
+    scores = torch.cat([digits, others], dim=1)
+    return torch.tensor([roc_auc_score(is_digit, score) for score in scores])
 
 
-def bilevel_crop(digit: np.ndarray) -> np.ndarray:
-    """Return one of MNIST's pictures as an old scanner's: 16×16, black on white, all of it ink."""
-    stretched = cv2.resize(crop(digit), (16, 16), interpolation=cv2.INTER_AREA)
-    return np.where(stretched > 127, 0, 255).astype(np.uint8)
+def polarity_is_right(picture: np.ndarray) -> bool:
+    """Return whether as much ink is found in a bilevel picture as it has black, not white."""
+    black, found = (picture == 0).sum(), find_ink(picture).amount.sum()
+    return abs(found - black) < abs(found - (picture.size - black))
 
 
 def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
@@ -141,11 +152,6 @@ def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
     def drawn(how, digits):
         random = np.random.default_rng(SEED)
         return (how(digit, random) for digit in digits[0]), digits[1]
-
-    def bilevel():
-        images, targets = load_mnist(data_dir, train=True)
-        _, held_out = split(len(images), DEMO.validation_share, torch.Generator().manual_seed(0))
-        return map(bilevel_crop, images[held_out[:most], 0].numpy()), targets[held_out[:most]]
 
     def usps():
         file = np.load(folder / "usps-1000.npz")
@@ -158,6 +164,10 @@ def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
     def mnist():
         images, targets = load_mnist(data_dir, train=False)
         return list(images[:, 0].numpy()), targets.tolist()
+
+    def bilevel():
+        images, targets = mnist()
+        return (255 - crop_to_bilevel(image) for image in images), targets
 
     tablet = load_digits(folder, most)
     return {
@@ -172,16 +182,19 @@ def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
     }
 
 
-def print_letters(model: LeNet, folder: Path, scores: dict[str, torch.Tensor]) -> None:
+def print_letters(models: list[LeNet], folder: Path, scores: dict[str, torch.Tensor]) -> None:
     """Print how well the page's score tells digits from letters."""
     random = np.random.default_rng(SEED)
     pictures = [to_mnist(draw_anyhow(letter, random)) for letter in load_letters(folder)]
-    letters = page_score(probabilities_of(model, pictures)[0])
+    letters = page_score(probabilities_of(models, pictures)[0])
     print("\nletters against digits, by the page's score:")
     for name in (FRENCH, ANYHOW, "envelopes (USPS)", "MNIST test"):
-        print(f"  {name}: area under the ROC curve {area_under_roc(scores[name], letters):.4f}")
-    print(f"  the page doubts {(letters < 1).float().mean():.1%} of the letters, ", end="")
-    print(f"{(scores[FRENCH] < 1).float().mean():.1%} of the French digits")
+        area = spread(area_under_roc(scores[name], letters), "{:.4f}")
+        print(f"  {name}: area under the ROC curve {area}")
+    doubted = [
+        spread((score < EITHER_CONFIDENT).float().mean(1)) for score in (letters, scores[FRENCH])
+    ]
+    print("  the page doubts {} of the letters, {} of the French digits".format(*doubted))
 
 
 def print_large_photograph(strokes) -> None:
@@ -201,10 +214,11 @@ def main() -> None:
     parser.add_argument("--digits", type=Path, required=True)
     parser.add_argument("--numbers", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's")
-    parser.add_argument("--weights", default=EMBEDDED_WEIGHTS, help="a folder, or owner/name")
+    several = "folders, or owner/name; of several the mean and standard deviation are printed"
+    parser.add_argument("--weights", nargs="+", default=[EMBEDDED_WEIGHTS], help=several)
     parser.add_argument("--most", type=int, default=2000, help="of each set of digits (2000)")
     arguments = parser.parse_args()
-    model = LeNet.from_pretrained(arguments.weights)
+    models = list(map(LeNet.from_pretrained, arguments.weights))
     camera = "; ".join(f"{name} {value}" for name, value in asdict(Camera()).items())
     print(f"photographs: {camera}\n")
     columns = [*WAYS, "refused", "calibration error", "p50, p95 ms"]
@@ -213,9 +227,14 @@ def main() -> None:
     scores = {}
     folders = arguments.digits, arguments.numbers, arguments.data_dir
     for name, load in load_sets(*folders, arguments.most).items():
-        row, scores[name] = measure(model, *load())
+        row, scores[name] = measure(models, *load())
         print(f"| {name} | {row} |", flush=True)
-    print_letters(model, arguments.digits, scores)
+    print_letters(models, arguments.digits, scores)
+    images, _ = load_mnist(arguments.data_dir, train=False)
+    right = np.mean(
+        [polarity_is_right(255 - crop_to_bilevel(image)) for image in images[:, 0].numpy()]
+    )
+    print(f"\npaper told from ink in {right:.2%} of the small bilevel crops")
     print_large_photograph(load_digits(arguments.digits, 1)[0][0])
 
 

@@ -30,8 +30,9 @@ from reading.reader import read_digit
 from reading.weights import WeightsLoader, configured_repo
 
 PAD_READ_AT = 200  # pixels: strokes as broad as the pad's lose nothing, in half the time
-CONFIDENT = 0.7  # the first guess's probability; how many are below: benchmarks/real_digits.py
-EITHER_CONFIDENT = 0.9  # the first two guesses' probability, for the digit to be one of them
+EITHER_CONFIDENT = 0.9  # the first two guesses' probability: letters have less, more often than
+# they have a low first one; a 1 and a 7 may be one shape; shares below: benchmarks/real_digits.py
+CONFIDENT = 0.7  # the first guess's probability
 WARM_UP = Path(__file__).parent.parent / "examples" / "digits" / "7-crossed.png"
 DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
 
@@ -108,12 +109,12 @@ def describe_answer(probabilities: dict[str, float]) -> str:
     sentence : str
     """
     (first, p), (second, q) = sorted(probabilities.items(), key=lambda item: -item[1])[:2]
+    if p + q < EITHER_CONFIDENT:
+        return DOUBT_MESSAGE
     if p >= CONFIDENT:
         return f"That is {_with_article(first)}."
-    if p + q >= EITHER_CONFIDENT:
-        first, second = _with_article(first).capitalize(), _with_article(second)
-        return f"{first} or {second}: the network is not sure."
-    return DOUBT_MESSAGE
+    first, second = _with_article(first).capitalize(), _with_article(second)
+    return f"{first} or {second}: the network is not sure."
 
 
 def _with_article(digit: str) -> str:
