@@ -47,7 +47,6 @@ from sklearn.metrics import roc_auc_score
 
 from lenet import LeNet
 from page.worker import EITHER_CONFIDENT
-from reading.ink import find_ink
 from reading.picture import crop
 from reading.preprocess import IMAGE_SIZE, NoDigitError, frame, to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
@@ -93,11 +92,7 @@ def measure(models: list[LeNet], pictures, labels) -> tuple[str, torch.Tensor]:
     for picture in pictures:
         for way, function in WAYS.items():
             started = time.perf_counter()
-            try:
-                digit = function(picture)
-            except NoDigitError:  # counts as wrong
-                digit = np.full((IMAGE_SIZE, IMAGE_SIZE), np.nan, np.float32)
-            digits[way].append(digit)
+            digits[way].append(or_nan(function, picture))
         seconds.append(time.perf_counter() - started)  # of the last way, to_mnist
     cells = []
     for way in WAYS:
@@ -110,6 +105,14 @@ def measure(models: list[LeNet], pictures, labels) -> tuple[str, torch.Tensor]:
     errors = [float(calibration_error(answer, labels[~refused])) for answer in answers]
     cells += [refused.sum().item(), spread(torch.tensor(errors)), f"{p50:.1f}, {p95:.1f}"]
     return " | ".join(map(str, cells)), page_score(answers)
+
+
+def or_nan(function, picture) -> np.ndarray:
+    """Return what a function makes of a picture (28, 28), or NaN if it refuses it."""
+    try:
+        return function(picture)
+    except NoDigitError:
+        return np.full((IMAGE_SIZE, IMAGE_SIZE), np.nan, np.float32)
 
 
 def spread(values: torch.Tensor, form: str = "{:.2%}") -> str:
@@ -138,12 +141,6 @@ def area_under_roc(digits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     is_digit = torch.arange(digits.shape[1] + others.shape[1]) < digits.shape[1]
     scores = torch.cat([digits, others], dim=1)
     return torch.tensor([roc_auc_score(is_digit, score) for score in scores])
-
-
-def polarity_is_right(picture: np.ndarray) -> bool:
-    """Return whether as much ink is found in a bilevel picture as it has black, not white."""
-    black, found = (picture == 0).sum(), find_ink(picture).amount.sum()
-    return abs(found - black) < abs(found - (picture.size - black))
 
 
 def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
@@ -185,8 +182,9 @@ def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
 def print_letters(models: list[LeNet], folder: Path, scores: dict[str, torch.Tensor]) -> None:
     """Print how well the page's score tells digits from letters."""
     random = np.random.default_rng(SEED)
-    pictures = [to_mnist(draw_anyhow(letter, random)) for letter in load_letters(folder)]
-    letters = page_score(probabilities_of(models, pictures)[0])
+    drawn = (draw_anyhow(letter, random) for letter in load_letters(folder))
+    answers, refused = probabilities_of(models, [or_nan(to_mnist, letter) for letter in drawn])
+    letters = page_score(answers) * ~refused
     print("\nletters against digits, by the page's score:")
     for name in (FRENCH, ANYHOW, "envelopes (USPS)", "MNIST test"):
         area = spread(area_under_roc(scores[name], letters), "{:.4f}")
@@ -230,11 +228,6 @@ def main() -> None:
         row, scores[name] = measure(models, *load())
         print(f"| {name} | {row} |", flush=True)
     print_letters(models, arguments.digits, scores)
-    images, _ = load_mnist(arguments.data_dir, train=False)
-    right = np.mean(
-        [polarity_is_right(255 - crop_to_bilevel(image)) for image in images[:, 0].numpy()]
-    )
-    print(f"\npaper told from ink in {right:.2%} of the small bilevel crops")
     print_large_photograph(load_digits(arguments.digits, 1)[0][0])
 
 
