@@ -623,7 +623,8 @@ def test_the_page_takes_no_large_body(site, page, route):
     fields = {"fn_index": 5, "session_hash": "a"} if route == "queue/join" else {}
     assert sentence(page.post(f"gradio_api/{route}", content=body(18 * MB, **fields)), 413)
     start = head("POST", f"/gradio_api/{route}", "Transfer-Encoding: chunked")
-    assert raw(site[0], start, *[chunked(b" " * MB)] * 3).startswith(b"HTTP/1.1 413")
+    # No more than the gate reads before it closes: what is sent later may cost us the answer.
+    assert raw(site[0], start, chunked(b" " * (MB // 2))).startswith(b"HTTP/1.1 413")
 
 
 @pytest.mark.parametrize("session", ["x" * 60_000, 7, ["a"], "a\nb"])

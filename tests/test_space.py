@@ -90,7 +90,9 @@ def chromium(browser, space):
     port = space.rpartition(":")[2].strip("/")
     here = ",".join(f"MAP {host} 127.0.0.1:{port}" for host in (SPACE_HOST, HUB_HOST))
     another = SimpleNamespace(chromium=browser.browser_type)
-    chromium = launch_browser(another, f"--host-resolver-rules={here},MAP * ^NOTFOUND")
+    # A context's `ignore_https_errors` has each connection refused once before it is let be.
+    trust = "--ignore-certificate-errors"
+    chromium = launch_browser(another, f"--host-resolver-rules={here},MAP * ^NOTFOUND", trust)
     yield chromium
     chromium.close()
 
