@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "lenet": set(),
     "reading": {"lenet"},
     "page": {"lenet", "reading"},
-    "training": {"lenet", "reading.preprocess"},
+    # Drawn and scanned images take the steps that a picture takes, not more of the room.
+    "training": {"lenet", "reading.picture", "reading.preprocess", "reading.small"},
     "app": {"page", "reading"},
     "train": {"lenet", "training"},
 }
