@@ -136,6 +136,12 @@ def page_score(probabilities: torch.Tensor) -> torch.Tensor:
     return probabilities.topk(2).values.sum(-1)
 
 
+def scores_of(models: list[LeNet], digits: list[np.ndarray]) -> torch.Tensor:
+    """Return each model's page scores (models, N); what is refused is surely doubted: 0."""
+    answers, refused = probabilities_of(models, digits)
+    return page_score(answers) * ~refused
+
+
 def area_under_roc(digits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Return each model's area under the ROC curve of scores that are to be high for digits."""
     is_digit = torch.arange(digits.shape[1] + others.shape[1]) < digits.shape[1]
@@ -183,8 +189,7 @@ def print_letters(models: list[LeNet], folder: Path, scores: dict[str, torch.Ten
     """Print how well the page's score tells digits from letters."""
     random = np.random.default_rng(SEED)
     drawn = (draw_anyhow(letter, random) for letter in load_letters(folder))
-    answers, refused = probabilities_of(models, [or_nan(to_mnist, letter) for letter in drawn])
-    letters = page_score(answers) * ~refused
+    letters = scores_of(models, [or_nan(to_mnist, letter) for letter in drawn])
     print("\nletters against digits, by the page's score:")
     for name in (FRENCH, ANYHOW, "envelopes (USPS)", "MNIST test"):
         area = spread(area_under_roc(scores[name], letters), "{:.4f}")

@@ -21,7 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from handwriting import SEED, draw_anyhow, load_digits, load_letters, load_numbers
-from real_digits import area_under_roc, page_score, probabilities_of
+from real_digits import area_under_roc, or_nan, probabilities_of, scores_of
 
 from reading.preprocess import to_mnist
 from train import train
@@ -69,7 +69,7 @@ class Development:
     def __init__(self, folder: Path, numbers: Path):
         def drawn(strokes) -> list[np.ndarray]:
             rng = np.random.default_rng(SEED)
-            return [to_mnist(draw_anyhow(shape, rng)) for shape in strokes]
+            return [or_nan(to_mnist, draw_anyhow(shape, rng)) for shape in strokes]
 
         tablet, tablet_labels = load_digits(folder, most=None)
         french, french_labels = load_numbers(numbers)
@@ -80,17 +80,19 @@ class Development:
 
     def measure(self, model) -> list[float]:
         """Return `COLUMNS` but the first."""
-        answers = [probabilities_of(model, images)[0] for images in (*self.images, self.letters)]
-        tablet, french, envelopes = (
-            (p.topk(3).indices == labels[:, None]).float()
-            for p, labels in zip(answers, self.labels, strict=False)
-        )
+        hits = []
+        for images, labels in zip(self.images, self.labels, strict=True):
+            (answers,), refused = probabilities_of([model], images)
+            right = (answers.topk(3).indices == labels[:, None]) & ~refused[:, None]
+            hits.append(right.float())
+        tablet, french, envelopes = hits
+        french_scores, letters = (scores_of([model], x) for x in (self.images[1], self.letters))
         return [
             tablet[:, 0].mean().item(),
             french[:, 0].mean().item(),
             french.amax(1).mean().item(),
             envelopes[:, 0].mean().item(),
-            area_under_roc(page_score(answers[1]), page_score(answers[3])),
+            area_under_roc(french_scores, letters).item(),
         ]
 
 
