@@ -187,15 +187,20 @@ def test_a_client_of_the_space(space, tmp_path):
     assert label["label"] == "7" and words == "That is a 7."
 
 
+def ask_by_name(http: httpx.Client, api: str, endpoint: str, argument: str, example: str) -> str:
+    """Return an answer by the protocol's second version, to an example that is uploaded."""
+    content = (EXAMPLES / example).read_bytes()
+    (path,) = http.post(f"{api}upload", files={"files": (f"an {example}", content)}).json()
+    call = f"{api}call/v2/{endpoint}"
+    event = http.post(call, json={argument: {"path": path, **load.FILE}}).json()["event_id"]
+    return http.get(f"{call}/{event}").text
+
+
 def test_a_program_asks_the_space_by_names(space):
     """By the protocol's second version, as the Space's own description has it."""
     api = f"{space}gradio_api/"
     with httpx.Client(verify=False, timeout=30) as http:
-        content = (EXAMPLES / "7-crossed.png").read_bytes()
-        (path,) = http.post(f"{api}upload", files={"files": ("7.png", content)}).json()
-        call = f"{api}call/v2/upload"
-        event = http.post(call, json={"image": {"path": path, **load.FILE}}).json()["event_id"]
-        assert "That is a 7." in http.get(f"{call}/{event}").text
+        assert "That is a 7." in ask_by_name(http, api, "upload", "image", "7-crossed.png")
         assert http.post(f"{api}component_server", json={}).status_code == 404
         assert http.post(f"{api}call/sketch", json={"data": ["x" * 70 * 1024]}).status_code == 413
 
@@ -223,11 +228,7 @@ def test_a_program_has_a_picture_read(space):
     """By the names that the page's description gives, without Gradio's client."""
     api = f"{space}gradio_api/"
     with httpx.Client(verify=False, timeout=30) as http:
-        content = (EXAMPLES / "8-plain.png").read_bytes()
-        (path,) = http.post(f"{api}upload", files={"files": ("an 8.png", content)}).json()
-        call = f"{api}call/v2/read"
-        event = http.post(call, json={"picture": {"path": path, **load.FILE}}).json()["event_id"]
-        answer = http.get(f"{call}/{event}").text
+        answer = ask_by_name(http, api, "read", "picture", "8-plain.png")
         assert '"words": "That is an 8."' in answer and '"digit": "8"' in answer
         assert http.post(f"{api}mcp/", json={}).status_code == 404
 
