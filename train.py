@@ -81,7 +81,7 @@ def train(
     Returns
     -------
     model : LeNet, in eval mode
-        Of the epoch with the highest validation accuracy, with a fitted temperature.
+        Of the epoch with the least validation loss, with a fitted temperature.
     history : list of dict
         Each epoch's, as `training.steps.train_epochs` yields them.
 

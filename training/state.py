@@ -37,8 +37,8 @@ class TrainState:
     history : list of dict
         The metrics of each epoch, as `train.train` returns them.
     best : dict or None
-        Of the epoch with the highest validation accuracy: "val_accuracy", "val_loss" and
-        "weights", a state dict of LeNet.
+        Of the epoch with the least validation loss: "val_loss" and "weights", a state dict of
+        LeNet.
     """
 
     recipe: Recipe
@@ -67,12 +67,14 @@ class TrainState:
         model = self.model if self.ema is None else self.ema
         return with_sigmoids(model) if self.recipe.tanh_forward else model
 
-    def keep_best(self, network: LeNet, val_loss: float, val_accuracy: float) -> None:
-        """Keep a network's weights if none was better; the loss decides between equals."""
-        best = self.best
-        if best is None or (val_accuracy, -val_loss) >= (best["val_accuracy"], -best["val_loss"]):
+    def keep_best(self, network: LeNet, val_loss: float) -> None:
+        """Keep a network's weights if none had less validation loss.
+
+        The accuracy would pick an epoch by the luck of a few images: of a hundred, the 41st.
+        """
+        if self.best is None or val_loss <= self.best["val_loss"]:
             weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-            self.best = {"val_accuracy": val_accuracy, "val_loss": val_loss, "weights": weights}
+            self.best = {"val_loss": val_loss, "weights": weights}
 
     def _parts(self) -> dict:
         """Return the parts that have a state dict of their own."""

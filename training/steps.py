@@ -261,5 +261,5 @@ def train_epochs(
             metrics = dict(zip(METRICS, values, strict=True))
             metrics["seconds"] = time.perf_counter() - started
             state.history.append(metrics)
-            state.keep_best(network, val_loss, val_accuracy)
+            state.keep_best(network, val_loss)
             yield metrics
