@@ -93,16 +93,24 @@ def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
     """Return the pixels of the border that are paper, where it may cut through the ink.
 
     Ink hangs together, and where it fills the picture it cuts the paper into parts: the four
-    corners and the inside of a 0. The border votes for its larger share, the parts for the many.
+    corners and the inside of a 0. The border votes for its larger share, the parts for the many;
+    what nowhere reaches half across the picture is no digit, but paper in its corners.
     """
     thumbnail = shrink(gray, THUMBNAIL_SIDE)
     otsu, light = cv2.threshold(thumbnail, 0, 1, cv2.THRESH_OTSU)
-    light_parts, dark_parts = (cv2.connectedComponents(side)[0] - 1 for side in (light, 1 - light))
+    (light_parts, light_reach), (dark_parts, dark_reach) = map(_count_parts, (light, 1 - light))
     is_light = edge > otsu
     vote = is_light.mean() - 0.5
     vote += PARTS_WEIGHT * np.log(max(1, light_parts) / max(1, dark_parts))
+    vote += float(light_reach < 0.5) - float(dark_reach < 0.5)
     paper = edge[is_light == (vote > 0)]
     return paper if paper.size else edge
+
+
+def _count_parts(mask: np.ndarray) -> tuple[int, float]:
+    """Return how many parts a mask has, and how far one reaches, in sides of the picture."""
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(mask)
+    return count - 1, (boxes[1:, 2:4] / mask.shape[::-1]).max(initial=0)
 
 
 def _ink_on_even_paper(gray: np.ndarray, paper: float, noise: float) -> np.ndarray:
