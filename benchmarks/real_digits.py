@@ -206,8 +206,8 @@ def print_letters(models: list[LeNet], folder: Path, scores: dict[str, torch.Ten
 def print_polarity(crops) -> None:
     """Print in how many small crops, black on white, the ink is told from the paper."""
     right = [
-        np.allclose(or_nan(to_mnist, crop), frame(restore((crop == 0).astype(np.float32))))
-        for crop in crops
+        np.allclose(or_nan(to_mnist, picture), frame(restore((picture == 0).astype(np.float32))))
+        for picture in crops
     ]
     print(f"\nsmall bilevel crops: ink is taken for ink in {np.mean(right):.2%}")
 

@@ -98,7 +98,8 @@ def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
     """
     thumbnail = shrink(gray, THUMBNAIL_SIDE)
     otsu, light = cv2.threshold(thumbnail, 0, 1, cv2.THRESH_OTSU)
-    (light_parts, light_reach), (dark_parts, dark_reach) = map(_count_parts, (light, 1 - light))
+    light_parts, light_reach = _measure_parts(light)
+    dark_parts, dark_reach = _measure_parts(1 - light)
     is_light = edge > otsu
     vote = is_light.mean() - 0.5
     vote += PARTS_WEIGHT * np.log(max(1, light_parts) / max(1, dark_parts))
@@ -107,7 +108,7 @@ def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
     return paper if paper.size else edge
 
 
-def _count_parts(mask: np.ndarray) -> tuple[int, float]:
+def _measure_parts(mask: np.ndarray) -> tuple[int, float]:
     """Return how many parts a mask has, and how far one reaches, in sides of the picture."""
     count, _, boxes, _ = cv2.connectedComponentsWithStats(mask)
     return count - 1, (boxes[1:, 2:4] / mask.shape[::-1]).max(initial=0)

@@ -353,6 +353,16 @@ def test_a_crop_is_not_turned_inside_out(side, margin):
 
 
 @pytest.mark.parametrize("side", [16, 28])
+def test_paper_that_is_left_in_the_corners_is_no_ink(side):
+    """A bold 1, cropped and stretched to a square, leaves no more of it."""
+    one = np.full((side, side), 255, np.uint8)
+    one[: side // 5, : side // 3] = one[-side // 5 :, -side // 4 :] = 0
+    digit = to_mnist(one)
+    assert digit[8:20, 14].min() > 0.5
+    np.testing.assert_allclose(to_mnist(255 - one), digit, atol=0.01)
+
+
+@pytest.mark.parametrize("side", [16, 28])
 def test_a_speck_beside_a_small_eight_is_left_out(side):
     eight = np.asarray(
         strokes(
