@@ -1,0 +1,239 @@
+"""The graph of cuts: every candidate for a digit is an edge, every number a path.
+
+After LeCun et al. 1998, section VII. A path's score is the sum of its edges' scores; what
+share of exp(score) a number's paths have is its probability (section VI, "forward training").
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from reading.preprocess import frame, normalize_stroke_width
+from reading.segment import Cuts
+
+WIDEST = 1.4  # heights of the line: a candidate with a cut through ink is no wider
+LEAST_INK = 0.012  # of a candidate, in squares of the line's height
+HOPELESS = -7.0  # of a candidate's shape alone: the network is not asked about it
+BEAM = 8  # numbers that are kept at each cut
+LIKELIEST = 4  # digits that a candidate is taken for
+
+# What an edge's score is made of. benchmarks/fit_numbers.py fits the factors.
+SHAPE = {
+    "gaps": -1.1,  # paper from top to bottom within the candidate
+    "low": -3.4,  # log of the line's height over its own
+    "wide": -0.49,  # its width over its height, above 1
+    "width": -1.13,  # in heights of the line
+    "long": -2.69,  # length of the strokes in heights of the line, above 2.5
+    "crossed": -0.31,  # stroke widths of ink that its first cut crosses
+    "cut": -2.41,  # whether that crosses any
+}
+ANSWER = {
+    "digit": -1.31,  # each
+    "log probability": 1.04,  # of the digit that it is taken for
+    "holes": 0.63,
+    "more holes": -0.91,  # than one
+    "energy": 2.06,  # how far the network's scores rise over their mean
+    "energy squared": 2.36,
+}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What may be a digit: the ink between two cuts.
+
+    Attributes
+    ----------
+    edges : int ndarray of shape (N, 2)
+        Between which cuts.
+    boxes : int ndarray of shape (N, 4)
+        Left, top, right and bottom of the ink in the line, pixels.
+    shape : float ndarray of shape (N, len(SHAPE))
+    digits : float32 ndarray of shape (N, 28, 28)
+        In MNIST's form.
+    """
+
+    edges: np.ndarray
+    boxes: np.ndarray
+    shape: np.ndarray
+    digits: np.ndarray
+
+
+def find_candidates(line: np.ndarray, cuts: Cuts, height: float, stroke: float) -> Candidates:
+    """Return the candidates in a line.
+
+    Parameters
+    ----------
+    line : float32 ndarray of shape (h, w)
+        In [0, 1], cropped to the ink.
+    cuts : Cuts
+    height, stroke : float
+        Of the digits, and how wide their strokes are, pixels.
+    """
+    inks, edges, boxes = [], [], []
+    clear = cuts.is_clear()
+    starts, ends = cuts.columns.min(axis=1) + 1, cuts.columns.max(axis=1) + 1
+    for first in range(len(cuts) - 1):
+        for last in range(first + 1, len(cuts)):
+            left, right = starts[first], ends[last]
+            column = np.arange(left, right)
+            ink = line[:, left:right] * (
+                (column > cuts.columns[first][:, None]) & (column <= cuts.columns[last][:, None])
+            )
+            x, y, width, tall = cv2.boundingRect((ink > 0.1).view(np.uint8))
+            if width > WIDEST * height and last > first + 1:
+                if clear[first + 1 : last].any():
+                    break
+                if not (clear[first] and clear[last]):
+                    continue
+            ink = ink[y : y + tall, x : x + width]
+            if ink.sum() < LEAST_INK * height**2:
+                continue
+            inks.append(ink)
+            edges.append((first, last))
+            boxes.append((left + x, y, left + x + width, y + tall))
+    edges, boxes = np.array(edges), np.array(boxes)
+    areas = np.array([ink.sum() for ink in inks])
+    shape = _shape(edges, boxes, areas / stroke, cuts)
+    hopeful = (shape @ list(SHAPE.values()) > HOPELESS) | (np.diff(edges)[:, 0] == 1)
+    digits = [
+        frame(normalize_stroke_width(ink)) for ink, kept in zip(inks, hopeful, strict=True) if kept
+    ]
+    return Candidates(edges[hopeful], boxes[hopeful], shape[hopeful], np.stack(digits))
+
+
+def only_candidate(digit: np.ndarray) -> Candidates:
+    """Return the one candidate of a picture that is a digit, whatever it holds.
+
+    Parameters
+    ----------
+    digit : float32 ndarray of shape (28, 28)
+        In MNIST's form.
+    """
+    one = np.array([[0, 1]])
+    return Candidates(one, np.array([[0, 0, 1, 1]]), np.zeros((1, len(SHAPE))), digit[None])
+
+
+def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
+    """Return what `SHAPE` names."""
+    left, top, right, bottom = boxes.T
+    width, height = right - left, bottom - top
+    line_height = height.max()
+    first, last = edges.T
+    crossed, clear = cuts.crossed, cuts.is_clear()
+    clear_before = np.cumsum(clear)
+    return np.stack(
+        [
+            clear_before[last - 1] - clear_before[first],
+            np.log(line_height / height),
+            np.maximum(width / height - 1, 0),
+            width / line_height,
+            np.maximum(lengths / line_height - 2.5, 0),
+            crossed[first],
+            ~clear[first],
+        ],
+        axis=1,
+    )
+
+
+def score(candidates: Candidates, logits: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
+    """Return the score of each candidate as each digit.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    logits, log_probabilities : float64 ndarrays of shape (N, 10)
+        Of the network; the latter calibrated.
+
+    Returns
+    -------
+    scores : float64 ndarray of shape (N, 10)
+    """
+    shape = candidates.shape @ list(SHAPE.values())
+    answer = answer_features(candidates.digits, logits) @ [
+        value for name, value in ANSWER.items() if name != "log probability"
+    ]
+    return (shape + answer)[:, None] + ANSWER["log probability"] * log_probabilities
+
+
+def answer_features(digits: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return what `ANSWER` names, without the log probability."""
+    holes = np.array([_holes(digit) for digit in digits])
+    centered = logits - logits.mean(axis=1, keepdims=True)
+    energy = np.log(np.exp(centered).sum(axis=1)) / 10
+    one = np.ones(len(digits))
+    return np.stack([one, holes, np.maximum(holes - 1, 0), energy, energy**2], axis=1)
+
+
+def _holes(digit: np.ndarray) -> int:
+    """Return how many pieces of paper a digit's ink encloses."""
+    paper = cv2.copyMakeBorder(digit, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0) < 0.4
+    return cv2.connectedComponents(paper.view(np.uint8), connectivity=4)[0] - 2
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A number that a line may be.
+
+    Attributes
+    ----------
+    number : str
+    probability : float
+        In [0, 1].
+    path : tuple of int
+        The candidates that are its digits.
+    """
+
+    number: str
+    probability: float
+    path: tuple[int, ...]
+
+
+def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
+    """Return the likeliest numbers, best first.
+
+    Numbers that are read along several paths count once, with the sum of their probabilities.
+
+    Parameters
+    ----------
+    edges : int ndarray of shape (N, 2)
+        In the order of `find_candidates`.
+    scores : float64 ndarray of shape (N, 10)
+    count : int
+        How many numbers.
+
+    Returns
+    -------
+    guesses : list of Guess
+        Fewer than `count` where the line has no more.
+    """
+    end = edges.max()
+    arriving = [np.flatnonzero(edges[:, 1] == cut) for cut in range(end + 1)]
+    likeliest = np.argsort(-scores, axis=1)[:, :LIKELIEST]
+    totals = np.logaddexp.reduce(scores, axis=1)
+    total = np.full(end + 1, -np.inf)  # log of the sum over all paths to a cut
+    total[0] = 0
+    # Of each cut, numbers with the log of their sum, their best path's score, and that path.
+    beams = [{"": (0.0, 0.0, ())}] + [{} for _ in range(end)]
+    for cut in range(1, end + 1):
+        found = {}
+        for edge in arriving[cut]:
+            start = edges[edge, 0]
+            total[cut] = np.logaddexp(total[cut], total[start] + totals[edge])
+            for number, (log_sum, best, path) in beams[start].items():
+                for digit in likeliest[edge]:
+                    more = scores[edge, digit]
+                    key = f"{number}{digit}"
+                    known = found.get(key, (-np.inf, -np.inf, ()))
+                    ahead = best + more > known[1]
+                    found[key] = (
+                        np.logaddexp(known[0], log_sum + more),
+                        best + more if ahead else known[1],
+                        (*path, int(edge)) if ahead else known[2],
+                    )
+        kept = sorted(found.items(), key=lambda item: -item[1][0])[:BEAM]
+        beams[cut] = dict(kept)
+    return [
+        Guess(number, float(np.exp(log_sum - total[end])), path)
+        for number, (log_sum, _, path) in list(beams[end].items())[:count]
+    ]
