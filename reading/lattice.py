@@ -4,6 +4,7 @@ After LeCun et al. 1998, section VII. A path's score is the sum of its edges' sc
 share of exp(score) a number's paths have is its probability (section VI, "forward training").
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -20,21 +21,21 @@ LIKELIEST = 4  # digits that a candidate is taken for
 
 # What an edge's score is made of. benchmarks/fit_numbers.py fits the factors.
 SHAPE = {
-    "gaps": -1.1,  # paper from top to bottom within the candidate
-    "low": -3.4,  # log of the line's height over its own
-    "wide": -0.49,  # its width over its height, above 1
-    "width": -1.13,  # in heights of the line
-    "long": -2.69,  # length of the strokes in heights of the line, above 2.5
-    "crossed": -0.31,  # stroke widths of ink that its first cut crosses
-    "cut": -2.41,  # whether that crosses any
+    "gaps": -0.69,  # paper from top to bottom within the candidate
+    "low": -3.29,  # log of the line's height over its own
+    "wide": -0.51,  # its width over its height, above 1
+    "width": -0.91,  # in heights of the line
+    "long": -2.39,  # length of the strokes in heights of the line, above 2.5
+    "crossed": 0.00,  # stroke widths of ink that its first cut crosses
+    "cut": -2.07,  # whether that crosses any
 }
 ANSWER = {
-    "digit": -1.31,  # each
-    "log probability": 1.04,  # of the digit that it is taken for
-    "holes": 0.63,
-    "more holes": -0.91,  # than one
-    "energy": 2.06,  # how far the network's scores rise over their mean
-    "energy squared": 2.36,
+    "digit": -1.38,  # each
+    "log probability": 1.00,  # of the digit that it is taken for
+    "holes": 1.40,
+    "more holes": -1.15,  # than one
+    "energy": 1.92,  # how far the network's scores rise over their mean
+    "energy squared": 2.35,
 }
 
 
@@ -158,17 +159,24 @@ def score(candidates: Candidates, logits: np.ndarray, log_probabilities: np.ndar
 
 def answer_features(digits: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Return what `ANSWER` names, without the log probability."""
-    holes = np.array([_holes(digit) for digit in digits])
+    holes = _holes(digits)
     centered = logits - logits.mean(axis=1, keepdims=True)
     energy = np.log(np.exp(centered).sum(axis=1)) / 10
     one = np.ones(len(digits))
     return np.stack([one, holes, np.maximum(holes - 1, 0), energy, energy**2], axis=1)
 
 
-def _holes(digit: np.ndarray) -> int:
-    """Return how many pieces of paper a digit's ink encloses."""
-    paper = cv2.copyMakeBorder(digit, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0) < 0.4
-    return cv2.connectedComponents(paper.view(np.uint8), connectivity=4)[0] - 2
+def _holes(digits: np.ndarray) -> np.ndarray:
+    """Return how many pieces of paper the ink of pictures encloses, less a piece of ink beyond one.
+
+    By Euler's formula: pixels, less pairs of neighbours, and squares of four, make the pieces of
+    ink less the holes.
+    """
+    ink = digits > 0.4
+    pairs = ink[:, 1:] & ink[:, :-1]
+    squares = pairs[:, :, 1:] & pairs[:, :, :-1]
+    counts = [part.sum(axis=(1, 2)) for part in (ink, pairs, ink[:, :, 1:] & ink[:, :, :-1])]
+    return 1 - (counts[0] - counts[1] - counts[2] + squares.sum(axis=(1, 2)))
 
 
 @dataclass(frozen=True)
@@ -207,33 +215,38 @@ def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
     guesses : list of Guess
         Fewer than `count` where the line has no more.
     """
-    end = edges.max()
-    arriving = [np.flatnonzero(edges[:, 1] == cut) for cut in range(end + 1)]
-    likeliest = np.argsort(-scores, axis=1)[:, :LIKELIEST]
-    totals = np.logaddexp.reduce(scores, axis=1)
-    total = np.full(end + 1, -np.inf)  # log of the sum over all paths to a cut
-    total[0] = 0
+    end = int(edges.max())
+    arriving = [np.flatnonzero(edges[:, 1] == cut).tolist() for cut in range(end + 1)]
+    starts = edges[:, 0].tolist()
+    likeliest = np.argsort(-scores, axis=1)[:, :LIKELIEST].tolist()
+    totals, values = np.logaddexp.reduce(scores, axis=1).tolist(), scores.tolist()
+    total = [0.0] + [-np.inf] * end  # log of the sum over all paths to a cut
     # Of each cut, numbers with the log of their sum, their best path's score, and that path.
     beams = [{"": (0.0, 0.0, ())}] + [{} for _ in range(end)]
     for cut in range(1, end + 1):
         found = {}
         for edge in arriving[cut]:
-            start = edges[edge, 0]
-            total[cut] = np.logaddexp(total[cut], total[start] + totals[edge])
+            start = starts[edge]
+            total[cut] = _log_add(total[cut], total[start] + totals[edge])
             for number, (log_sum, best, path) in beams[start].items():
                 for digit in likeliest[edge]:
-                    more = scores[edge, digit]
-                    key = f"{number}{digit}"
-                    known = found.get(key, (-np.inf, -np.inf, ()))
-                    ahead = best + more > known[1]
-                    found[key] = (
-                        np.logaddexp(known[0], log_sum + more),
-                        best + more if ahead else known[1],
-                        (*path, int(edge)) if ahead else known[2],
-                    )
+                    more = values[edge][digit]
+                    key = number + str(digit)
+                    known = found.get(key)
+                    new = (log_sum + more, best + more, (*path, edge))
+                    if known:
+                        better = new if new[1] > known[1] else known
+                        new = (_log_add(known[0], new[0]), *better[1:])
+                    found[key] = new
         kept = sorted(found.items(), key=lambda item: -item[1][0])[:BEAM]
         beams[cut] = dict(kept)
     return [
-        Guess(number, float(np.exp(log_sum - total[end])), path)
+        Guess(number, math.exp(log_sum - total[end]), path)
         for number, (log_sum, _, path) in list(beams[end].items())[:count]
     ]
+
+
+def _log_add(one: float, other: float) -> float:
+    """Return log(exp(one) + exp(other))."""
+    high, low = max(one, other), min(one, other)
+    return high + math.log1p(math.exp(low - high))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lenet import LeNet
 from reading import lattice
-from reading.ink import SMALL_SIDE, Ink, find_ink
+from reading.ink import SMALL_SIDE, find_ink
 from reading.parts import choose_line, find_parts
 from reading.picture import NoDigitError, load_pixels, to_gray
 from reading.preprocess import BOX_SIZE, crop, frame, shrink_strokes, stroke_width, to_mnist
@@ -140,13 +140,7 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
         If there is nothing to read, or more than a number; the message is fit for the page.
     """
     model = model or _default_model()
-    gray = to_gray(load_pixels(image))
-    ink = find_ink(gray)
-    if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already
-        digit = frame(crop(ink.amount))
-        candidates, boxes = lattice.only_candidate(digit), np.array([[0, 0, 1, 1]])
-    else:
-        candidates, boxes = _find_candidates(ink, gray.shape)
+    candidates, boxes = candidates_of(image)
     with torch.inference_mode():
         layers = model.layers(torch.from_numpy(candidates.digits)[:, None])
         logits = layers[-1].double()
@@ -167,8 +161,25 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
     return Reading([(guess.number, guess.probability) for guess in guesses], digits, "")
 
 
-def _find_candidates(ink: Ink, shape) -> tuple[lattice.Candidates, np.ndarray]:
-    """Return what may be digits in ink, and where it is, as shares of the picture's sides."""
+def candidates_of(image: Image.Image | np.ndarray) -> tuple[lattice.Candidates, np.ndarray]:
+    """Return what may be digits in a picture.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image or ndarray
+        As `read` takes it.
+
+    Returns
+    -------
+    candidates : reading.lattice.Candidates
+    boxes : float ndarray of shape (N, 4)
+        Left, top, right and bottom of their ink, as shares of the picture's sides.
+    """
+    gray = to_gray(load_pixels(image))
+    ink = find_ink(gray)
+    if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already
+        digit = frame(crop(ink.amount))
+        return lattice.only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]])
     parts = find_parts(ink)
     chosen = choose_line(parts, ink.on_even_paper)
     line, left, top = parts.crop_to(chosen)
@@ -180,7 +191,7 @@ def _find_candidates(ink: Ink, shape) -> tuple[lattice.Candidates, np.ndarray]:
         line, find_cuts(line, height * scale, stroke * scale), height * scale, stroke * scale
     )
     corner = np.array([left, top] * 2) + ink.corner * 2
-    return candidates, (candidates.boxes / scale + corner) / (shape[::-1] * 2)
+    return candidates, (candidates.boxes / scale + corner) / (gray.shape[::-1] * 2)
 
 
 @cache

@@ -113,50 +113,49 @@ def _distinct(ink: np.ndarray, paths: np.ndarray, least: float, kept=None) -> np
 
 def _cheapest_paths(ink: np.ndarray, most: float) -> np.ndarray:
     """Return paths that cross less ink than their neighbours do, of shape (paths, rows)."""
-    down, up = _costs(ink), _costs(ink[::-1])[::-1]
+    (down, up_to), (up, down_to) = _costs(ink), _costs(ink[::-1])
     found = []
     for share in ROWS:
         row = int(len(ink) * share)
-        cost = (down[row] + up[row])[1:-1] - ink[row]
+        cost = down[row] + up[-1 - row] - ink[row]
         least = cv2.erode(cost[None], np.ones((1, 2 * REACH + 1), np.uint8))[0]
         low = np.flatnonzero((cost <= least + 1e-4) & (cost < most))
         runs = np.split(low, np.flatnonzero(np.diff(low) > 1) + 1)
         columns = np.array([run[len(run) // 2] for run in runs if len(run)], int)
-        above, below = _trace(down[: row + 1], columns), _trace(up[row:][::-1], columns)
-        found.append(np.concatenate([above[:-1], below[::-1]]).T)
+        paths = np.empty((len(ink), len(columns)), int)
+        paths[row] = columns
+        for above in range(row, 0, -1):
+            paths[above - 1] = paths[above] + up_to[above, paths[above]]
+        for below in range(row, len(ink) - 1):
+            paths[below + 1] = paths[below] + down_to[-1 - below, paths[below]]
+        found.append(paths.T)
     return np.concatenate(found)
 
 
-def _costs(ink: np.ndarray) -> np.ndarray:
-    """Return the least cost of a path from the first row to each pixel.
+def _costs(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least cost of a path from the first row to each pixel, and how it comes there.
 
     A path goes on to one of the three pixels below (seams, as in Avidan and Shamir 2007).
 
     Returns
     -------
-    costs : float32 ndarray of shape (h, w + 2)
-        With a column on each side that no path takes.
+    costs : float32 ndarray of shape (h, w)
+    steps : int ndarray of shape (h, w)
+        To the pixel's predecessor: one column to the left, -1, to the right, 1, or none.
     """
-    costs = np.full((ink.shape[0], ink.shape[1] + 2), 1e9, np.float32)
+    height, width = ink.shape
+    costs = np.full((height, width + 2), 1e9, np.float32)
     costs[0, 1:-1] = ink[0]
-    for row in range(1, len(ink)):
+    for row in range(1, height):
         before = costs[row - 1]
         least = np.minimum(before[:-2], before[2:])
         least += SIDESTEP
         np.minimum(least, before[1:-1], out=least)
         np.add(least, ink[row], out=costs[row, 1:-1])
-    return costs
-
-
-def _trace(costs: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the cheapest paths from the first row to the last one's columns, (rows, paths)."""
-    paths = np.empty((len(costs), len(columns)), int)
-    paths[-1] = columns
-    for row in range(len(costs) - 2, -1, -1):
-        x = paths[row + 1] + 1
-        options = np.stack([costs[row, x - 1], costs[row, x] - SIDESTEP, costs[row, x + 1]])
-        paths[row] = paths[row + 1] + options.argmin(axis=0) - 1
-    return paths
+    left, middle, right = costs[:-1, :-2], costs[:-1, 1:-1], costs[:-1, 2:]
+    aside = np.where(left < right, -1, 1)
+    steps = np.where(np.minimum(left, right) + SIDESTEP < middle, aside, 0)
+    return costs[:, 1:-1], np.concatenate([np.zeros((1, width), int), steps])
 
 
 def _straight_paths(ink: np.ndarray, clear: np.ndarray) -> np.ndarray:
