@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from written_numbers import compose, draw_number, load_numbers, load_single_digits
 
 from lenet import LeNet
-from reading.lattice import ANSWER, SHAPE, answer_features
+from reading.lattice import ANSWER, SHAPE, answer_features, energy
 from reading.picture import NoDigitError
 from reading.reader import candidates_of
 from reading.weights import EMBEDDED_WEIGHTS
@@ -42,6 +42,7 @@ def prepare(model: LeNet, drawings) -> list[dict]:
         with torch.inference_mode():
             logits = model(torch.from_numpy(candidates.digits)[:, None]).double()
             log_probabilities = model.probabilities(logits).log()
+        whole = (candidates.edges == [0, candidates.edges.max()]).all(axis=1)
         features = [candidates.shape, answer_features(candidates.digits, logits.numpy())]
         items.append(
             {
@@ -50,6 +51,7 @@ def prepare(model: LeNet, drawings) -> list[dict]:
                 "edges": torch.from_numpy(candidates.edges),
                 "features": torch.from_numpy(np.concatenate(features, axis=1)),
                 "log_probabilities": log_probabilities,
+                "energy": energy(logits[whole].numpy()),
             }
         )
     return items
@@ -155,6 +157,8 @@ def main() -> None:
     names = ["log probability", *SHAPE, *(name for name in ANSWER if name != "log probability")]
     for name, factor in zip(names, factors.tolist(), strict=True):
         print(f'    "{name}": {factor:.2f},')
+    single = np.concatenate([item["energy"] for item in items if len(item["label"]) == 1])
+    print(f"LEAST_ENERGY = {np.quantile(single, 0.005):.1f}")
 
 
 if __name__ == "__main__":

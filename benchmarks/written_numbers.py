@@ -91,7 +91,10 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
     for _ in range(count):
         writer, gap = writers[random.integers(len(writers))], random.uniform(*GAPS)
         own = by_writer[writer]
-        chosen = [own[random.integers(len(own))] for _ in range(random.integers(*lengths) + 1)]
+        chosen = [
+            own[random.integers(len(own))]
+            for _ in range(random.integers(lengths[0], lengths[1] + 1))
+        ]
         placed, x = [], 0.0
         for digit in chosen:
             points = np.concatenate(digit.strokes)

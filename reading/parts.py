@@ -115,16 +115,15 @@ def choose_line(parts: Parts, on_even_paper: bool) -> np.ndarray:
     if not on_even_paper:
         part &= _in_line(boxes, part, main)
     tall = np.max(np.maximum(height, width / 4)[part & (mass > 0.3 * mass[main])])
+    # An underline lies below a digit; a dash between two is part of the line.
     flat = part & (width > 4 * height)
+    digits = part & (np.maximum(width, height) > 0.25 * tall) & ~flat
+    beside, _ = _gaps(boxes, boxes[digits])
+    under = (beside < 0) & (top[:, None] > (bottom - 0.1 * height)[digits])
+    part &= ~(flat & under.any(axis=1) & ~((beside < 0) & ~under).any(axis=1))
     # Specks and points stand alone; a stroke of a broken digit is near the rest of it.
-    big = part & (np.maximum(width, height) > 0.25 * tall) & ~flat
-    if not big.any():
-        big = part.copy()
-    beside, below = _gaps(boxes, boxes[big])
-    part &= big | (np.maximum(beside, below).min(axis=1) < 0.1 * tall)
-    shares_column = beside < 0
-    under = shares_column & (top[:, None] > (bottom - 0.1 * height)[big])
-    part &= ~(flat & under.any(axis=1) & ~(shares_column & ~under).any(axis=1))
+    big = part & (np.maximum(width, height) > 0.25 * tall)
+    part &= big | (np.maximum(*_gaps(boxes, boxes[big])).min(axis=1, initial=tall) < 0.1 * tall)
     beside, below = _gaps(boxes[big], boxes[big])
     one_above_other = (beside < -0.3 * np.minimum.outer(width[big], width[big])) & (
         below > 0.3 * tall

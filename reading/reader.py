@@ -4,6 +4,7 @@ read(Image.open("postcode.png")).guesses    # [("75005", 0.93), ("75006", 0.02),
 recognize(Image.open("seven.png"))          # {"0": …, …, "9": …}
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +24,9 @@ from reading.weights import configured_repo, load_weights
 DIGITS = "0123456789"
 GUESSES = 3  # that are returned
 MOST_DIGITS = 8  # of a number
+LEAST_PROBABILITY = 0.5  # of what is taken for a digit
 
+DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
 LONG_MESSAGE = "That is more than eight digits. A shorter number, please."
 
 
@@ -158,7 +161,47 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
     ]
     if len(digits) > MOST_DIGITS:
         raise NoDigitError(LONG_MESSAGE)
-    return Reading([(guess.number, guess.probability) for guess in guesses], digits, "")
+    path = list(guesses[0].path)
+    is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
+    is_digit &= probabilities[path].amax(1).numpy() >= LEAST_PROBABILITY
+    return Reading(
+        [(guess.number, guess.probability) for guess in guesses],
+        digits,
+        describe_doubt(guesses[0].number, is_digit.tolist()),
+    )
+
+
+def describe_doubt(number: str, is_digit: Sequence[bool]) -> str:
+    """Return a sentence that says what was read beside what is no digit.
+
+    Parameters
+    ----------
+    number : str
+        The best guess.
+    is_digit : sequence of bool
+        Whether each of its digits seems to be one.
+
+    Returns
+    -------
+    sentence : str
+        Empty if all of them do.
+    """
+    if all(is_digit):
+        return ""
+    if not any(is_digit):
+        return DOUBT_MESSAGE
+    signs = "".join(digit if known else " " for digit, known in zip(number, is_digit, strict=True))
+    read, gaps = signs.split(), len(signs.strip().split())
+    inside, before, after = gaps > 1, signs.startswith(" "), signs.endswith(" ")
+    if inside + before + after > 1 or gaps > 2:
+        return f"I read {_listed(read)}, and other things that are no digits."
+    where = "between them" if inside else "before it" if before else "after it"
+    return f"I read {_listed(read)}, and something {where} that is no digit."
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return "3", "3 and 4", "3, 4 and 5"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def candidates_of(image: Image.Image | np.ndarray) -> tuple[lattice.Candidates, np.ndarray]:
