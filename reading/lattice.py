@@ -15,7 +15,7 @@ from reading.segment import Cuts
 
 WIDEST = 1.4  # heights of the line: a candidate with a cut through ink is no wider
 LEAST_INK = 0.012  # of a candidate, in squares of the line's height
-HOPELESS = -7.0  # of a candidate's shape alone: the network is not asked about it
+HOPELESS = -5.5  # of a candidate's shape alone: the network is not asked about it
 BEAM = 8  # numbers that are kept at each cut
 LIKELIEST = 4  # digits that a candidate is taken for
 

@@ -24,7 +24,8 @@ from reading.weights import configured_repo, load_weights
 DIGITS = "0123456789"
 GUESSES = 3  # that are returned
 MOST_DIGITS = 8  # of a number
-LEAST_PROBABILITY = 0.5  # of what is taken for a digit
+CONFIDENT = 0.7  # the likeliest digit's probability, for what is taken for a digit to be one
+EITHER_CONFIDENT = 0.9  # the two likeliest digits' probability, for it to be one of them
 
 DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
 LONG_MESSAGE = "That is more than eight digits. A shorter number, please."
@@ -163,7 +164,8 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
         raise NoDigitError(LONG_MESSAGE)
     path = list(guesses[0].path)
     is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
-    is_digit &= probabilities[path].amax(1).numpy() >= LEAST_PROBABILITY
+    first, second = probabilities[path].topk(2).values.T.numpy()
+    is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
     return Reading(
         [(guess.number, guess.probability) for guess in guesses],
         digits,

@@ -12,9 +12,9 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-HEIGHT = 40  # pixels of a digit's height when paths are looked for
+HEIGHT = 32  # pixels of a digit's height when paths are looked for
 CLEAR = 0.1  # stroke widths: a path that crosses less ink runs over paper
-MAX_CUT = 6.0  # stroke widths of ink that a path may cross
+MAX_CUT = 3.0  # stroke widths of ink that a path may cross
 SIDESTEP = 0.1  # pixels of ink that a step to the side costs, or paths would wind at will
 ROWS = (0.3, 0.5, 0.7)  # of the height, where the least costly paths are picked
 REACH = 2  # pixels between two of them, at least
