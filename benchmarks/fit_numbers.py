@@ -158,7 +158,7 @@ def main() -> None:
     for name, factor in zip(names, factors.tolist(), strict=True):
         print(f'    "{name}": {factor:.2f},')
     single = np.concatenate([item["energy"] for item in items if len(item["label"]) == 1])
-    print(f"LEAST_ENERGY = {np.quantile(single, 0.005):.1f}")
+    print(f"LEAST_ENERGY = {np.quantile(single, 0.002):.1f}")
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ import numpy as np
 
 HEIGHT = 32  # pixels of a digit's height when paths are looked for
 CLEAR = 0.1  # stroke widths: a path that crosses less ink runs over paper
-MAX_CUT = 3.0  # stroke widths of ink that a path may cross
+MAX_CUT = 2.5  # stroke widths of ink that a path may cross
 SIDESTEP = 0.1  # pixels of ink that a step to the side costs, or paths would wind at will
 ROWS = (0.3, 0.5, 0.7)  # of the height, where the least costly paths are picked
 REACH = 2  # pixels between two of them, at least
 LEAST_INK = 0.012 * HEIGHT**2  # pixels between two cuts
 # Digits that run into one another have places that no cheap path passes: there, straight cuts.
-WIDE = 0.9  # a part wider than so much of its height gets them
-STEP = 6  # pixels, at most, between two
+WIDE = 1.05  # a part wider than so much of its height gets them
+STEP = 7  # pixels, at most, between two
 SLANT = 0.15  # of them, pixels to the side for each pixel up: that of most hands
 
 

@@ -143,9 +143,9 @@ def test_the_words_of_doubt(number, is_digit, words):
 
 
 def test_the_best_numbers_are_the_likeliest_of_all_paths():
-    """Against every path through a small graph, one by one."""
+    """Against every path through a small graph, one by one. No path comes to its second cut."""
     random = np.random.default_rng(0)
-    edges = np.array(list(combinations(range(5), 2)))
+    edges = np.array([pair for pair in combinations(range(5), 2) if pair != (0, 1)])
     scores = random.normal(0, 2, (len(edges), 10))
     scores[:, 3:] = -30  # so that the beam holds all that counts
     sums = {}
