@@ -15,26 +15,26 @@ from reading.segment import Cuts
 
 WIDEST = 1.4  # heights of the line: a candidate with a cut through ink is no wider
 LEAST_INK = 0.012  # of a candidate, in squares of the line's height
-HOPELESS = -5.5  # of a candidate's shape alone: the network is not asked about it
+HOPELESS = -8.0  # of a candidate's shape alone: the network is not asked about it
 BEAM = 8  # numbers that are kept at each cut
 LIKELIEST = 4  # digits that a candidate is taken for
 
 # What an edge's score is made of. benchmarks/fit_numbers.py fits the factors.
 SHAPE = {
-    "gaps": -0.67,  # paper from top to bottom within the candidate
-    "low": -3.07,  # log of the line's height over its own
-    "wide": -0.49,  # its width over its height, above 1
-    "width": -0.54,  # in heights of the line
-    "long": -2.24,  # length of the strokes in heights of the line, above 2.5
-    "cut": -2.01,  # whether its first cut crosses ink
+    "gaps": -1.15,  # paper from top to bottom within the candidate
+    "low": -4.81,  # log of the line's height over its own
+    "width": -0.94,  # in heights of the line
+    "long": -3.55,  # length of the strokes in heights of the line, above 2.5
+    "cut": -2.34,  # whether its first cut crosses ink
+    "alone": 2.88,  # whether it is all of the line: most people draw one digit
 }
 ANSWER = {
-    "digit": -1.34,  # each
-    "log probability": 1.01,  # of the digit that it is taken for
-    "holes": 1.31,
-    "more holes": -1.13,  # than one
-    "energy": 1.83,  # how far the network's scores rise over their mean
-    "energy squared": 2.32,
+    "digit": -1.19,  # each
+    "log probability": 1.08,  # of the digit that it is taken for
+    "holes": 1.61,
+    "more holes": -1.79,  # than one
+    "energy": 3.39,  # how far the network's scores rise over their mean
+    "energy squared": 2.25,
 }
 # Of the network's scores for a digit, in 499 of 500 cases. A plus sign has less, most letters, too.
 LEAST_ENERGY = 4.0
@@ -128,10 +128,10 @@ def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
         [
             clear_before[last - 1] - clear_before[first],
             np.log(line_height / height),
-            np.maximum(width / height - 1, 0),
             width / line_height,
             np.maximum(lengths / line_height - 2.5, 0),
             ~clear[first],
+            (first == 0) & (last == len(cuts) - 1),
         ],
         axis=1,
     )

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from written_numbers import Number, compose, draw_number
+from written_numbers import Number, draw_number, photograph_number
 
 import reading
 from lenet import LeNet
@@ -69,7 +69,15 @@ def test_reads_eight_digits_and_no_more(model):
 
 
 def test_reads_zeros_that_touch(model):
-    assert reading.read(draw("00", gap=0)[0], model).guesses[0][0] == "00"
+    pictures = [draw("00", gap=0, seed=seed)[0] for seed in range(6)]
+    numbers = [reading.read(picture, model).guesses[0][0] for picture in pictures]
+    assert numbers.count("00") >= 4
+
+
+def test_reads_photographed_numbers(model):
+    photos = [photograph_number(write("75013"), np.random.default_rng(seed)) for seed in range(6)]
+    numbers = [reading.read(photo, model).guesses[0][0] for photo in photos]
+    assert numbers.count("75013") >= 5
 
 
 def test_a_bar_that_stands_apart_belongs_to_its_five(model):
@@ -168,11 +176,8 @@ def test_the_best_numbers_are_the_likeliest_of_all_paths():
 
 
 def test_probabilities_hold_what_they_promise(model):
-    """Numbers of load_digits' kind are not at hand as strokes: those drawn here, by many hands."""
     random = np.random.default_rng(1)
     texts = ["".join(random.choice(list("0123456789"), 3)) for _ in range(40)]
-    singles = [write(digit) for digit in "0123456789"]
-    assert len(compose(singles, 5, 0)) == 5
     right, probability = [], []
     for seed, text in enumerate(texts):
         guess, share = reading.read(draw(text, seed=seed)[0], model).guesses[0]
