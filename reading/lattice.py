@@ -15,7 +15,7 @@ from reading.segment import Cuts
 
 WIDEST = 1.4  # heights of the line: a candidate with a cut through ink is no wider
 LEAST_INK = 0.012  # of a candidate, in squares of the line's height
-HOPELESS = -8.0  # of a candidate's shape alone: the network is not asked about it
+HOPELESS = -6.5  # of a candidate's shape alone: the network is not asked about it
 BEAM = 8  # numbers that are kept at each cut
 LIKELIEST = 4  # digits that a candidate is taken for
 
@@ -72,36 +72,42 @@ def find_candidates(line: np.ndarray, cuts: Cuts, height: float, stroke: float) 
     height, stroke : float
         Of the digits, and how wide their strokes are, pixels.
     """
-    inks, edges, boxes = [], [], []
-    clear = cuts.is_clear()
-    starts, ends = cuts.columns.min(axis=1) + 1, cuts.columns.max(axis=1) + 1
-    for first in range(len(cuts) - 1):
-        for last in range(first + 1, len(cuts)):
-            left, right = starts[first], ends[last]
-            column = np.arange(left, right)
-            ink = line[:, left:right] * (
-                (column > cuts.columns[first][:, None]) & (column <= cuts.columns[last][:, None])
-            )
-            x, y, width, tall = cv2.boundingRect((ink > 0.1).view(np.uint8))
-            if width > WIDEST * height and last > first + 1:
+    clear, end = cuts.is_clear(), len(cuts) - 1
+    edges = [(0, end)]  # all of the line is always a candidate: so there is always a path
+    inks, boxes = ([found] for found in _between(line, cuts, 0, end))
+    for first in range(end):
+        for last in range(first + 1, end + (first > 0)):
+            ink, box = _between(line, cuts, first, last)
+            if box[2] - box[0] > WIDEST * height and last > first + 1:
                 if clear[first + 1 : last].any():
                     break
                 if not (clear[first] and clear[last]):
                     continue
-            ink = ink[y : y + tall, x : x + width]
-            if ink.sum() < LEAST_INK * height**2:
-                continue
-            inks.append(ink)
-            edges.append((first, last))
-            boxes.append((left + x, y, left + x + width, y + tall))
+            if ink.sum() >= LEAST_INK * height**2:
+                inks.append(ink)
+                edges.append((first, last))
+                boxes.append(box)
     edges, boxes = np.array(edges), np.array(boxes)
     areas = np.array([ink.sum() for ink in inks])
     shape = _shape(edges, boxes, areas / stroke, cuts)
-    hopeful = (shape @ list(SHAPE.values()) > HOPELESS) | (np.diff(edges)[:, 0] == 1)
+    hopeful = shape @ list(SHAPE.values()) > HOPELESS
+    hopeful |= np.diff(edges)[:, 0] == 1
+    hopeful[0] = True
     digits = [
         frame(normalize_stroke_width(ink)) for ink, kept in zip(inks, hopeful, strict=True) if kept
     ]
     return Candidates(edges[hopeful], boxes[hopeful], shape[hopeful], np.stack(digits))
+
+
+def _between(line: np.ndarray, cuts: Cuts, first: int, last: int):
+    """Return the ink between two cuts, cropped to it, and its box in the line."""
+    before, after = cuts.columns[first], cuts.columns[last]
+    column = np.arange(before.min() + 1, after.max() + 1)
+    ink = line[:, column[0] : column[-1] + 1] if len(column) else line[:, :0]
+    ink = ink * ((column > before[:, None]) & (column <= after[:, None]))
+    x, y, width, height = cv2.boundingRect((ink > 0.1).view(np.uint8))
+    left = before.min() + 1 + x
+    return ink[y : y + height, x : x + width], (left, y, left + width, y + height)
 
 
 def only_candidate(digit: np.ndarray) -> Candidates:

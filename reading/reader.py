@@ -151,6 +151,12 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
         probabilities = model.probabilities(logits)
     scores = lattice.score(candidates, logits.numpy(), probabilities.log().numpy())
     guesses = lattice.find_best(candidates.edges, scores, GUESSES)
+    path = list(guesses[0].path)
+    is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
+    first, second = probabilities[path].topk(2).values.T.numpy()
+    is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
+    if len(path) > MOST_DIGITS:
+        raise NoDigitError(LONG_MESSAGE if is_digit.mean() > 0.5 else DOUBT_MESSAGE)
     digits = [
         DigitReading(
             candidates.digits[k],
@@ -158,19 +164,10 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
             dict(zip(DIGITS, probabilities[k].tolist(), strict=True)),
             tuple(boxes[k].tolist()),
         )
-        for k in guesses[0].path
+        for k in path
     ]
-    if len(digits) > MOST_DIGITS:
-        raise NoDigitError(LONG_MESSAGE)
-    path = list(guesses[0].path)
-    is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
-    first, second = probabilities[path].topk(2).values.T.numpy()
-    is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
-    return Reading(
-        [(guess.number, guess.probability) for guess in guesses],
-        digits,
-        describe_doubt(guesses[0].number, is_digit.tolist()),
-    )
+    doubt = describe_doubt(guesses[0].number, is_digit.tolist())
+    return Reading([(guess.number, guess.probability) for guess in guesses], digits, doubt)
 
 
 def describe_doubt(number: str, is_digit: Sequence[bool]) -> str:
@@ -228,7 +225,9 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[lattice.Candidates, 
     parts = find_parts(ink)
     chosen = choose_line(parts, ink.on_even_paper)
     line, left, top = parts.crop_to(chosen)
-    height, stroke = float(parts.boxes[chosen, 3].max()), max(1.0, stroke_width(line))
+    # A dash is no tall digit: no part holds more than about eight digits side by side.
+    height = float(max(parts.boxes[chosen, 3].max(), parts.boxes[chosen, 2].max() / MOST_DIGITS))
+    stroke = max(1.0, stroke_width(line))
     scale = min(1.0, 4 * BOX_SIZE / height)
     if scale < 1:
         line = shrink_strokes(line, 1 / scale)
@@ -236,7 +235,8 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[lattice.Candidates, 
         line, find_cuts(line, height * scale, stroke * scale), height * scale, stroke * scale
     )
     corner = np.array([left, top] * 2) + ink.corner * 2
-    return candidates, (candidates.boxes / scale + corner) / (gray.shape[::-1] * 2)
+    boxes = (candidates.boxes / scale + corner) / (gray.shape[::-1] * 2)
+    return candidates, boxes.clip(0, 1)
 
 
 @cache

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import combinations
 
+import cv2
 import numpy as np
 import pytest
 from written_numbers import Number, draw_number, photograph_number
@@ -114,6 +115,22 @@ def test_what_a_reading_holds(model):
         assert digit.layers[-1].shape == (10,)
         found = np.array(digit.box) * [width, height, width, height]
         np.testing.assert_allclose(found, box, atol=3)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_scribble_gives_a_reading_or_a_sentence(model, seed):
+    random = np.random.default_rng(seed)
+    picture = np.full((120, 300), 255, np.uint8)
+    for _ in range(random.integers(1, 8)):
+        points = random.random((random.integers(2, 9), 2)) * [300, random.integers(3, 120)]
+        cv2.polylines(picture, [points.astype(np.int32)], False, 0, int(random.integers(1, 9)))
+    try:
+        found = reading.read(picture, model)
+    except NoDigitError as sentence:
+        assert str(sentence).endswith((".", "?"))
+        return
+    assert 1 <= len(found.digits) == len(found.guesses[0][0]) <= 8
+    assert 0 < sum(probability for _, probability in found.guesses) <= 1 + 1e-9
 
 
 @pytest.mark.parametrize(
