@@ -27,10 +27,7 @@ def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
     """
     factor = max(digit.shape) / (4 * BOX_SIZE)
     if factor > 1:
-        missing = int(np.ceil(1.5 * factor - stroke_width(digit)))
-        if missing > 0:  # a hairline, which would vanish when the picture is shrunk
-            digit = _dilate(digit, missing)
-        digit = shrink(digit, 4 * BOX_SIZE)
+        digit = shrink_strokes(digit, factor)
     side, width = max(digit.shape), stroke_width(digit)
     wanted = np.clip(BOX_SIZE * width / side, *STROKE_WIDTH)
     # The digit grows or shrinks by as much as its strokes.
@@ -39,6 +36,26 @@ def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
         return _widen(digit, change)
     thinner = cv2.erode(pad(digit, 1), _disk(max(0, min(-change, int(0.6 * width)))))
     return crop(thinner) if thinner.max() > 0.5 else digit
+
+
+def shrink_strokes(ink: np.ndarray, factor: float) -> np.ndarray:
+    """Return ink `factor` times smaller, no stroke of which has vanished.
+
+    Parameters
+    ----------
+    ink : float32 ndarray of shape (h, w)
+        In [0, 1], cropped to the ink.
+    factor : float
+        More than 1.
+
+    Returns
+    -------
+    ink : float32 ndarray of shape (h', w')
+    """
+    missing = int(np.ceil(1.5 * factor - stroke_width(ink)))
+    if missing > 0:  # a hairline
+        ink = _dilate(ink, missing)
+    return shrink(ink, max(1, round(max(ink.shape) / factor)))
 
 
 def stroke_width(digit: np.ndarray) -> float:
