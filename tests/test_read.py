@@ -14,9 +14,9 @@ from reading.lattice import find_best
 from reading.picture import NoDigitError
 from reading.reader import describe_doubt, recognize
 from reading.weights import EMBEDDED_WEIGHTS
-from training.strokes import parse, smooth
+from training.curves import smooth
 
-# Pen paths of a box 100 high, as training.shapes has them.
+# Pen paths in a box 100 high: strokes parted by "/" of points x,y; a point with "|" is a corner.
 PATHS = {
     "0": "35,0 5,20 0,60 30,100 65,70 65,25 35,0",
     "1": "30,0 28,100",
@@ -39,11 +39,19 @@ def model():
     return LeNet.from_pretrained(EMBEDDED_WEIGHTS)
 
 
+def strokes_of(path: str) -> list[np.ndarray]:
+    strokes = []
+    for stroke in path.split("/"):
+        points = [[point.strip("|")] * (1 + point.endswith("|")) for point in stroke.split()]
+        strokes.append(np.array([point.split(",") for pair in points for point in pair], float))
+    return strokes
+
+
 def write(text: Sequence[str], gap: float = 25) -> Number:
     """Write signs side by side, `gap` hundredths of their height apart."""
     x, signs = 0.0, []
     for sign in text:
-        strokes = [smooth(stroke) * 100 for stroke in parse(PATHS[sign])]
+        strokes = [smooth(stroke) for stroke in strokes_of(PATHS[sign])]
         points = np.concatenate(strokes)
         signs.append([stroke + [x - points[:, 0].min(), 0] for stroke in strokes])
         x += np.ptp(points[:, 0]) + gap
