@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from written_numbers import compose, draw_number, load_numbers, load_single_digits
 
 from lenet import LeNet
-from reading.lattice import ANSWER, SHAPE, answer_features, energy
+from reading.candidates import SHAPE
+from reading.lattice import ANSWER, answer_features, energy
 from reading.picture import NoDigitError
 from reading.reader import candidates_of
 from reading.weights import EMBEDDED_WEIGHTS

@@ -7,28 +7,14 @@ share of exp(score) a number's paths have is its probability (section VI, "forwa
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from reading.preprocess import frame
-from reading.segment import Cuts
-from reading.stroke_width import normalize_stroke_width
+from reading.candidates import SHAPE, Candidates
 
-WIDEST = 1.4  # heights of the line: a candidate with a cut through ink is no wider
-LEAST_INK = 0.012  # of a candidate, in squares of the line's height
-HOPELESS = -6.5  # of a candidate's shape alone: the network is not asked about it
 BEAM = 8  # numbers that are kept at each cut
 LIKELIEST = 4  # digits that a candidate is taken for
 
-# What an edge's score is made of. benchmarks/fit_numbers.py fits the factors.
-SHAPE = {
-    "gaps": -1.15,  # paper from top to bottom within the candidate
-    "low": -4.81,  # log of the line's height over its own
-    "width": -0.94,  # in heights of the line
-    "long": -3.55,  # length of the strokes in heights of the line, above 2.5
-    "cut": -2.34,  # whether its first cut crosses ink
-    "alone": 2.88,  # whether it is all of the line: most people draw one digit
-}
+# What the network's answer adds to a candidate's score, beside its shape (`SHAPE`).
 ANSWER = {
     "digit": -1.19,  # each
     "log probability": 1.08,  # of the digit that it is taken for
@@ -39,109 +25,6 @@ ANSWER = {
 }
 # Of the network's scores for a digit, in 499 of 500 cases. A plus sign has less, most letters, too.
 LEAST_ENERGY = 4.0
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """What may be a digit: the ink between two cuts.
-
-    Attributes
-    ----------
-    edges : int ndarray of shape (N, 2)
-        Between which cuts.
-    boxes : int ndarray of shape (N, 4)
-        Left, top, right and bottom of the ink in the line, pixels.
-    shape : float ndarray of shape (N, len(SHAPE))
-    digits : float32 ndarray of shape (N, 28, 28)
-        In MNIST's form.
-    """
-
-    edges: np.ndarray
-    boxes: np.ndarray
-    shape: np.ndarray
-    digits: np.ndarray
-
-
-def find_candidates(line: np.ndarray, cuts: Cuts, height: float, stroke: float) -> Candidates:
-    """Return the candidates in a line.
-
-    Parameters
-    ----------
-    line : float32 ndarray of shape (h, w)
-        In [0, 1], cropped to the ink.
-    cuts : Cuts
-    height, stroke : float
-        Of the digits, and how wide their strokes are, pixels.
-    """
-    clear, end = cuts.is_clear(), len(cuts) - 1
-    edges = [(0, end)]  # all of the line is always a candidate: so there is always a path
-    inks, boxes = ([found] for found in _between(line, cuts, 0, end))
-    for first in range(end):
-        for last in range(first + 1, end + (first > 0)):
-            ink, box = _between(line, cuts, first, last)
-            if box[2] - box[0] > WIDEST * height and last > first + 1:
-                if clear[first + 1 : last].any():
-                    break
-                if not (clear[first] and clear[last]):
-                    continue
-            if ink.sum() >= LEAST_INK * height**2:
-                inks.append(ink)
-                edges.append((first, last))
-                boxes.append(box)
-    edges, boxes = np.array(edges), np.array(boxes)
-    areas = np.array([ink.sum() for ink in inks])
-    shape = _shape(edges, boxes, areas / stroke, cuts)
-    hopeful = shape @ list(SHAPE.values()) > HOPELESS
-    hopeful |= np.diff(edges)[:, 0] == 1
-    hopeful[0] = True
-    digits = [
-        frame(normalize_stroke_width(ink)) for ink, kept in zip(inks, hopeful, strict=True) if kept
-    ]
-    return Candidates(edges[hopeful], boxes[hopeful], shape[hopeful], np.stack(digits))
-
-
-def _between(line: np.ndarray, cuts: Cuts, first: int, last: int):
-    """Return the ink between two cuts, cropped to it, and its box in the line."""
-    before, after = cuts.columns[first], cuts.columns[last]
-    column = np.arange(before.min() + 1, after.max() + 1)
-    ink = line[:, column[0] : column[-1] + 1] if len(column) else line[:, :0]
-    ink = ink * ((column > before[:, None]) & (column <= after[:, None]))
-    x, y, width, height = cv2.boundingRect((ink > 0.1).view(np.uint8))
-    left = before.min() + 1 + x
-    return ink[y : y + height, x : x + width], (left, y, left + width, y + height)
-
-
-def only_candidate(digit: np.ndarray) -> Candidates:
-    """Return the one candidate of a picture that is a digit, whatever it holds.
-
-    Parameters
-    ----------
-    digit : float32 ndarray of shape (28, 28)
-        In MNIST's form.
-    """
-    one = np.array([[0, 1]])
-    return Candidates(one, np.array([[0, 0, 1, 1]]), np.zeros((1, len(SHAPE))), digit[None])
-
-
-def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
-    """Return what `SHAPE` names."""
-    left, top, right, bottom = boxes.T
-    width, height = right - left, bottom - top
-    line_height = height.max()
-    first, last = edges.T
-    clear = cuts.is_clear()
-    clear_before = np.cumsum(clear)
-    return np.stack(
-        [
-            clear_before[last - 1] - clear_before[first],
-            np.log(line_height / height),
-            width / line_height,
-            np.maximum(lengths / line_height - 2.5, 0),
-            ~clear[first],
-            (first == 0) & (last == len(cuts) - 1),
-        ],
-        axis=1,
-    )
 
 
 def score(candidates: Candidates, logits: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:

@@ -151,13 +151,23 @@ def frame(digit: np.ndarray) -> np.ndarray:
     framed = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     top, left = _offset(digit.sum(axis=1)), _offset(digit.sum(axis=0))
     framed[top : top + height, left : left + width] = digit
-    # Where the frame's edge kept a lopsided digit from its place, half a pixel may leave it.
-    center = _center_of_mass(framed.sum(axis=0)), _center_of_mass(framed.sum(axis=1))
+    # Where the frame's edge kept a lopsided digit from its place:
+    center = _center_of_mass(framed.sum(axis=1)), _center_of_mass(framed.sum(axis=0))
     missing = CENTER - np.array(center)
-    if np.abs(missing).max() > 0.5:
-        shift = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
-        framed = cv2.warpAffine(framed, np.column_stack([np.eye(2), shift]), framed.shape)
-    return framed
+    return nudge(framed, missing) if np.abs(missing).max() > 0.5 else framed
+
+
+def nudge(framed: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Return a framed digit moved by half a pixel at most, since that may leave the frame.
+
+    Parameters
+    ----------
+    framed : float32 ndarray of shape (28, 28)
+    missing : (down, right)
+        Pixels from its centre of mass to where that should be.
+    """
+    down, right = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
+    return cv2.warpAffine(framed, np.float32([[1, 0, right], [0, 1, down]]), framed.shape)
 
 
 def _center_of_mass(profile: np.ndarray) -> float:

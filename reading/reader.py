@@ -14,11 +14,11 @@ from PIL import Image
 
 from lenet import LeNet
 from reading import lattice
+from reading.candidates import Candidates, find_candidates, only_candidate
 from reading.ink import SMALL_SIDE, find_ink
 from reading.parts import choose_line, find_parts
 from reading.picture import NoDigitError, load_pixels, to_gray
 from reading.preprocess import frame, to_mnist
-from reading.segment import find_cuts
 from reading.small import restore
 from reading.stroke_width import BOX_SIZE, shrink_strokes, stroke_width
 from reading.weights import configured_repo, load_weights
@@ -205,7 +205,7 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def candidates_of(image: Image.Image | np.ndarray) -> tuple[lattice.Candidates, np.ndarray]:
+def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarray]:
     """Return what may be digits in a picture.
 
     Parameters
@@ -215,7 +215,7 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[lattice.Candidates, 
 
     Returns
     -------
-    candidates : reading.lattice.Candidates
+    candidates : reading.candidates.Candidates
     boxes : float ndarray of shape (N, 4)
         Left, top, right and bottom of their ink, as shares of the picture's sides.
     """
@@ -223,7 +223,7 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[lattice.Candidates, 
     ink = find_ink(gray)
     if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already
         digit = frame(restore(ink.amount))
-        return lattice.only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]])
+        return only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]])
     parts = find_parts(ink)
     chosen = choose_line(parts, ink.on_even_paper)
     line, left, top = parts.crop_to(chosen)
@@ -233,9 +233,7 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[lattice.Candidates, 
     scale = min(1.0, 4 * BOX_SIZE / height)
     if scale < 1:
         line = shrink_strokes(line, 1 / scale)
-    candidates = lattice.find_candidates(
-        line, find_cuts(line, height * scale, stroke * scale), height * scale, stroke * scale
-    )
+    candidates = find_candidates(line, height * scale, max(1.0, stroke * scale))
     corner = np.array([left, top] * 2) + ink.corner * 2
     boxes = (candidates.boxes / scale + corner) / (gray.shape[::-1] * 2)
     return candidates, boxes.clip(0, 1)
