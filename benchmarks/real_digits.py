@@ -47,9 +47,9 @@ from sklearn import datasets
 from sklearn.metrics import roc_auc_score
 
 from lenet import LeNet
-from page.worker import EITHER_CONFIDENT
 from reading.picture import crop
 from reading.preprocess import IMAGE_SIZE, NoDigitError, frame, to_mnist
+from reading.reader import EITHER_CONFIDENT
 from reading.small import restore
 from reading.weights import EMBEDDED_WEIGHTS
 from training.data import load_mnist

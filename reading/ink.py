@@ -29,11 +29,14 @@ class Ink:
         In [0, 1]. What holds more is surely ink.
     on_even_paper : bool
         Whether the paper is even, a screen's or a drawing's; otherwise it is a photograph.
+    corner : tuple of int
+        The column and the row of the picture that `amount` starts at.
     """
 
     amount: np.ndarray
     threshold: float
     on_even_paper: bool
+    corner: tuple[int, int] = (0, 0)
 
 
 def find_ink(gray: np.ndarray) -> Ink:
@@ -62,6 +65,7 @@ def find_ink(gray: np.ndarray) -> Ink:
     paper = float(np.median(edge))
     grain = np.abs(edge - paper)
     small = max(gray.shape) <= SMALL_SIDE
+    corner = (0, 0)
     even = small or (grain < EVEN_PAPER).mean() > 0.6
     if (grain > 255 * MIN_CONTRAST).mean() > 0.15:  # much of the border may be ink
         edge = _paper_at_border(gray, edge)
@@ -72,7 +76,7 @@ def find_ink(gray: np.ndarray) -> Ink:
             even, paper, grain = True, level, np.abs(edge - level)
     if even:
         noise = 0.0 if small else 4 * MAD_TO_STD * float(np.median(grain)) / 255
-        ink = _ink_on_even_paper(gray, paper, noise)
+        ink, corner = _ink_on_even_paper(gray, paper, noise)
     else:
         ink = _ink_in_uneven_light(gray.astype(np.float32) / 255)
         noise = 4 * MAD_TO_STD * float(np.median(np.abs(ink[::3, ::3])))
@@ -86,7 +90,7 @@ def find_ink(gray: np.ndarray) -> Ink:
         raise NoDigitError(NOTHING_MESSAGE)
     otsu, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
     ink /= contrast
-    return Ink(ink, max(otsu / 255, noise) / contrast, even)
+    return Ink(ink, max(otsu / 255, noise) / contrast, even, corner)
 
 
 def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
@@ -114,8 +118,8 @@ def _measure_parts(mask: np.ndarray) -> tuple[int, float]:
     return count - 1, (boxes[1:, 2:4] / mask.shape[::-1]).max(initial=0)
 
 
-def _ink_on_even_paper(gray: np.ndarray, paper: float, noise: float) -> np.ndarray:
-    """Return what differs from the paper's level, cropped to where more than noise does."""
+def _ink_on_even_paper(gray: np.ndarray, paper: float, noise: float):
+    """Return what differs from the paper's level, where more than noise does, and its corner."""
     level = np.uint8(paper)
     stands_out = np.maximum(gray, level) - np.minimum(gray, level) > 255 * noise
     left, top, width, height = cv2.boundingRect(stands_out.view(np.uint8))
@@ -123,7 +127,7 @@ def _ink_on_even_paper(gray: np.ndarray, paper: float, noise: float) -> np.ndarr
         raise NoDigitError(NOTHING_MESSAGE)
     ink = gray[top : top + height, left : left + width] - np.float32(paper)
     ink /= max(255 - paper, 5) if _polarity(ink) > 0 else -max(paper, 5)
-    return ink
+    return ink, (left, top)
 
 
 def _ink_in_uneven_light(gray: np.ndarray) -> np.ndarray:

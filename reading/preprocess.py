@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from reading.ink import NOTHING_MESSAGE, SMALL_SIDE, Ink, find_ink
-from reading.picture import NoDigitError, border, load_pixels, to_gray
+from reading.parts import find_parts
+from reading.picture import NoDigitError, load_pixels, to_gray
 from reading.small import restore
 from reading.stroke_width import BOX_SIZE, normalize_stroke_width
 
@@ -77,33 +78,9 @@ def find_digit(ink: Ink) -> np.ndarray:
     NoDigitError
         If there is another digit, or nothing stands out.
     """
-    amount = ink.amount
-    mask = (amount > ink.threshold).view(np.uint8)
-    # Grana's algorithm: of OpenCV 5's it alone counts pixels quickly, three times as fast.
-    count, labels, boxes, centers = cv2.connectedComponentsWithStatsWithAlgorithm(
-        mask, 8, cv2.CV_32S, cv2.CCL_GRANA
-    )
-    inked = np.flatnonzero(mask.view(bool))  # of bytes it takes ten times as long
-    part_of_pixel = labels.ravel()[inked]
-    mass = np.bincount(part_of_pixel, np.square(amount.ravel()[inked]), minlength=count)
-    main = mass.argmax()
-    if not ink.on_even_paper:
-        # In a photograph the digit is a long stroke about the middle; a shadow's corner is
-        # broad for its length, and what runs along the border is the table, but for a digit
-        # that the picture cuts off: its centre is nearer to the middle.
-        depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).ravel()[inked]
-        depths = np.bincount(part_of_pixel, depth, minlength=count)
-        mean_depth = depths / np.maximum(boxes[:, cv2.CC_STAT_AREA], 1)
-        length = mass / np.maximum(mean_depth, 0.5) ** 1.5
-        middle = np.array(amount.shape[::-1]) / 2
-        distance = np.linalg.norm(centers / middle - 1, axis=1)
-        along_border = np.bincount(border(labels), minlength=count)
-        mass[along_border > np.where(distance > 0.5, 0.25, 0.75) * boxes[:, 2:4].max(axis=1)] = 0
-        main = (np.sign(mass) * length * (1.2 - distance).clip(0.05)).argmax()
-    chosen = _choose_parts(boxes[:, :4], mass, main, ink.on_even_paper)
-    left, top = boxes[chosen, :2].min(axis=0)
-    right, bottom = (boxes[chosen, :2] + boxes[chosen, 2:4]).max(axis=0)
-    return chosen[labels[top:bottom, left:right]].astype(np.float32)
+    parts = find_parts(ink)
+    chosen = _choose_parts(parts.boxes, parts.mass, parts.main, ink.on_even_paper)
+    return parts.crop_to(chosen)[0]
 
 
 def _choose_parts(boxes, mass, main: int, on_even_paper: bool) -> np.ndarray:
@@ -174,13 +151,23 @@ def frame(digit: np.ndarray) -> np.ndarray:
     framed = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     top, left = _offset(digit.sum(axis=1)), _offset(digit.sum(axis=0))
     framed[top : top + height, left : left + width] = digit
-    # Where the frame's edge kept a lopsided digit from its place, half a pixel may leave it.
-    center = _center_of_mass(framed.sum(axis=0)), _center_of_mass(framed.sum(axis=1))
+    # Where the frame's edge kept a lopsided digit from its place:
+    center = _center_of_mass(framed.sum(axis=1)), _center_of_mass(framed.sum(axis=0))
     missing = CENTER - np.array(center)
-    if np.abs(missing).max() > 0.5:
-        shift = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
-        framed = cv2.warpAffine(framed, np.column_stack([np.eye(2), shift]), framed.shape)
-    return framed
+    return nudge(framed, missing) if np.abs(missing).max() > 0.5 else framed
+
+
+def nudge(framed: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Return a framed digit moved by half a pixel at most, since that may leave the frame.
+
+    Parameters
+    ----------
+    framed : float32 ndarray of shape (28, 28)
+    missing : (down, right)
+        Pixels from its centre of mass to where that should be.
+    """
+    down, right = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
+    return cv2.warpAffine(framed, np.float32([[1, 0, right], [0, 1, down]]), framed.shape)
 
 
 def _center_of_mass(profile: np.ndarray) -> float:

@@ -27,18 +27,60 @@ def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
     """
     factor = max(digit.shape) / (4 * BOX_SIZE)
     if factor > 1:
-        missing = int(np.ceil(1.5 * factor - stroke_width(digit)))
-        if missing > 0:  # a hairline, which would vanish when the picture is shrunk
-            digit = _dilate(digit, missing)
-        digit = shrink(digit, 4 * BOX_SIZE)
+        digit = shrink_strokes(digit, factor)
     side, width = max(digit.shape), stroke_width(digit)
-    wanted = np.clip(BOX_SIZE * width / side, *STROKE_WIDTH)
-    # The digit grows or shrinks by as much as its strokes.
-    change = round((wanted * side - BOX_SIZE * width) / (BOX_SIZE - wanted))
+    margin = max(1, _change(width, side, STROKE_WIDTH) + 2)
+    return crop(set_stroke_width(pad(digit, margin), width, side)[0])
+
+
+def set_stroke_width(
+    ink: np.ndarray, width: float, side: float, wanted: tuple[float, float] = STROKE_WIDTH
+) -> tuple[np.ndarray, float]:
+    """Return ink with strokes of a wanted width, in place, and how wide they are now.
+
+    Parameters
+    ----------
+    ink : float32 or uint8 ndarray of shape (h, w)
+        With paper around it for strokes to grow.
+    width : float
+        Of its strokes, pixels.
+    side : float
+        Of the digit or digits that are to fill the box, pixels.
+    wanted : (least, most)
+        Pixels, once they do.
+    """
+    change = _change(width, side, wanted)
     if change > 0:
-        return _widen(digit, change)
-    thinner = cv2.erode(pad(digit, 1), _disk(max(0, min(-change, int(0.6 * width)))))
-    return crop(thinner) if thinner.max() > 0.5 else digit
+        return _widen(ink, change), width + change
+    change = -min(-change, int(0.6 * width))
+    thinner = cv2.erode(ink, _disk(-change))
+    return (thinner, width + change) if thinner.max() > 0.5 * ink.max() else (ink, width)
+
+
+def _change(width: float, side: float, wanted: tuple[float, float]) -> int:
+    """Return by how many pixels strokes are to grow: the digit grows or shrinks by as much."""
+    share = np.clip(BOX_SIZE * width / side, *wanted)
+    return round((share * side - BOX_SIZE * width) / (BOX_SIZE - share))
+
+
+def shrink_strokes(ink: np.ndarray, factor: float) -> np.ndarray:
+    """Return ink `factor` times smaller, no stroke of which has vanished.
+
+    Parameters
+    ----------
+    ink : float32 ndarray of shape (h, w)
+        In [0, 1], cropped to the ink.
+    factor : float
+        More than 1.
+
+    Returns
+    -------
+    ink : float32 ndarray of shape (h', w')
+    """
+    missing = int(np.ceil(1.5 * factor - stroke_width(ink)))
+    if missing > 0:  # a hairline
+        ink = _dilate(ink, missing)
+    return shrink(ink, max(1, round(max(ink.shape) / factor)))
 
 
 def stroke_width(digit: np.ndarray) -> float:
@@ -73,12 +115,12 @@ def _widen(digit: np.ndarray, by: int) -> np.ndarray:
     A 6's counter and the mouth of an open 4 stay: three pixels along the middle of the gap,
     where the distance to the ink does not rise (the medial axis of the paper).
     """
-    digit = pad(digit, by + 2)  # the outermost pixels have no slope
-    distance = cv2.distanceTransform((digit < 0.5).view(np.uint8), cv2.DIST_L2, 5)
+    paper = (digit < 0.5 * digit.max()).view(np.uint8)
+    distance = cv2.distanceTransform(paper, cv2.DIST_L2, 5)
     rise = [cv2.Sobel(distance, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
     middle = (cv2.magnitude(*rise) < GAP_SLOPE) & (distance >= MIN_GAP / 2)
     gap = cv2.dilate(middle.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
-    return crop(np.where(gap, digit, cv2.dilate(digit, _disk(by))))
+    return np.where(gap, digit, cv2.dilate(digit, _disk(by)))
 
 
 def _disk(growth: int) -> np.ndarray:

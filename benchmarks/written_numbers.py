@@ -1,0 +1,159 @@
+"""Numbers that people wrote become pictures, as `handwriting` has them of single digits.
+
+Two kinds: numbers written as such (numbers.json, a list of {"label", "writer", "strokes"}, where
+`strokes` has a list of strokes for each digit), and numbers composed of one writer's digits
+(pendigits-strokes.json, the same for one digit each).
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from handwriting import SEED, Camera, photograph, trace
+
+CANVAS = (320, 640)  # pixels, height and width of a drawing
+GAPS = (-0.15, 0.6)  # between composed digits, in heights
+
+
+@dataclass(frozen=True)
+class Number:
+    """A written number.
+
+    Attributes
+    ----------
+    label, writer : str
+    digits : list of lists of float64 ndarrays of shape (points, 2)
+        The strokes of each digit, all in the same coordinates.
+    """
+
+    label: str
+    writer: str
+    digits: list[list[np.ndarray]]
+
+    @property
+    def strokes(self) -> list[np.ndarray]:
+        return [stroke for digit in self.digits for stroke in digit]
+
+    @property
+    def size(self) -> np.ndarray:
+        return np.ptp(np.concatenate(self.strokes), axis=0)
+
+    @property
+    def height(self) -> float:
+        """The mean height of its digits."""
+        return float(np.mean([np.ptp(np.concatenate(digit)[:, 1]) for digit in self.digits]))
+
+
+def load_numbers(file: Path) -> list[Number]:
+    """Load numbers that were written as such."""
+    return [
+        Number(
+            number["label"],
+            f"n{number['writer']}",
+            [[np.array(stroke, float) for stroke in digit] for digit in number["strokes"]],
+        )
+        for number in json.loads(file.read_text())
+    ]
+
+
+def load_single_digits(file: Path) -> list[Number]:
+    """Load digits that were written one by one, in a fixed random order."""
+    written = json.loads(file.read_text())
+    order = np.random.default_rng(SEED).permutation(len(written))
+    return [
+        Number(
+            str(written[i]["label"]),
+            f"d{written[i]['writer']}",
+            [[np.array(stroke, float) for stroke in written[i]["strokes"]]],
+        )
+        for i in order
+    ]
+
+
+def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list[Number]:
+    """Compose numbers of one writer's digits, of a size and a gap that vary a little.
+
+    Parameters
+    ----------
+    digits : list of Number
+        Of one digit each.
+    count, seed : int
+    lengths : (least, most)
+    """
+    random = np.random.default_rng(seed)
+    by_writer = {}
+    for digit in digits:
+        by_writer.setdefault(digit.writer, []).append(digit)
+    writers = sorted(by_writer)
+    numbers = []
+    for _ in range(count):
+        writer, gap = writers[random.integers(len(writers))], random.uniform(*GAPS)
+        own = by_writer[writer]
+        chosen = [
+            own[random.integers(len(own))]
+            for _ in range(random.integers(lengths[0], lengths[1] + 1))
+        ]
+        placed, x = [], 0.0
+        for digit in chosen:
+            points = np.concatenate(digit.strokes)
+            low, (width, height) = points.min(axis=0), digit.size
+            scale = 100 * np.exp(random.normal(0, 0.08)) / max(height, width / 1.2, 1)
+            corner = [x, random.normal(0, 4)]
+            placed.append([(stroke - low) * scale + corner for stroke in digit.strokes])
+            x += width * scale + 100 * (gap + max(0, random.normal(0, 0.05) * (gap > 0)))
+        numbers.append(Number("".join(digit.label for digit in chosen), writer, placed))
+    return numbers
+
+
+def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
+    """Draw a number at any size, in any place, with any brush, a little aslope.
+
+    Returns
+    -------
+    picture : uint8 ndarray of shape `canvas`
+        Black on white.
+    touching : bool
+        Whether two of its digits touch or overlap.
+    boxes : list of (left, top, right, bottom)
+        Of each digit's ink, pixels.
+    """
+    angle = np.deg2rad(random.normal(0, 3))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turned = replace(number, digits=[[s @ turn for s in digit] for digit in number.digits])
+    low, size = np.concatenate(turned.strokes).min(axis=0), np.maximum(turned.size, 1)
+    sides = np.array(canvas[::-1])
+    most = min(200, turned.height * (0.92 * sides / size).min())
+    height = random.uniform(0.35, 1) * most
+    brush = max(3, height * np.exp(random.uniform(np.log(0.03), np.log(0.14))))
+    scale = min(height / turned.height, ((sides - brush - 4) / size).min())
+    corner = brush / 2 + random.uniform(0, 1, 2) * np.maximum(sides - size * scale - brush, 0)
+    inks = []
+    for digit in turned.digits:
+        ink = np.zeros(canvas, np.uint8)
+        trace(ink, [(stroke - low) * scale + corner for stroke in digit], lambda: brush, 255)
+        inks.append(ink)
+    near = [cv2.dilate(ink, np.ones((3, 3), np.uint8)) > 100 for ink in inks]
+    pairs = ((a, b) for k, a in enumerate(near) for b in inks[k + 1 :])
+    touching = any((a & (b > 100)).any() for a, b in pairs)
+    corners = [cv2.boundingRect((ink > 100).view(np.uint8)) for ink in inks]
+    boxes = [(x, y, x + width, y + tall) for x, y, width, tall in corners]
+    return 255 - np.max(inks, axis=0), touching, boxes
+
+
+def photograph_number(number: Number, random: np.random.Generator):
+    """Photograph a number: its digits are written and ruled as `Camera` has it, and all in view."""
+    share = number.height / max(number.size)  # of the longer side, which `Camera` goes by
+    camera = Camera()
+    least, most = camera.digit
+    return photograph(
+        number.strokes,
+        random,
+        replace(
+            camera,
+            digit=(min(least / share, 0.4), min(most / share, 0.57)),
+            pen=tuple(width * share for width in camera.pen),
+            pitch=tuple(pitch * share for pitch in camera.pitch),
+        ),
+    )

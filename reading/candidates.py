@@ -1,0 +1,180 @@
+"""What may be a digit: the ink between two cuts, in MNIST's form.
+
+A line of five digits that touch has more than a hundred candidates, so that what can be done once
+for all of them is: strokes are as wide as MNIST's before the line is cut.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from reading.picture import crop, pad
+from reading.preprocess import CENTER, IMAGE_SIZE, frame, nudge
+from reading.segment import INK, LEAST_INK, Cuts, find_cuts
+from reading.stroke_width import BOX_SIZE, STROKE_WIDTH, normalize_stroke_width, set_stroke_width
+
+HEIGHT = 2 * BOX_SIZE  # pixels of a digit's height when it is cut out
+WIDEST = 1.4  # heights of the line: a candidate with a cut through ink is no wider
+USUAL_WIDTH = (2.5, 2.8)  # pixels of a stroke in the box, whatever the digit's height
+MARGIN = 8  # pixels around a line, for its strokes to grow
+HOPELESS = -6.5  # of a candidate's shape alone: the network is not asked about it
+# What the shape of a candidate adds to its score. benchmarks/fit_numbers.py fits the factors.
+SHAPE = {
+    "gaps": 0.05,  # cuts through paper within the candidate
+    "low": -3.32,  # log of the line's height over its own
+    "width": -2.44,  # in heights of the line
+    "long": -2.70,  # length of the strokes in heights of the line, above 2.5
+    "cut": -3.11,  # whether its first cut crosses ink
+    "alone": 2.31,  # whether it is all of the line: most people draw one digit
+}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The ink between any two cuts.
+
+    Attributes
+    ----------
+    edges : int ndarray of shape (N, 2)
+        Between which cuts. The first is all of the line.
+    boxes : float ndarray of shape (N, 4)
+        Left, top, right and bottom of the ink in the line, pixels.
+    shape : float ndarray of shape (N, len(SHAPE))
+    digits : float32 ndarray of shape (N, 28, 28)
+        In MNIST's form.
+    """
+
+    edges: np.ndarray
+    boxes: np.ndarray
+    shape: np.ndarray
+    digits: np.ndarray
+
+
+def find_candidates(line: np.ndarray, height: float, stroke: float) -> Candidates:
+    """Return the candidates in a line.
+
+    Parameters
+    ----------
+    line : float32 ndarray of shape (h, w)
+        In [0, 1], cropped to the ink.
+    height, stroke : float
+        Of the digits, and how wide their strokes are, pixels.
+    """
+    scale = HEIGHT / height
+    padded = pad(line, MARGIN)
+    bold, width = set_stroke_width(padded, stroke, height, USUAL_WIDTH)
+    size = [max(3, round(side * scale)) for side in padded.shape[::-1]]
+    small, bold = (cv2.resize(ink, size, interpolation=cv2.INTER_AREA) for ink in (padded, bold))
+    cuts = find_cuts(np.minimum(small, bold), HEIGHT, max(1, scale * min(stroke, width)))
+    edges, boxes, inks = _between((255 * bold).astype(np.uint8), cuts)
+    shape = _shape(edges, boxes, [cv2.countNonZero(ink) / (width * scale) for ink in inks], cuts)
+    kept = np.flatnonzero(_is_hopeful(edges, shape))
+    digits = _frame_all([inks[k] for k in kept], width * scale)
+    digits[0] = frame(normalize_stroke_width(line))  # as it is where one digit is asked for
+    grown = (width - stroke) / 2 * np.array([1, 1, -1, -1])
+    boxes = boxes[kept] / scale - MARGIN + grown
+    return Candidates(edges[kept], boxes, shape[kept], digits)
+
+
+def only_candidate(digit: np.ndarray) -> Candidates:
+    """Return the one candidate of a picture that is a digit, whatever it holds.
+
+    Parameters
+    ----------
+    digit : float32 ndarray of shape (28, 28)
+        In MNIST's form.
+    """
+    one = np.array([[0, 1]])
+    return Candidates(one, np.array([[0.0, 0, 1, 1]]), np.zeros((1, len(SHAPE))), digit[None])
+
+
+def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return between which cuts there may be a digit, the boxes of the ink there, and the ink."""
+    ink = line > 255 * INK
+    left, right = (side[:, ink].astype(np.float32) for side in (cuts.left, cuts.right))
+    enough = right @ left.T >= LEAST_INK * HEIGHT**2
+    # Of two cuts that cross, what is to the left of the first may be to the right of the second.
+    enough &= (left * (1 - right)) @ (right * (1 - left)).T < LEAST_INK * HEIGHT**2
+    clear, end = cuts.is_clear().tolist(), len(cuts) - 1
+    gaps = np.cumsum(clear).tolist()
+    to_right, to_left = line * cuts.right, cuts.left.view(np.uint8)
+    start = (to_right > 0).any(axis=1).argmax(axis=1).tolist()
+    stop = (line.shape[1] - ((line * to_left) > 0).any(axis=1)[:, ::-1].argmax(axis=1)).tolist()
+    edges, boxes, inks = [], [], []
+    # All of the line is always a candidate: so there is always a path.
+    for first, last in [(0, end), *zip(*np.nonzero(np.triu(enough, 1)), strict=True)]:
+        low, high = start[first], stop[last]
+        if (edges and (first, last) == (0, end)) or high <= low:
+            continue
+        if high - low > WIDEST * HEIGHT and edges:
+            alone = clear[first] and clear[last] and gaps[last - 1] == gaps[first]
+            if not alone and last > first + 1:
+                continue
+        found = to_right[first][:, low:high] * to_left[last][:, low:high]
+        x, y, width, height = cv2.boundingRect(found)
+        edges.append((first, last))
+        boxes.append((low + x, y, low + x + width, y + height))
+        inks.append(found[y : y + height, x : x + width])
+    return np.array(edges), np.array(boxes), inks
+
+
+def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
+    """Return what `SHAPE` names."""
+    left, top, right, bottom = boxes.T
+    width, height = right - left, bottom - top
+    line_height = height.max()
+    first, last = edges.T
+    clear = cuts.is_clear()
+    clear_before = np.cumsum(clear)
+    return np.stack(
+        [
+            clear_before[last - 1] - clear_before[first],
+            np.log(line_height / height),
+            width / line_height,
+            np.maximum(np.array(lengths) / line_height - 2.5, 0),
+            ~clear[first],
+            (first == 0) & (last == len(cuts) - 1),
+        ],
+        axis=1,
+    )
+
+
+def _is_hopeful(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Return which candidates the network is to be asked about."""
+    hopeful = shape @ list(SHAPE.values()) > HOPELESS
+    hopeful |= np.diff(edges)[:, 0] == 1
+    hopeful[0] = True
+    return hopeful
+
+
+def _frame_all(inks: list[np.ndarray], stroke: float) -> np.ndarray:
+    """Return ink in MNIST's form, as `reading.preprocess.frame` does one by one.
+
+    Parameters
+    ----------
+    inks : list of uint8 ndarrays
+        Cropped to the ink.
+    stroke : float
+        How wide their strokes are, pixels.
+    """
+    boxes = np.zeros((len(inks), BOX_SIZE, BOX_SIZE), np.uint8)
+    sizes = np.empty((len(inks), 2), int)
+    for k, ink in enumerate(inks):
+        if not STROKE_WIDTH[0] <= BOX_SIZE * stroke / max(ink.shape) <= STROKE_WIDTH[1]:
+            ink = crop(set_stroke_width(pad(ink, 4), stroke, max(ink.shape))[0])
+        scale = BOX_SIZE / max(ink.shape)
+        height, width = sizes[k] = [max(1, round(side * scale)) for side in ink.shape]
+        how = cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC
+        boxes[k, :height, :width] = cv2.resize(ink, (width, height), interpolation=how)
+    profiles = np.stack([boxes.sum(axis=2), boxes.sum(axis=1)], axis=1).astype(float)
+    centers = profiles @ np.arange(BOX_SIZE) / profiles.sum(axis=2)
+    corners = np.clip(np.round(CENTER - centers).astype(int), 0, IMAGE_SIZE - sizes)
+    framed = np.zeros((len(inks), IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    for digit, box, (top, left), (height, width) in zip(framed, boxes, corners, sizes, strict=True):
+        digit[top : top + height, left : left + width] = box[:height, :width]
+    framed /= 255
+    # Where the frame's edge kept a lopsided digit from its place, half a pixel may leave it.
+    for k in np.flatnonzero(np.abs(CENTER - centers - corners).max(axis=1) > 0.5):
+        framed[k] = nudge(framed[k], CENTER - centers[k] - corners[k])
+    return framed

@@ -1,0 +1,208 @@
+"""A line of writing, cut in more places than it has digits.
+
+What lies between two cuts may be a digit; which cuts are right, the network says later (LeCun
+et al. 1998, section VII, "heuristic over-segmentation"). A cut says which ink is to its left and
+which to its right. Some follow a path from the top of the line to its bottom that crosses as
+little ink as it can: none between two digits that stand apart, however they slant or reach over
+one another. Where digits run into one another, others leave each stroke to the side that most of
+it is on.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from reading.strokes import Strokes, find_strokes
+
+CLEAR = 0.1  # stroke widths: a cut that crosses less ink parts nothing that hangs together
+INK = 0.4  # of a pixel: what holds more is surely ink
+LEAST_INK = 0.012  # between two cuts, in squares of the height
+# Paths
+MAX_CUT = 2.5  # stroke widths of ink that a path may cross
+SIDESTEP = 0.1  # pixels of ink that a step to the side costs, or paths would wind at will
+ROWS = (0.3, 0.5, 0.7)  # of the height, where the least costly paths are picked
+REACH = 0.06  # heights between two of them, at least
+# Strokes
+WIDE = 0.85  # heights: a part that is wider may be digits that run into one another
+STEP = 0.125  # heights between two lines by which strokes are told left from right
+SLANT = 0.15  # of such a line, pixels to the side for each pixel up: that of most hands
+MOST = 0.75  # share of a stroke beside the line: then all of it is on that side
+TURNS = (0.0, 0.8)  # radians: what turns less where it meets another stroke may be one stroke
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Cuts through a line, from left to right; the first and the last are its ends.
+
+    Attributes
+    ----------
+    left, right : bool ndarrays of shape (count, h, w)
+        Where the ink is to the left, or to the right; both, where strokes of both sides cross.
+    crossed : float ndarray of shape (count,)
+        Length of the ink that a cut crosses, in widths of a stroke.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    crossed: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.crossed)
+
+    def is_clear(self) -> np.ndarray:
+        """Return which cuts cross no ink."""
+        return self.crossed < CLEAR
+
+
+def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
+    """Return where a line of writing may be cut.
+
+    Parameters
+    ----------
+    line : float32 ndarray of shape (h, w)
+        In [0, 1], some of it ink.
+    height, stroke : float
+        Of the digits, and how wide their strokes are, pixels.
+
+    Returns
+    -------
+    cuts : Cuts
+    """
+    ink, least = line > INK, LEAST_INK * height**2
+    paths = _cheapest_paths(line, MAX_CUT * stroke, round(REACH * height))
+    left = np.arange(line.shape[1]) <= paths[:, :, None]
+    cuts = _distinct(Cuts(left, ~left, _contact(ink, left, ~left) / stroke), ink, least)
+    left, right = _by_strokes(ink, cuts.left[cuts.is_clear()], height, stroke)
+    if len(left):
+        crossed = np.append(cuts.crossed, _contact(ink, left, right) / stroke)
+        left, right = np.concatenate([cuts.left, left]), np.concatenate([cuts.right, right])
+        cuts = _distinct(Cuts(left, right, crossed), ink, least)
+    order = np.argsort(cuts.left[:, ink].sum(axis=1) - cuts.right[:, ink].sum(axis=1, dtype=float))
+    end = np.ones((1, *line.shape), bool)
+    return Cuts(
+        np.concatenate([~end, cuts.left[order], end]),
+        np.concatenate([end, cuts.right[order], ~end]),
+        np.concatenate([[0], cuts.crossed[order], [0]]),
+    )
+
+
+def _contact(ink: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return how many pixels of ink to the left of cuts lie beside one to the right."""
+    left, right = left & ink & ~right, right & ink & ~left
+    beside = (left[:, :, :-1] & right[:, :, 1:]) | (left[:, :, 1:] & right[:, :, :-1])
+    below = (left[:, :-1] & right[:, 1:]) | (left[:, 1:] & right[:, :-1])
+    return beside.sum(axis=(1, 2)) + below.sum(axis=(1, 2))
+
+
+def _distinct(cuts: Cuts, ink: np.ndarray, least: float) -> Cuts:
+    """Return the cuts with at least so much ink between any two, those that cross least first."""
+    sides = np.stack([cuts.left[:, ink], cuts.right[:, ink]]).astype(np.float32)
+    flat = sides.transpose(1, 0, 2).reshape(len(cuts), -1)
+    common, own = flat @ flat.T, flat.sum(axis=1)
+    apart = (own[:, None] + own - 2 * common) / 2 >= least
+    inside = (sides.sum(axis=2) >= least).all(axis=0)
+    chosen = []
+    for cut in np.argsort(cuts.crossed, kind="stable"):
+        if inside[cut] and apart[cut, chosen].all():
+            chosen.append(cut)
+    return Cuts(cuts.left[chosen], cuts.right[chosen], cuts.crossed[chosen])
+
+
+def _cheapest_paths(ink: np.ndarray, most: float, reach: int) -> np.ndarray:
+    """Return paths that cross less ink than their neighbours do, of shape (paths, rows)."""
+    (down, up), (up_to, down_to) = _costs(np.stack([ink, ink[::-1]]))
+    up, down_to = up[::-1], down_to[::-1]
+    found = []
+    for share in ROWS:
+        row = int(len(ink) * share)
+        cost = down[row] + up[row] - ink[row]
+        least = cv2.erode(cost[None], np.ones((1, 2 * reach + 1), np.uint8))[0]
+        low = np.flatnonzero((cost <= least + 1e-4) & (cost < most))
+        runs = np.split(low, np.flatnonzero(np.diff(low) > 1) + 1)
+        columns = np.array([run[len(run) // 2] for run in runs if len(run)], int)
+        paths = np.empty((len(ink), len(columns)), int)
+        paths[row] = columns
+        for above in range(row, 0, -1):
+            paths[above - 1] = paths[above] + up_to[above, paths[above]]
+        for below in range(row, len(ink) - 1):
+            paths[below + 1] = paths[below] + down_to[below, paths[below]]
+        found.append(paths.T)
+    return np.concatenate(found)
+
+
+def _costs(inks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least cost of a path from the first row to each pixel, and how it comes there.
+
+    A path goes on to one of the three pixels below (seams, as in Avidan and Shamir 2007).
+
+    Parameters
+    ----------
+    inks : float32 ndarray of shape (n, h, w)
+
+    Returns
+    -------
+    costs : float32 ndarray of shape (n, h, w)
+    steps : int ndarray of shape (n, h, w)
+        To the pixel's predecessor: one column to the left, -1, to the right, 1, or none.
+    """
+    count, height, width = inks.shape
+    costs = np.full((height, count, width + 2), 1e9, np.float32)
+    costs[0, :, 1:-1] = inks[:, 0]
+    for row in range(1, height):
+        before = costs[row - 1]
+        least = np.minimum(before[:, :-2], before[:, 2:])
+        least += SIDESTEP
+        np.minimum(least, before[:, 1:-1], out=least)
+        np.add(least, inks[:, row], out=costs[row, :, 1:-1])
+    left, middle, right = costs[:-1, :, :-2], costs[:-1, :, 1:-1], costs[:-1, :, 2:]
+    aside = np.where(left < right, -1, 1)
+    steps = np.zeros((height, count, width), int)
+    steps[1:] = np.where(np.minimum(left, right) + SIDESTEP < middle, aside, 0)
+    return costs[:, :, 1:-1].swapaxes(0, 1), steps.swapaxes(0, 1)
+
+
+def _by_strokes(
+    ink: np.ndarray, clear: np.ndarray, height: float, stroke: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is to the left and to the right of cuts through parts that are wide."""
+    part = (~clear).sum(axis=0)  # between clear cuts
+    lines = []  # the column where it crosses the middle row, and the part
+    for index in range(len(clear) + 1):
+        x, _, wide, _ = cv2.boundingRect((ink & (part == index)).view(np.uint8))
+        if wide > WIDE * height:
+            columns = np.linspace(x, x + wide, round(wide / (STEP * height)) + 1)[1:-1]
+            lines += [(column, index) for column in columns]
+    if not lines:
+        return clear[:0], clear[:0]
+    strokes = find_strokes(ink.view(np.uint8), stroke)
+    column, index = np.array(lines).T[:, :, None]
+    found = [_sides(strokes.joined(turn), column, index, part) for turn in TURNS]
+    left, right = (np.concatenate(side) for side in zip(*found, strict=True))
+    return left, right
+
+
+def _sides(strokes: Strokes, column, index, part) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is to the left and to the right of lines that leave strokes whole."""
+    rows, columns = part.shape
+    lean = SLANT * (rows / 2 - np.arange(rows))
+    x, y = strokes.points
+    of = np.eye(strokes.meetings.shape[1], dtype=np.float32)[strokes.stroke]
+    length = of.sum(axis=0)
+    share = (x <= column + lean[y]).astype(np.float32) @ of / length
+    place = (part[y, x] @ of / length).round()
+    left = np.where(place == index, share >= MOST, place < index)
+    right = np.where(place == index, share <= 1 - MOST, place > index)
+    # Where strokes meet that are on different sides, the ink is of both.
+    meet = strokes.meetings.T.astype(np.float32)
+    torn = (~(left | right)) @ meet > 0
+    left = np.concatenate([left, (left @ meet > 0) & ~torn], axis=1)
+    right = np.concatenate([right, (right @ meet > 0) & ~torn], axis=1)
+    sides = np.concatenate([left, right], axis=1)
+    new = (sides[1:] != sides[:-1]).any(axis=1) | ~(left | right).all(axis=1)[1:]
+    new = np.append(True, new)
+    left, right, column = left[new], right[new], column[new]
+    left, right = left[:, strokes.owner], right[:, strokes.owner]
+    before = np.arange(columns) <= column[:, :, None] + lean[:, None]
+    torn = ~(left | right)
+    return left | (torn & before), right | (torn & ~before)

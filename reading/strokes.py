@@ -1,0 +1,183 @@
+"""The strokes of ink: thinned to lines, parted where they meet, and joined where one goes on.
+
+Where two digits cross, the eye follows each stroke across the other: it goes on as straight as it
+came.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+# All in widths of a stroke:
+MEETING = 0.55  # around a place where lines meet; there, their course is lost
+SHARED = 1.5  # length of a line between two such places: strokes run into one another there
+SPUR = 0.5  # length of a line that ends beside a place: an edge of the ink, no stroke
+REACH = 2.0  # length of a line that tells where it is heading
+
+# A pixel's eight neighbours, clockwise from the one above, are the bits of a byte.
+NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
+BITS = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.uint8)
+ARMS = ((BITS == 0) & (np.roll(BITS, -1, axis=1) == 1)).sum(axis=1).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """The strokes of ink, and the places where they meet.
+
+    Attributes
+    ----------
+    points : int ndarray of shape (2, N)
+        x and y of the pixels of the thinned strokes.
+    stroke : int ndarray of shape (N,)
+        Which stroke each of them is of.
+    owner : int ndarray of shape (h, w)
+        Of each pixel, the stroke that is nearest, or the place: places count on from the strokes.
+    meetings : bool ndarray of shape (places, strokes)
+        Which strokes meet at a place.
+    joints : int ndarray of shape (J, 2)
+        Which strokes may be one, at most two at each of their ends, the straightest first.
+    turns : float ndarray of shape (J,)
+        How far such a stroke would turn, radians.
+    """
+
+    points: np.ndarray
+    stroke: np.ndarray
+    owner: np.ndarray
+    meetings: np.ndarray
+    joints: np.ndarray
+    turns: np.ndarray
+
+    def joined(self, turn: float) -> "Strokes":
+        """Return the strokes of which those that turn less than so much are one."""
+        count = self.meetings.shape[1]
+        name = np.arange(count)
+        for one, other in self.joints[self.turns < turn]:
+            name[name == name[one]] = name[other]
+        kept, name = np.unique(name, return_inverse=True)
+        owners = np.concatenate([name, len(kept) + np.arange(len(self.meetings))])
+        meetings = np.zeros((len(self.meetings), len(kept)), bool)
+        np.logical_or.at(meetings.T, name, self.meetings.T)
+        return replace(self, stroke=name[self.stroke], owner=owners[self.owner], meetings=meetings)
+
+
+def find_strokes(ink: np.ndarray, width: float) -> Strokes:
+    """Return the strokes of ink, each parted from the others where it meets them.
+
+    Parameters
+    ----------
+    ink : uint8 ndarray of shape (h, w)
+        0 or 1, some of it 1.
+    width : float
+        Of a stroke, pixels.
+    """
+    lines = thin(ink)
+    disk = np.ones((2 * round(MEETING * width) + 1,) * 2, np.uint8)
+    meeting = cv2.dilate(lines & (cv2.LUT(_neighbours(lines), ARMS) > 2).view(np.uint8), disk)
+    segments, places, contacts = _part(lines, meeting)
+    length = np.bincount(segments.ravel())
+    places_at = np.zeros(len(length), int)
+    np.add.at(places_at, np.unique(contacts[2:], axis=1)[0], 1)
+    bridge = (places_at > 1) & (length < SHARED * width)
+    spur = (places_at == 1) & (length < SPUR * width)
+    bridge[0] = spur[0] = False
+    lines &= ~spur[segments].view(np.uint8)
+    segments, places, contacts = _part(lines, meeting | bridge[segments].view(np.uint8))
+    y, x = np.nonzero(segments)
+    points, stroke = np.stack([x, y]), segments[y, x] - 1
+    count = stroke.max(initial=-1) + 1
+    meetings = np.zeros((places.max(), count), bool)
+    meetings[contacts[3] - 1, contacts[2] - 1] = True
+    identity = np.where(segments, segments, (places + count) * ((places > 0) & (lines > 0)))
+    joints, turns = _joints(points, stroke, contacts, REACH * width)
+    return Strokes(points, stroke, _nearest(identity) - 1, meetings, joints, turns)
+
+
+def thin(ink: np.ndarray) -> np.ndarray:
+    """Return ink thinned to lines of one pixel (Zhang and Suen 1984).
+
+    Parameters
+    ----------
+    ink : uint8 ndarray of shape (h, w)
+        0 or 1.
+    """
+    above, right, below, left = BITS.T[::2]
+    edge = (ARMS == 1) & (BITS.sum(axis=1) > 1) & (BITS.sum(axis=1) < 7)
+    removable = (
+        edge & (above * right * below == 0) & (right * below * left == 0),
+        edge & (above * right * left == 0) & (above * below * left == 0),
+    )
+    pixels = 0
+    while pixels != (pixels := cv2.countNonZero(ink)):
+        for table in removable:
+            ink = ink & ~cv2.LUT(_neighbours(ink), table.view(np.uint8))
+    return ink
+
+
+def _neighbours(ink: np.ndarray) -> np.ndarray:
+    return cv2.filter2D(ink, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
+
+
+def _part(lines: np.ndarray, meeting: np.ndarray):
+    """Return the segments of lines between the places where they meet, and what touches what.
+
+    Returns
+    -------
+    segments, places : int ndarrays of shape (h, w)
+        Counted from 1.
+    contacts : int ndarray of shape (4, N)
+        x, y, segment and place of each pixel of a segment beside a place.
+    """
+    segments = cv2.connectedComponents(lines & ~meeting)[1]
+    places = cv2.connectedComponents(meeting)[1]
+    near = cv2.dilate(places.astype(np.float32), np.ones((3, 3), np.uint8)).astype(int)
+    y, x = np.nonzero((segments > 0) & (near > 0))
+    return segments, places, np.stack([x, y, segments[y, x], near[y, x]])
+
+
+def _joints(points, stroke, contacts, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return which strokes may be one, and how far it would turn where they meet."""
+    # An end is the contacts of a stroke with a place that are side by side.
+    ends = []
+    for x, y, segment, place in contacts.T.tolist():
+        for end in ends:
+            if end[2:] == (segment - 1, place) and max(abs(end[0] - x), abs(end[1] - y)) < 3:
+                break
+        else:
+            ends.append((x, y, segment - 1, place))
+    if len(ends) < 2:
+        return np.zeros((0, 2), int), np.zeros(0)
+    x, y, of, place = np.array(ends).T
+    position = np.stack([x, y], axis=1).astype(float)
+    away = points.T[None] - position[:, None]
+    near = (stroke == of[:, None]) & (np.abs(away).max(axis=2) <= reach)
+    heading = _unit((away * near[..., None]).sum(axis=1))
+    one, other = np.nonzero(np.triu(place[:, None] == place, 1))
+    across = position[other] - position[one]
+    turns = _angle(-heading[one], _unit(across)) + _angle(_unit(across), heading[other])
+    joints, taken = [], set()
+    for joint in np.argsort(turns):
+        pair = {int(one[joint]), int(other[joint])}
+        if not pair & taken:
+            taken |= pair
+            joints.append(joint)
+    return np.stack([of[one], of[other]], axis=1)[joints], turns[joints]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def _angle(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.arccos(np.clip((one * other).sum(axis=1), -1, 1))
+
+
+def _nearest(labels: np.ndarray) -> np.ndarray:
+    """Return the label, other than 0, that is nearest to each pixel."""
+    labelled = labels > 0
+    _, cell = cv2.distanceTransformWithLabels(
+        (~labelled).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    label_of = np.zeros(cell.max() + 1, int)
+    label_of[cell[labelled]] = labels[labelled]
+    return label_of[cell]

@@ -1,0 +1,213 @@
+"""Numbers are read with the weights that come with the repository."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import cv2
+import numpy as np
+import pytest
+from written_numbers import Number, draw_number, photograph_number
+
+import reading
+from lenet import LeNet
+from reading.lattice import find_best
+from reading.picture import NoDigitError
+from reading.reader import describe_doubt, recognize
+from reading.weights import EMBEDDED_WEIGHTS
+from training.curves import smooth
+
+# Pen paths in a box 100 high: strokes parted by "/" of points x,y; a point with "|" is a corner.
+PATHS = {
+    "0": "35,0 5,20 0,60 30,100 65,70 65,25 35,0",
+    "1": "30,0 28,100",
+    "2": "5,25 35,0 65,25 5,100| 70,98",
+    "3": "5,10 40,0 60,22 28,46 62,72 40,100 0,88",
+    "4": "30,0 0,62| 70,60 / 52,35 48,100",
+    "5": "8,0 5,42 42,38 62,68 38,100 0,92 / 8,0 60,2",
+    "bar apart": "8,16 5,42 42,38 62,68 38,100 0,92 / 24,2 66,0",
+    "6": "50,0 12,45 5,80 30,100 58,80 35,58 8,72",
+    "7": "0,2 60,0| 25,100",
+    "8": "52,12 28,0 8,20 50,70 30,100 5,78 48,25 52,12",
+    "9": "55,18 30,0 5,25 25,48 55,20 50,60 40,100",
+    "+": "0,60 60,60 / 30,30 30,90",
+    "a": "50,45 15,45 5,75 25,98 52,70| 52,50| 55,90 70,98",
+    "round a": "56,52 30,38 6,56 4,84 24,100 46,88 56,60| 57,40| 57,84 66,100 84,94",
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return LeNet.from_pretrained(EMBEDDED_WEIGHTS)
+
+
+def strokes_of(path: str) -> list[np.ndarray]:
+    strokes = []
+    for stroke in path.split("/"):
+        points = [[point.strip("|")] * (1 + point.endswith("|")) for point in stroke.split()]
+        strokes.append(np.array([point.split(",") for pair in points for point in pair], float))
+    return strokes
+
+
+def write(text: Sequence[str], gap: float = 25) -> Number:
+    """Write signs side by side, `gap` hundredths of their height apart."""
+    x, signs = 0.0, []
+    for sign in text:
+        strokes = [smooth(stroke) for stroke in strokes_of(PATHS[sign])]
+        points = np.concatenate(strokes)
+        signs.append([stroke + [x - points[:, 0].min(), 0] for stroke in strokes])
+        x += np.ptp(points[:, 0]) + gap
+    return Number("".join(text), "", signs)
+
+
+def draw(text: Sequence[str], gap: float = 25, seed: int = 0):
+    """Return a picture, and the box of each sign in pixels."""
+    picture, _, boxes = draw_number(write(text, gap), np.random.default_rng(seed))
+    return picture, boxes
+
+
+@pytest.mark.parametrize("number", ["7", "42", "365", "2026", "75005", "314159", "8675309"])
+def test_reads_numbers_of_any_length(model, number):
+    reading_ = reading.read(draw(number)[0], model)
+    assert reading_.guesses[0][0] == number
+    assert not reading_.doubt
+
+
+def test_reads_eight_digits_and_no_more(model):
+    assert reading.read(draw("20263071")[0], model).guesses[0][0] == "20263071"
+    with pytest.raises(NoDigitError, match="more than eight digits"):
+        reading.read(draw("2026307142")[0], model)
+
+
+def test_reads_zeros_that_touch(model):
+    pictures = [draw("00", gap=0, seed=seed)[0] for seed in range(6)]
+    numbers = [reading.read(picture, model).guesses[0][0] for picture in pictures]
+    assert numbers.count("00") >= 4
+
+
+def test_reads_photographed_numbers(model):
+    photos = [photograph_number(write("75013"), np.random.default_rng(seed)) for seed in range(6)]
+    numbers = [reading.read(photo, model).guesses[0][0] for photo in photos]
+    assert numbers.count("75013") >= 5
+
+
+def test_a_bar_that_stands_apart_belongs_to_its_five(model):
+    assert reading.read(draw(["2", "bar apart"])[0], model).guesses[0][0] == "25"
+
+
+def test_a_single_digit_is_read_as_it_is_alone(model):
+    for digit in "0123456789":
+        picture, _ = draw(digit)
+        alone = recognize(picture, model)
+        reading_ = reading.read(picture, model)
+        assert len(reading_.digits) == 1
+        assert reading_.digits[0].probabilities[digit] == pytest.approx(alone[digit], abs=0.1)
+
+
+def test_a_picture_of_mnists_own_size_is_one_digit(model):
+    digits = reading.read(draw("4")[0], model).digits
+    again = reading.read(digits[0].digit, model)
+    assert again.guesses[0][0] == "4" and again.digits[0].box == (0, 0, 1, 1)
+
+
+def test_what_a_reading_holds(model):
+    picture, boxes = draw("365")
+    reading_ = reading.read(picture, model)
+    assert len(reading_.guesses) == 3 and len({number for number, _ in reading_.guesses}) == 3
+    probabilities = [probability for _, probability in reading_.guesses]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert 0.5 < sum(probabilities) <= 1
+    assert "".join(max(d.probabilities, key=d.probabilities.get) for d in reading_.digits) == "365"
+    height, width = picture.shape
+    for digit, box in zip(reading_.digits, boxes, strict=True):
+        assert digit.digit.shape == (28, 28) and digit.digit.dtype == np.float32
+        assert sum(digit.probabilities.values()) == pytest.approx(1)
+        assert digit.layers[-1].shape == (10,)
+        found = np.array(digit.box) * [width, height, width, height]
+        np.testing.assert_allclose(found, box, atol=4)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_scribble_gives_a_reading_or_a_sentence(model, seed):
+    random = np.random.default_rng(seed)
+    picture = np.full((120, 300), 255, np.uint8)
+    for _ in range(random.integers(1, 8)):
+        points = random.random((random.integers(2, 9), 2)) * [300, random.integers(3, 120)]
+        cv2.polylines(picture, [points.astype(np.int32)], False, 0, int(random.integers(1, 9)))
+    try:
+        found = reading.read(picture, model)
+    except NoDigitError as sentence:
+        assert str(sentence).endswith((".", "?"))
+        return
+    assert 1 <= len(found.digits) == len(found.guesses[0][0]) <= 8
+    assert 0 < sum(probability for _, probability in found.guesses) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("3+4", "I read 3 and 4, and something between them that is no digit."),
+        ("12+7", "I read 12 and 7, and something between them that is no digit."),
+        ("7a", "I read 7, and something after it that is no digit."),
+    ],
+)
+def test_says_what_it_read_beside_what_is_no_digit(model, text, words):
+    assert reading.read(draw(text)[0], model).doubt == words
+
+
+@pytest.mark.parametrize(
+    "number, is_digit, words",
+    [
+        ("42", (True, True), ""),
+        ("8", (False,), "Is that a digit? The network is not sure that it sees one."),
+        ("18", (False, True), "I read 8, and something before it that is no digit."),
+        (
+            "3424",
+            (True, False, True, False),
+            "I read 3 and 2, and other things that are no digits.",
+        ),
+        (
+            "1824",
+            (True, False, True, True),
+            "I read 1 and 24, and something between them that is no digit.",
+        ),
+    ],
+)
+def test_the_words_of_doubt(number, is_digit, words):
+    assert describe_doubt(number, is_digit) == words
+
+
+def test_the_best_numbers_are_the_likeliest_of_all_paths():
+    """Against every path through a small graph, one by one. No path comes to its second cut."""
+    random = np.random.default_rng(0)
+    edges = np.array([pair for pair in combinations(range(5), 2) if pair != (0, 1)])
+    scores = random.normal(0, 2, (len(edges), 10))
+    scores[:, 3:] = -30  # so that the beam holds all that counts
+    sums = {}
+
+    def walk(cut, number, total):
+        if cut == 4:
+            sums[number] = np.logaddexp(sums.get(number, -np.inf), total)
+        for edge in np.flatnonzero(edges[:, 0] == cut):
+            for digit in range(3):
+                walk(edges[edge, 1], number + str(digit), total + scores[edge, digit])
+
+    walk(0, "", 0.0)
+    total = np.logaddexp.reduce(list(sums.values()))
+    best = sorted(sums, key=sums.get, reverse=True)[:3]
+    guesses = find_best(edges, scores, 3)
+    assert [guess.number for guess in guesses] == best
+    for guess in guesses:
+        assert guess.probability == pytest.approx(np.exp(sums[guess.number] - total), rel=1e-6)
+        assert edges[list(guess.path)][:, 0].tolist() == [0, *edges[list(guess.path)][:-1, 1]]
+
+
+def test_probabilities_hold_what_they_promise(model):
+    random = np.random.default_rng(1)
+    texts = ["".join(random.choice(list("0123456789"), 3)) for _ in range(40)]
+    right, probability = [], []
+    for seed, text in enumerate(texts):
+        guess, share = reading.read(draw(text, seed=seed)[0], model).guesses[0]
+        right.append(guess == text)
+        probability.append(share)
+    assert np.mean(right) > 0.9
+    assert abs(np.mean(probability) - np.mean(right)) < 0.12
