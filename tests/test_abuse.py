@@ -443,7 +443,7 @@ def test_the_layers_of_a_sketch_are_bounded_together(page_url, client, good, tmp
     """Each may be read alone; eight of them would take seconds."""
     Image.new("RGBA", (2000, 2000)).save(tmp_path / "layer.png")
     layer = handle_file(tmp_path / "layer.png")
-    answer = client.predict({"layers": [layer] * 4, "composite": good}, api_name="/sketch")
+    answer = client.predict({"layers": [layer] * 2, "composite": good}, api_name="/sketch")
     check(answer, READ)
     answer = client.predict({"layers": [layer] * 5, "composite": good}, api_name="/sketch")
     check(answer, "20 million pixels")
