@@ -26,13 +26,11 @@ from page.limits import limit_process
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size
 from reading.preprocess import IMAGE_SIZE
-from reading.reader import EITHER_CONFIDENT, read_digit
+from reading.reader import CONFIDENT, DOUBT_MESSAGE, EITHER_CONFIDENT, read_digit
 from reading.weights import WeightsLoader, configured_repo
 
 PAD_READ_AT = 200  # pixels: strokes as broad as the pad's lose nothing, in half the time
-CONFIDENT = 0.7  # the first guess's probability
 WARM_UP = Path(__file__).parent.parent / "examples" / "digits" / "7-crossed.png"
-DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
 
 Answer = tuple[dict[str, float], str, str]  # probabilities, words, the layers as HTML
 

@@ -70,8 +70,8 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Candidate
     edges, boxes, inks = _between((255 * bold).astype(np.uint8), cuts)
     shape = _shape(edges, boxes, [cv2.countNonZero(ink) / (width * scale) for ink in inks], cuts)
     kept = np.flatnonzero(_is_hopeful(edges, shape))
-    digits = _frame_all([inks[k] for k in kept], width * scale)
-    digits[0] = frame(normalize_stroke_width(line))  # as it is where one digit is asked for
+    whole = frame(normalize_stroke_width(line))  # as it is where one digit is asked for
+    digits = np.concatenate([whole[None], _frame_all([inks[k] for k in kept[1:]], width * scale)])
     grown = (width - stroke) / 2 * np.array([1, 1, -1, -1])
     boxes = boxes[kept] / scale - MARGIN + grown
     return Candidates(edges[kept], boxes, shape[kept], digits)

@@ -26,8 +26,9 @@ from reading.weights import configured_repo, load_weights
 DIGITS = "0123456789"
 GUESSES = 3  # that are returned
 MOST_DIGITS = 8  # of a number
-CONFIDENT = 0.7  # the likeliest digit's probability, for what is taken for a digit to be one
-EITHER_CONFIDENT = 0.9  # the two likeliest digits' probability, for it to be one of them
+CONFIDENT = 0.7  # the likeliest digit's probability
+EITHER_CONFIDENT = 0.9  # the two likeliest digits' probability: letters have less, more often than
+# they have a low first one; a 1 and a 7 may be one shape; shares below: benchmarks/real_digits.py
 
 DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
 LONG_MESSAGE = "That is more than eight digits. A shorter number, please."
