@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from reading.ink import NOTHING_MESSAGE, SMALL_SIDE, Ink, find_ink
-from reading.parts import find_parts
+from reading.parts import Parts, find_parts
 from reading.picture import NoDigitError, load_pixels, to_gray
 from reading.small import restore
 from reading.stroke_width import BOX_SIZE, normalize_stroke_width
@@ -79,20 +79,15 @@ def find_digit(ink: Ink) -> np.ndarray:
         If there is another digit, or nothing stands out.
     """
     parts = find_parts(ink)
-    chosen = _choose_parts(parts.boxes, parts.mass, parts.main, ink.on_even_paper)
-    return parts.crop_to(chosen)[0]
+    return parts.crop_to(_choose_parts(parts, ink.on_even_paper))[0]
 
 
-def _choose_parts(boxes, mass, main: int, on_even_paper: bool) -> np.ndarray:
-    """Return which connected parts make up the digit whose largest part is `main`.
+def _choose_parts(parts: Parts, on_even_paper: bool) -> np.ndarray:
+    """Return which connected parts make up the digit whose largest part is the main one.
 
     Parameters
     ----------
-    boxes : int ndarray of shape (N, 4)
-        Left, top, width and height of each part, pixels.
-    mass : ndarray of shape (N,)
-        Sum of the squared ink of each part; 0 for what is no part of anything.
-    main : int
+    parts : Parts
     on_even_paper : bool
         Whether a part far from the digit is another digit; in a photograph it is ignored.
 
@@ -105,6 +100,7 @@ def _choose_parts(boxes, mass, main: int, on_even_paper: bool) -> np.ndarray:
     NoDigitError
         If there is another digit, or nothing stands out.
     """
+    boxes, mass, main = parts.boxes, parts.mass, parts.main
     if mass[main] == 0 or (mass.sum() > 4 * mass[main] and (mass > 0).sum() > 20):
         raise NoDigitError(NOTHING_MESSAGE)  # noise, cloth, a page of text
     left, top, width, height = boxes.T
