@@ -21,12 +21,21 @@ if not os.environ.get("GRADIO_TEMP_DIR"):
 
 import gradio as gr
 import numpy as np
+from fastapi import HTTPException
 from gradio.data_classes import FileDataMeta
 from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
 from page import gradio_patches
-from page.routes import WRONG_ARGUMENTS, network
+from page.answer import (
+    BRUSH_RADIUS,
+    INVITATION,
+    PAD_SIZE,
+    WrongQuestionError,
+    check_question,
+    draw_answer,
+)
+from page.routes import NOT_JSON, WRONG_ARGUMENTS, network
 from page.start import launch_of
 from page.uploads import NotUploadedError, resolve_upload
 from page.zero_gpu import declare_gpu_function
@@ -49,10 +58,9 @@ MAX_PAST_EVENTS = 100  # kept by Gradio
 # Threads of the worker: for pictures this small, more are more work.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-CANVAS = 400  # pixels, the side of the pad; it is drawn at this size, smaller on a phone
-BRUSH_RADIUS = 14  # pixels: a digit that fills the pad gets strokes as wide as MNIST's
-
-INVITATION = "Draw one digit, 0 to 9, as large as you like."
+KEPT = '<span id="copied" role="status"></span>Drawings are not kept here, pictures for an hour.'
+PEN = "".join((HERE / "page" / name).read_text() for name in ("pen.js", "show.js", "link.js"))
+SHOW_FIGURE = "addEventListener('figure', (event) => (props.value = event.detail))"
 UNREADABLE = "This picture could not be read: it is damaged, or takes too long."
 
 if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
@@ -65,7 +73,7 @@ if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second po
         cwd=HERE,
         environment=WORKER_ENVIRONMENT,
         seconds=MAX_SECONDS,
-        longest_queue=MAX_RUNNING,
+        longest_queue=MAX_WAITING,
         longest_line=MAX_WAITING_OF_ONE,
     )
 
@@ -80,12 +88,22 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
     return recognize(image)
 
 
+async def answer(question: dict, request: gr.Request) -> dict:
+    """Answer what page/pen.js asks: with HTML, and the box of each digit that was read."""
+    try:
+        asked = check_question(question, demo.GRADIO_CACHE)
+    except (WrongQuestionError, NotUploadedError):
+        raise HTTPException(*NOT_JSON) from None
+    guesses, words, figure, boxes = await _ask(request, *asked)
+    return {"answer": draw_answer(guesses, words), "figure": figure, "boxes": boxes}
+
+
 async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[dict, str, str]:
-    """Read the digit that is drawn on the pad.
+    """Read the digit, or the number, that is drawn on the pad.
 
     Takes {"layers": [picture, …], "composite": picture}, one of which will do. Returns the three
     best guesses with their probabilities, a line of words (why there is no guess, or how sure it
-    is), and the layers of the network as HTML.
+    is), and the evidence and the layers of the network as HTML.
     """
     sketch = sketch or {}
     layers = [_path_of(layer) for layer in sketch.get("layers") or [] if layer]
@@ -93,19 +111,19 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
     if len(layers) > MAX_LAYERS:
         raise gr.Error(WRONG_ARGUMENTS, print_exception=False)
     if not layers and not composite:
-        return _to_components({}, INVITATION, "")
-    return _to_components(*await _ask(request, "sketch", layers, composite))
+        return {}, INVITATION, ""
+    return _for_programs(*await _ask(request, "sketch", layers, composite))
 
 
 async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
-    """Read the digit in a picture: a scan, a photograph, a drawing.
+    """Read the digit, or the number, in a picture: a scan, a photograph, a drawing.
 
     Returns the three best guesses with their probabilities, a line of words (why there is no
-    guess, or how sure it is), and the layers of the network as HTML.
+    guess, or how sure it is), and the evidence and the layers of the network as HTML.
     """
     if not image:
-        return _to_components({}, INVITATION, "")
-    return _to_components(*await _ask(request, "upload", _path_of(image)))
+        return {}, INVITATION, ""
+    return _for_programs(*await _ask(request, "upload", _path_of(image)))
 
 
 class Picture(TypedDict):
@@ -116,9 +134,9 @@ class Picture(TypedDict):
 
 
 class Guess(TypedDict):
-    """One of the ten digits, and how probable it is."""
+    """A number of one to eight digits, and how probable it is."""
 
-    digit: str
+    number: str
     probability: float
 
 
@@ -130,21 +148,20 @@ class Reading(TypedDict):
 
 
 async def read(picture: Picture, request: gr.Request) -> Reading:
-    """Read one handwritten digit, 0 to 9, in a picture: a scan, a photograph or a drawing.
+    """Read a handwritten number of one to eight digits in a picture: scan, photograph or drawing.
 
     Any size will do, dark on light or light on dark. A picture is uploaded to this page first, as
     Gradio's clients do; no address is fetched. MCP takes a `data:` URL of up to 45 KB.
 
     Parameters:
-        picture: One digit, as PNG, JPEG, WebP, BMP, GIF or TIFF.
+        picture: One number, as PNG, JPEG, WebP, BMP, GIF or TIFF.
 
     Returns:
-        guesses: the ten digits and their probabilities, the best first; none if it is not one digit
+        guesses: up to three numbers and their probabilities, the best first; none if it is not one
         words: how sure the best guess is, or why there is none
     """  # in Gradio's form, of which it makes what programs are told
-    probabilities, words, _ = await _ask(request, "upload", _path_of(picture))
-    best = sorted(probabilities.items(), key=lambda guess: -guess[1])
-    return {"guesses": [{"digit": d, "probability": p} for d, p in best], "words": words}
+    guesses, words, *_ = await _ask(request, "upload", _path_of(picture))
+    return {"guesses": [{"number": n, "probability": p} for n, p in guesses], "words": words}
 
 
 async def describe_weights(request: gr.Request) -> str:
@@ -163,20 +180,20 @@ def _path_of(file: dict) -> str:
         raise gr.Error(WRONG_ARGUMENTS, print_exception=False) from None
 
 
-async def _ask(request: gr.Request, *question) -> tuple[dict, str, str]:
-    """Return the worker's answer to a question: probabilities, a line of words, and HTML."""
+async def _ask(request: gr.Request, *question) -> list:
+    """Return the worker's answer to a question (`page.worker.Answer`): guesses, words, …"""
     try:
         return await pool.ask(*question, asker=network(request.client.host))
     except NoAnswerError:
-        return {}, UNREADABLE, ""
+        return [[], UNREADABLE, "", []]
     except BusyError as sentence:
-        return {}, str(sentence), ""
+        return [[], str(sentence), "", []]
 
 
-def _to_components(probabilities: dict, words: str, layers: str) -> tuple[dict, str, str]:
-    """Return what the three components that show an answer are sent."""
-    best = label.postprocess(probabilities).model_dump() if probabilities else {}
-    return best, words, layers
+def _for_programs(guesses: list, words: str, figure: str, _) -> tuple[dict, str, str]:
+    """Return what /sketch and /upload return: what Gradio has components for."""
+    best = label.postprocess(dict(guesses)).model_dump() if guesses else {}
+    return best, words, figure
 
 
 LIGHT_BACKGROUND, DARK_BACKGROUND, ACCENT = "#faf8f4", "#161513", "#c2410c"
@@ -197,71 +214,65 @@ with gr.Blocks(
     analytics_enabled=False,
 ) as demo:
     gr.Markdown(
-        "# LeNet reads your digit\n"
-        "Draw one. A network of 61,706 parameters, after LeCun's of the 1990s, names it.",
+        "# LeNet reads your digits\n"
+        "Draw one, or a number. A network of 61,706 parameters, after LeCun's of the 1990s, names"
+        " it, and shows why.",
         elem_id="head",
     )
     with gr.Row(elem_id="top"):
-        with gr.Column(scale=2), gr.Tabs():
+        with gr.Column(elem_id="given"), gr.Tabs():
             with gr.Tab("Draw") as draw_tab:
                 pad = gr.Sketchpad(
                     elem_id="pad",
                     type="pil",
-                    canvas_size=(CANVAS, CANVAS),
+                    canvas_size=PAD_SIZE,
                     fixed_canvas=True,
                     brush=gr.Brush(
                         default_size=BRUSH_RADIUS, colors=["#000000"], color_mode="fixed"
                     ),
                     layers=False,
                     transforms=(),
-                    label="Pad to draw a digit on",
+                    label="Pad to draw a number on",
                     show_label=False,
                 )
-                drawing = gr.Sketchpad(visible=False, type="pil", label="A drawing")
-                send = gr.Button(visible="hidden", elem_id="send")
                 with gr.Row(elem_id="tools"):
                     undo = gr.Button("Undo", min_width=80)
                     clear = gr.Button("Clear", min_width=80)
+                    copy = gr.Button("Copy link", min_width=80)
+                gr.HTML(KEPT, elem_id="kept")
             with gr.Tab("Picture") as picture_tab:
                 upload = gr.Image(
                     elem_id="upload",
                     type="pil",
                     image_mode=None,  # as it is: converting here would lose depth, or alpha
                     sources=["upload", "clipboard", "webcam"],
-                    label="A picture of one digit",
+                    label="A picture of one number",
                     height=300,
                 )
                 # Where this file is run again, gr.Image takes nothing any more but uploads.
                 examples = [save_file_to_cache(file, demo.GRADIO_CACHE) for file in EXAMPLES]
                 gr.Examples(examples, upload, label="Or one of these")
-        with gr.Column(scale=3):
-            label = gr.Label(elem_id="answer", num_top_classes=3, label="Three best guesses")
-            words = gr.Markdown(INVITATION, elem_id="words")
-            why = gr.HTML(elem_id="why", label="The layers of the network")
+        with gr.Column(elem_id="says"):
+            gr.HTML(draw_answer(), elem_id="answer", js_on_load=PEN, server_functions=[answer])
+    gr.HTML(elem_id="why", js_on_load=SHOW_FIGURE)
     source = gr.Markdown(elem_id="source")
 
-    answers = [label, words, why]
-    live = {
-        "show_progress": "hidden",
-        "trigger_mode": "always_last",
-        # Files are not opened here, so the components have nothing to prepare, for which Gradio
-        # would change threads four times an answer; the worker takes one question after another.
-        "preprocess": False,
-        "postprocess": False,
-        "concurrency_limit": None,
-    }
-    draw = {"fn": recognize_sketch, "inputs": drawing, **live}
-    look = {"fn": recognize_upload, "inputs": upload, **live}
-    send.click(None, pad, drawing, js="drawing => lenet.sent(drawing)")
-    # Each tab has an answer of its own. It is one event of two triggers, so that it is asked for in
-    # turn: the answer to a tab that was empty does not come after that to the picture in it.
-    gr.on([drawing.change, draw_tab.select], **draw, outputs=answers, api_name="sketch")
-    gr.on([upload.change, picture_tab.select], **look, outputs=answers, api_name="upload")
-    gr.api(read, api_name="read", concurrency_limit=None)
     undo.click(None, js="() => lenet.undo()")
     clear.click(None, js="() => lenet.clear()")
-    demo.load(None, js=(HERE / "page" / "pen.js").read_text())
+    copy.click(None, js="() => lenet.copy()")
+    upload.change(None, upload, js="(picture) => lenet.look(picture)")
+    draw_tab.select(None, js="() => lenet.turn('pad')")
+    picture_tab.select(None, js="() => lenet.turn('picture')")
     demo.load(describe_weights, outputs=source, api_visibility="private", show_progress="hidden")
+
+    # What follows is for programs: nothing on the page asks for it.
+    label = gr.Label(num_top_classes=3, label="Three best guesses", visible=False)
+    outputs = [label, gr.Markdown(visible=False), gr.HTML(visible=False)]
+    # Files are not opened here: the components have nothing to prepare.
+    how = {"preprocess": False, "postprocess": False, "concurrency_limit": None}
+    gr.on([], recognize_sketch, pad, outputs, api_name="sketch", **how)
+    gr.on([], recognize_upload, upload, outputs, api_name="upload", **how)
+    gr.api(read, api_name="read", concurrency_limit=None)
 
 
 demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a place in the queue
@@ -271,7 +282,7 @@ declare_gpu_function()
 
 LAUNCH = {  # what can only be said at launch
     "theme": THEME,
-    "css_paths": [HERE / "page" / "style.css"],
+    "css_paths": [HERE / "page" / "style.css", HERE / "page" / "figure.css"],
     "max_threads": MAX_RUNNING,
     "state_session_capacity": MAX_SESSIONS,
     "run_history": False,

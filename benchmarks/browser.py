@@ -54,7 +54,7 @@ def to_page(page, strokes) -> list[list[tuple[float, float]]]:
     ----------
     page : playwright.sync_api.Page or Frame
     strokes : sequence of sequences of (x, y)
-        In [0, 1], of the pad's side.
+        In heights of the pad, from its top and from a square's left side in its middle.
 
     Returns
     -------
@@ -62,5 +62,6 @@ def to_page(page, strokes) -> list[list[tuple[float, float]]]:
         Pixels of the page.
     """
     pad = page.locator("#pad").bounding_box()
-    left, top, side = pad["x"], pad["y"], pad["width"]
+    side, top = pad["height"], pad["y"]
+    left = pad["x"] + (pad["width"] - side) / 2
     return [[(left + x * side, top + y * side) for x, y in stroke] for stroke in strokes]

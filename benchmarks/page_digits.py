@@ -27,9 +27,9 @@ def read_on_page(page, strokes) -> str:
     """Draw a digit on the page's pad; return the first guess."""
     for stroke in to_page(page, place(strokes, side=200 / CANVAS, center=np.array([0.5, 0.5]))):
         answer_to(page, stroke)
-    guess = page.get_by_test_id("label-output-value").or_(page.locator("#words")).first.inner_text()
+    guess = page.locator(".guesses b, .words").first.inner_text()
     page.get_by_role("button", name="Clear", exact=True).click()
-    page.locator("#why img").first.wait_for(state="detached")
+    page.locator(".figure").wait_for(state="detached")
     page.locator("#pad .empty").wait_for(state="detached")
     return guess.strip()
 

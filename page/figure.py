@@ -1,4 +1,8 @@
-"""The layers of the network, drawn as the figure in LeCun et al. 1998 has them."""
+"""Why the answer is what it is: the evidence for the guesses, and the layers of the network.
+
+All is one piece of HTML. Its pictures are inside, each layer's maps in one; page/figure.css lays
+them out, and enlarges a map that is pointed at.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -6,89 +10,65 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-# Blue, green and red of the colours for -1, 0 and 1, and for the 255 steps from one to the other.
-RED, WHITE, BLACK = np.array([[12, 65, 194], [255, 255, 255], [20, 20, 20]])
-SHADES = np.linspace(0, 1, 128)[:, None]
+from lenet import LeNet
+from page.answer import percent
+from reading.evidence import blank_layers, evidence
+from reading.reader import DigitReading
+
+# Two colours that colour-blind people can tell apart (Okabe and Ito 2008): blue, green, red.
+MORE, LESS = np.array([178, 114, 0]), np.array([0, 94, 213])
+STEPS = 31  # from white to a colour: with more, pictures are larger, and look the same
+SHADES = np.linspace(0, 1, STEPS + 1)[:, None]
+WHITE = np.array([255, 255, 255])
 PALETTE = np.uint8(
-    np.concatenate([RED + SHADES[:-1] * (WHITE - RED), WHITE + SHADES * (BLACK - WHITE)]).round()
+    np.concatenate([LESS + SHADES[:-1] * (WHITE - LESS), WHITE + SHADES * (MORE - WHITE)]).round()
 )
+INK = 0.55  # how dark the ink is that evidence is drawn over
 # Filters, which help photographs, make such a picture larger, and take most of the time.
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
-# Of each layer: a title, a size, and how many maps, or numbers, stand in a row.
-LAYERS = [
-    ("Convolution 1", "6 maps of 28×28", 3),
-    ("Pooled", "6 maps of 14×14", 3),
-    ("Convolution 2", "16 maps of 10×10", 4),
-    ("Pooled", "16 maps of 5×5", 4),
-    ("Linear 1", "120 numbers", 12),
-    ("Linear 2", "84 numbers", 12),
+# Of each layer of maps: LeCun's name for it, what it is, its size, and how many stand in a row.
+MAPS = [
+    ("C1", "convolution", "6 maps of 28×28", 3),
+    ("S2", "pooling", "6 maps of 14×14", 3),
+    ("C3", "convolution", "16 maps of 10×10", 4),
+    ("S4", "pooling", "16 maps of 5×5", 4),
 ]
+# Of each linear layer, how many numbers stand in a row.
+LINES = [("F5", "linear", "120 numbers", 12), ("F6", "linear", "84 numbers", 12)]
 
 
-def draw_layers(
-    digit: np.ndarray,
-    layers: Sequence[np.ndarray],
-    blank: Sequence[np.ndarray],
-    probabilities: Sequence[float],
+def draw_figure(
+    digits: Sequence[DigitReading], model: LeNet, chosen: int = 0, rival: int | None = None
 ) -> str:
-    """Draw what the network received, what each layer computed, and the answer.
+    """Draw what the network received, why it answers so, and what each layer computed.
 
     Parameters
     ----------
-    digit : float ndarray of shape (28, 28)
-        In [0, 1], 0 = paper.
-    layers, blank : sequences of float ndarrays
-        `LeNet.layers` of the digit and of blank paper, without the batch's dimension. What a
-        layer answers to blank paper says nothing of the digit: the difference is drawn.
-    probabilities : sequence of 10 floats
-        Of 0 to 9, in [0, 1].
+    digits : sequence of DigitReading
+        From left to right.
+    model : LeNet
+        That has read them.
+    chosen : int
+        Which of them is explained; the last, if there are fewer.
+    rival : int, optional
+        Which digit the first guess is compared with first; by default the second guess.
 
     Returns
     -------
     html : str
-        Figures with their pictures inside; there is no address to fetch.
+        There is no address to fetch in it.
     """
-    figures = [_to_figure(colorize(digit), "Received", "28×28 pixels", "What the network received")]
-    for (title, size, columns), layer, nothing in zip(LAYERS, layers, blank, strict=False):
-        difference = layer - nothing
-        difference /= max(np.abs(difference).max(), 1e-6)
-        if difference.ndim == 1:
-            tiles, gap = difference.reshape(-1, 1, 1), 0
-        else:
-            tiles, gap = difference, max(1, difference.shape[-1] // 10)
-        figures.append(_to_figure(colorize(mosaic(tiles, columns, gap)), title, size))
-    return f"""<div class="layers">{"".join(figures)}{_bars(probabilities)}</div>
-<p class="legend">The layers of the network, from the picture to the answer.
-Black: more than on blank paper. <span>Red: less.</span></p>"""
-
-
-def mosaic(tiles: np.ndarray, columns: int, gap: int) -> np.ndarray:
-    """Lay tiles out in rows.
-
-    Parameters
-    ----------
-    tiles : ndarray of shape (N, h, w)
-        N is a multiple of `columns`.
-    columns : int
-        Tiles in a row.
-    gap : int
-        Pixels of paper between them.
-
-    Returns
-    -------
-    grid : ndarray of shape (rows * (h + gap) - gap, columns * (w + gap) - gap)
-    """
-    rows = len(tiles) // columns
-    n, height, width = tiles.shape
-    padded = np.zeros((n, height + gap, width + gap), tiles.dtype)
-    padded[:, :height, :width] = tiles
-    grid = padded.reshape(rows, columns, height + gap, width + gap).swapaxes(1, 2)
-    grid = grid.reshape(rows * (height + gap), columns * (width + gap))
-    return grid[: grid.shape[0] - gap, : grid.shape[1] - gap]
+    chosen = min(chosen, len(digits) - 1)
+    reading = digits[chosen]
+    return (
+        f'<div class="figure" style="--digit:{_url(_ink(reading.digit))}">'
+        f"{_row_of_digits(digits, chosen)}{_draw_evidence(reading, model, rival)}"
+        f"{_draw_layers(reading, model)}</div>"
+    )
 
 
 def colorize(values: np.ndarray) -> np.ndarray:
-    """Colour values: 0 white, above it towards black, below it towards red.
+    """Colour values: 0 white, above it towards blue, below it towards orange.
 
     Parameters
     ----------
@@ -100,24 +80,171 @@ def colorize(values: np.ndarray) -> np.ndarray:
     pixels : uint8 ndarray of shape (h, w, 3)
         Blue, green, red, as OpenCV has them.
     """
-    return PALETTE.take(np.rint((values + 1) * 127).astype(np.intp), axis=0)
+    return PALETTE.take(np.rint((values + 1) * STEPS).astype(np.intp), axis=0)
 
 
-def _to_figure(pixels: np.ndarray, title: str, size: str, alternative: str = "") -> str:
-    """Return an HTML figure with a picture inside."""
-    data = base64.b64encode(cv2.imencode(".png", pixels, PNG)[1]).decode()
-    height, width = pixels.shape[:2]
-    return f"""<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}"
-alt="{alternative}"><figcaption><b>{title}</b> {size}</figcaption></figure>"""
+def tint(values: np.ndarray) -> np.ndarray:
+    """Return values as colours to lay over a picture: the nearer to 0, the more transparent.
+
+    Parameters
+    ----------
+    values : float ndarray of shape (h, w)
+        In [-1, 1].
+
+    Returns
+    -------
+    pixels : uint8 ndarray of shape (h, w, 4)
+        Blue, green, red, opacity.
+    """
+    color = np.where(values[..., None] > 0, MORE, LESS)
+    return np.concatenate([color, 255 * np.abs(values)[..., None]], axis=2).round().astype(np.uint8)
+
+
+def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float]:
+    """Return a sum's parts, rounded to tenths so that they add up.
+
+    Parameters
+    ----------
+    blank : float
+        The score of blank paper.
+    places : float ndarray
+        What each place adds to it.
+
+    Returns
+    -------
+    blank, more, less, score : float
+        The largest part takes what rounding leaves over.
+    """
+    blank, less = round(blank, 1), round(float(places[places < 0].sum()), 1)
+    score = round(blank + float(places.sum()), 1)
+    return blank, round(score - blank - less, 1), less, score
+
+
+def _row_of_digits(digits: Sequence[DigitReading], chosen: int) -> str:
+    """Return the digits of a number, to choose one; of a single digit nothing."""
+    if len(digits) == 1:
+        return ""
+    labels = "".join(
+        f'<label><input type="radio" name="digit" value="{k}"{" checked" if k == chosen else ""}>'
+        f'<span style="background-image:{_url(_ink(reading.digit))}"></span>'
+        f"<b>{_best(reading)[0]}</b></label>"
+        for k, reading in enumerate(digits)
+    )
+    return f'<fieldset class="digits"><legend>Explain which digit?</legend>{labels}</fieldset>'
+
+
+def _draw_evidence(reading: DigitReading, model: LeNet, rival: int | None) -> str:
+    """Return pictures of the evidence for three guesses, and of the first against any other."""
+    places = evidence(reading.layers[2], model)
+    blank = blank_layers(model)[-1].tolist()
+    guesses = _best(reading)
+    first = guesses[0]
+    if rival is None or rival == first:
+        rival = guesses[1]
+    maps = [places[digit] for digit in guesses[:3]] + list(places[first] - places)
+    strip = np.concatenate(maps, axis=1)
+    strip /= max(np.abs(strip).max(), 1e-9)
+    figures = "".join(
+        _evidence_figure(
+            n,
+            f"<b>{digit}</b> <span>{percent(reading.probabilities[str(digit)])}</span>",
+            add_up(blank[digit], places[digit]),
+            "score",
+        )
+        for n, digit in enumerate(guesses[:3])
+    )
+    choices = comparisons = ""
+    for digit in sorted(set(range(10)) - {first}):
+        checked = " checked" if digit == rival else ""
+        choices += (
+            f'<label><input type="radio" name="rival" value="{digit}"{checked}>{digit}</label>'
+        )
+        parts = add_up(blank[first] - blank[digit], places[first] - places[digit])
+        name = f"{first} leads {digit} by"
+        comparisons += _evidence_figure(3 + digit, "", parts, name, f"over{digit}")
+    return f"""<h2>Why {_with_article(first)}?</h2>
+<div class="evidence" style="--places:{_url(tint(strip))};--of:13">{figures}
+<fieldset><legend>Why not {choices}?</legend>{comparisons}</fieldset></div>
+<p class="legend"><i class="more"></i> speaks for the digit, <i class="less"></i> against it. What
+the hundred places add to what blank paper has is the score; the highest score is the answer.</p>"""
+
+
+def _evidence_figure(n: int, title: str, parts: tuple, name: str, kind: str = "guess") -> str:
+    """Return one map of the evidence, the n-th of its strip, with its sum."""
+    blank, more, less, score = (f"{part:+.1f}".replace("-", "−") for part in parts)
+    return (
+        f'<figure class="{kind}"><div class="title">{title}</div>'
+        f'<i class="places" style="--n:{n}"></i><figcaption>'
+        f"{more} for, {less} against, {blank} blank paper: <b>{name} {score}</b>"
+        "</figcaption></figure>"
+    )
+
+
+def _draw_layers(reading: DigitReading, model: LeNet) -> str:
+    """Return what each layer computed, in the order of LeNet's own drawing."""
+    # What a layer answers to blank paper says nothing of the digit: the difference is drawn.
+    differences = [a - b for a, b in zip(reading.layers, blank_layers(model), strict=True)]
+    differences = [d / max(np.abs(d).max(), 1e-6) for d in differences[:-1]]
+    figures = [_figure('<i class="received"></i>', "Input", "as MNIST has it", "28×28 pixels")]
+    kernels = {"C1": model.conv1.weight, "C3": model.conv2.weight}
+    for (name, kind, size, columns), maps in zip(MAPS, differences[:4], strict=True):
+        style = f"--of:{len(maps)};--columns:{columns};--maps:{_url(colorize(np.hstack(maps)))}"
+        if name in kernels:
+            style += f";--kernels:{_url(colorize(_strip(kernels[name].detach().numpy())))}"
+        items = "".join(f'<i tabindex="-1" style="--n:{n}"></i>' for n in range(len(maps)))
+        which = f"maps {name.lower()}"
+        figures.append(_figure(items, name, kind, size, f'class="{which}" style="{style}"'))
+    for (name, kind, size, columns), line in zip(LINES, differences[4:], strict=True):
+        picture = _url(colorize(line.reshape(-1, columns)))
+        shape = f"background-image:{picture};aspect-ratio:{columns}/{len(line) // columns}"
+        figures.append(_figure(f'<i class="line" style="{shape}"></i>', name, kind, size))
+    bars = _bars(list(reading.probabilities.values()))
+    figures.append(_figure(bars, "Output", "softmax", "10 probabilities"))
+    return f"""<h2>The layers</h2><div class="layers">{"".join(figures)}</div>
+<p class="legend"><i class="more"></i> is more than on blank paper, <i class="less"></i> less.
+Point at a map, or tap it: it grows, and of a convolution shows its kernel.</p>"""
+
+
+def _strip(kernels: np.ndarray) -> np.ndarray:
+    """Lay kernels out: one below the other, each with its channels side by side; in [-1, 1]."""
+    count, channels, height, width = kernels.shape
+    rows = kernels.transpose(0, 2, 1, 3).reshape(count * height, channels * width)
+    return rows / np.abs(rows).max()
+
+
+def _figure(content: str, name: str, kind: str, size: str, attributes: str = "") -> str:
+    return (
+        f"<figure><div {attributes}>{content}</div>"
+        f"<figcaption><b>{name}</b> <span>{kind}</span><small>{size}</small></figcaption></figure>"
+    )
 
 
 def _bars(probabilities: Sequence[float]) -> str:
-    """Return an HTML figure of the ten probabilities."""
+    """Return the ten probabilities as columns."""
     best = max(probabilities)
     columns = "".join(
         f'<li{" class=best" if p == best else ""} title="{p:.1%}">'
         f'<span style="height:{p:.1%}"></span>{digit}</li>'
         for digit, p in enumerate(probabilities)
     )
-    return f"""<figure><ol class="bars">{columns}</ol>
-<figcaption><b>Output</b> 10 probabilities</figcaption></figure>"""
+    return f'<ol class="bars">{columns}</ol>'
+
+
+def _best(reading: DigitReading) -> list[int]:
+    """Return the ten digits, the likeliest first."""
+    return sorted(range(10), key=lambda digit: -reading.probabilities[str(digit)])
+
+
+def _with_article(digit: int) -> str:
+    return f"an {digit}" if digit == 8 else f"a {digit}"
+
+
+def _ink(digit: np.ndarray) -> np.ndarray:
+    """Return a digit in MNIST's form as gray pixels: dark on white, pale enough to draw over."""
+    return (255 * (1 - INK * digit)).round().astype(np.uint8)
+
+
+def _url(pixels: np.ndarray) -> str:
+    """Return a picture as the value of a CSS property."""
+    data = base64.b64encode(cv2.imencode(".png", pixels, PNG)[1]).decode()
+    return f"url(data:image/png;base64,{data})"

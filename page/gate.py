@@ -29,6 +29,7 @@ from page.routes import (
     check_id,
     check_json,
     check_rpc,
+    check_server,
     header,
     path_of,
     routes,
@@ -148,7 +149,7 @@ class Gate:
 
         Returns
         -------
-        kind : "get", "stream", "json", "rpc" or "upload"
+        kind : "get", "stream", "json", "server", "rpc" or "upload"
 
         Raises
         ------
@@ -168,8 +169,8 @@ class Gate:
         if (kind := next(kinds, None)) is None:
             raise Refusal(*NOT_FOUND)
         length = header(scope, b"content-length") or "0"
-        limits = {"json": self.max_body, "rpc": self.max_body, "upload": self.max_upload}
-        limit = limits.get(kind, 0)
+        limits = {"get": 0, "stream": 0, "upload": self.max_upload}
+        limit = limits.get(kind, self.max_body)
         chunked = header(scope, b"transfer-encoding") != ""
         if not length.isdecimal() or int(length) > limit or (not limit and chunked):
             raise Refusal(*self.too_large)  # nobody reads the body of a GET
@@ -222,6 +223,8 @@ class Gate:
                 raise Refusal(*self.too_large)
         if kind == "rpc":
             check_rpc(bytes(body))
+        elif kind == "server":
+            check_server(bytes(body))
         else:
             check_json(bytes(body), named="/call/v2/" in scope["path"])
         pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]

@@ -170,7 +170,8 @@ def _cancel_with_the_asker() -> None:
         for task in asyncio.all_tasks() if left else ():
             # Gradio's own name of a task: utils.set_task_name
             _, _, event = task.get_name().partition("<gradio-sep>")
-            if event in left and _has_begun(task):
+            begun = inspect.getcoroutinestate(task.get_coro()) != inspect.CORO_CREATED
+            if event in left and begun:
                 task.cancel()
 
     Queue.clean_events = clean_events
@@ -179,10 +180,6 @@ def _cancel_with_the_asker() -> None:
 def _running(queue: Queue) -> list[Event]:
     """Return the events that have a place among those that are answered."""
     return [event for job in queue.active_jobs if job for event in job]
-
-
-def _has_begun(task: asyncio.Task) -> bool:
-    return inspect.getcoroutinestate(task.get_coro()) != inspect.CORO_CREATED
 
 
 def _bound_events_of_one(most: int) -> None:

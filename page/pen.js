@@ -1,68 +1,155 @@
-// What Gradio 6.31 leaves undone on the page. app.py has it run once the page has loaded.
-() => {
-  const one = (selector) => document.querySelector(selector);
-  const all = (selector, change) => document.querySelectorAll(selector).forEach(change);
-  const set = (element, attributes) =>
-    Object.entries(attributes).forEach(([name, value]) => {
-      if (element.getAttribute(name) !== value) element.setAttribute(name, value);
-    });
+// The browser's side of the page: it keeps the strokes that are drawn on the pad, asks what they
+// are while the pen moves, and shows the answers. It runs once, for the answer's gr.HTML, which
+// gives it `props` and `server`; page/strokes.js stands before it. Written for Gradio 6.31.
+const [WIDTH, HEIGHT] = [640, 480]; // of the pad's paper: PAD_SIZE of page/answer.py
+const [MOST_STROKES, MOST_POINTS] = [500, 4000]; // that the server takes
+const NEAR = 1.5; // pixels between two points of a stroke, at least
+const PERIOD = 100; // ms between two questions, at least
+const PATIENCE = 10_000; // ms
+const FAILED = "No answer came. Please try again, or reload the page.";
+const BROKEN_LINK = "This link holds no drawing that can be read. Draw a new one.";
+const one = (selector) => document.querySelector(selector);
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-  // The pad's own tools, by what stays the same in every language.
-  const BRUSH = "#pad button[aria-label='Brush']";
-  const UNDO = "#pad button:has(svg[aria-label='undo'])";
-  const CLEAR = "#pad button[aria-label='Clear canvas']";
+const EMPTY = props.value; // what the answer says where there is none
 
-  // Whenever the page has changed:
-  const update = () => {
-    // The pad starts, after the load and after every clear, with no tool chosen: strokes are lost
-    // until somebody finds the brush. Its notice that says so (.empty) is the sign to choose the
-    // brush for the visitor.
-    if (one("#pad .empty")) one(BRUSH)?.click();
-    // A screen reader is to say the answer, and to have names for the pad and the examples.
-    all("#words [data-testid=markdown-wrapper]", (e) => set(e, { "aria-live": "polite" }));
-    all("#pad .image-container", (e) => set(e, { role: "group", "aria-label": "Pad to draw on" }));
-    all("#answer .empty, #upload .empty", (e) => set(e, { role: "note" }));
-    all(".gallery-item", (e) => {
-      const file = e.querySelector("img")?.src.split("/").pop().split(".")[0];
-      if (file) set(e, { "aria-label": `Example: ${file}` });
-    });
-  };
-  new MutationObserver(update).observe(document.body, { childList: true, subtree: true });
-  update();
+const strokes = []; // each [x, y, x, y, …]
+let pen = null; // the stroke that is being drawn
+let picture = null; // the upload
+let tab = "pad";
+let view = { digit: 0, rival: null }; // what the figure is to show
 
-  // The drawing is sent, by a click on a hidden button, when a stroke has ended. A listener on the
-  // pad itself would have Gradio fetch and send the drawing seven times for an answer, and let an
-  // older drawing arrive after a newer one. Here there is one on its way at a time; if the pad has
-  // changed meanwhile, it is dropped and the next one sent.
-  let sentAt = -Infinity;
-  let outdated = false;
-  const send = () => {
-    outdated = performance.now() - sentAt < 10_000; // one that failed does not block for ever
-    if (outdated) return;
-    sentAt = performance.now();
-    one("#send").click();
-  };
-  const sent = (drawing) => {
-    sentAt = -Infinity;
-    if (!outdated) return drawing;
-    send();
-  };
-  let onPad = false;
-  addEventListener("pointerdown", (event) => (onPad = event.target.closest("#pad")), true);
-  addEventListener("pointerup", () => onPad && setTimeout(send), true);
+// The pad's own tools, by what stays the same in every language. They would lie on the paper, so
+// style.css hides them, and buttons below the pad click them.
+const BRUSH = "#pad button[aria-label='Brush']";
+const UNDO = "#pad button:has(svg[aria-label='undo'])";
+const CLEAR = "#pad button[aria-label='Clear canvas']";
 
-  // The pad's own tools are hidden, since they would lie on the paper; these click them. (Sending
-  // the pad None empties it only the first time; its own bin does every time.)
-  const click = (tool) => {
-    one(tool).click();
-    send();
-  };
-  const undo = () => click(UNDO);
-  const clear = () => click(CLEAR);
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "z" && (event.ctrlKey || event.metaKey) && !event.target.closest("input"))
-      undo();
+// Whenever the page has changed:
+const update = () => {
+  // The pad starts, after the load and after every clear, with no tool chosen: strokes are lost
+  // until somebody finds the brush. Its notice that says so (.empty) is the sign to choose it.
+  if (one("#pad .empty")) one(BRUSH)?.click();
+  const name = (selector, attributes) =>
+    document.querySelectorAll(selector).forEach((element) =>
+      Object.entries(attributes).forEach(([key, value]) => {
+        if (element.getAttribute(key) !== value) element.setAttribute(key, value);
+      }),
+    );
+  name("#pad .image-container", { role: "group", "aria-label": "Pad to draw on" });
+  name("#upload .empty", { role: "note" });
+  document.querySelectorAll(".gallery-item img").forEach((image) => {
+    const file = image.src.split("/").pop().split(".")[0];
+    image.closest(".gallery-item").setAttribute("aria-label", `Example: ${file}`);
   });
+};
+new MutationObserver(update).observe(document.body, { childList: true, subtree: true });
+update();
 
-  window.lenet = { sent, undo, clear };
-}
+// Where the pad has its paper: as Gradio fits it into the canvas, 30 pixels from each edge.
+const paper = () => {
+  const canvas = one("#pad canvas");
+  const frame = canvas.getBoundingClientRect();
+  const [width, height] = [parseFloat(canvas.style.width), parseFloat(canvas.style.height)];
+  const scale = Math.min(1, (width - 60) / WIDTH, (height - 60) / HEIGHT);
+  const [left, top] = [(width - WIDTH * scale) / 2, (height - HEIGHT * scale) / 2];
+  const zoom = frame.width / width;
+  return { frame, scale: scale * zoom, left: frame.left + left * zoom, top: frame.top + top * zoom };
+};
+
+// The pen: what the pad draws, a line from each place of the pointer on its canvas to the next.
+const follow = (event) => {
+  const { frame, scale, left, top } = paper();
+  const [x, y] = [event.clientX, event.clientY];
+  if (x < frame.left || x > frame.right || y < frame.top || y > frame.bottom) return;
+  const point = [Math.round((x - left) / scale), Math.round((y - top) / scale)];
+  if (Math.hypot(point[0] - pen.at(-2), point[1] - pen.at(-1)) < NEAR) return;
+  pen.push(...point);
+  ask();
+};
+const onPad = (event) => event.target.closest?.("#pad .image-container");
+addEventListener(
+  "pointerdown",
+  (event) => {
+    if (!onPad(event) || event.button !== 0) return;
+    if (!event.isPrimary) return event.stopPropagation(); // a second finger would lose strokes
+    if (one("#pad .empty")) return; // the pad does not draw yet
+    strokes.push((pen = []));
+    follow(event);
+  },
+  true,
+);
+addEventListener("pointermove", (event) => pen && event.isPrimary && follow(event), true);
+addEventListener("pointerup", () => pen && ((pen = null), ask()), true);
+addEventListener("wheel", (event) => onPad(event) && event.stopPropagation(), true); // it zooms
+
+const undo = () => {
+  one(UNDO).click();
+  strokes.pop();
+  ask(true);
+};
+const clear = () => {
+  one(CLEAR).click();
+  strokes.length = 0;
+  ask(true);
+};
+addEventListener("keydown", (event) => {
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && tab === "pad" && !pen) undo();
+});
+
+// The question: one is on its way at a time, and when it has been answered, what is there then is
+// asked about. While the pen moves there is a pause between two, as long as an answer takes: where
+// many draw, each asks less often.
+let asking = false;
+let wanted = false;
+let turn = 0; // an answer from before a clear, an undo or a change of the tab comes too late
+let wake = () => {};
+const question = () => {
+  if (tab === "picture") return picture && { picture: { path: picture.path }, ...view };
+  let drawn = strokes.filter((stroke) => stroke.length).slice(-MOST_STROKES);
+  while (drawn.flat().length > 2 * MOST_POINTS)
+    drawn = drawn.map((stroke) => stroke.filter((_, k) => k % 4 < 2)); // every second point
+  return drawn.length ? { strokes: drawn, ...view } : null;
+};
+const ask = async (anew = false) => {
+  if (anew) {
+    turn += 1;
+    view = { digit: 0, rival: null };
+    if (!question()) show();
+  }
+  wanted = true;
+  if (!pen) wake();
+  if (asking) return;
+  asking = true;
+  while (wanted) {
+    wanted = false;
+    const [asked, mine, started] = [question(), turn, performance.now()];
+    const answer = asked && (await Promise.race([answered(asked), wait(PATIENCE)]));
+    const took = performance.now() - started;
+    if (mine === turn) show(asked ? (answer ?? { answer: says(FAILED) }) : {});
+    const awake = new Promise((done) => (wake = done));
+    if (pen) await Promise.race([wait(Math.max(PERIOD - took, took)), awake]);
+  }
+  asking = false;
+};
+const answered = async (asked) => {
+  try {
+    const answer = await server.answer(asked);
+    return answer.answer ? answer : { answer: says(answer.detail ?? FAILED) };
+  } catch {
+    return { answer: says(FAILED) };
+  }
+};
+window.lenet = {
+  undo,
+  clear,
+  copy: () => copy(), // page/link.js
+  turn(to) {
+    tab = to;
+    ask(true);
+  },
+  look(file) {
+    picture = file;
+    ask(true);
+  },
+};

@@ -18,6 +18,7 @@ ID = re.compile(IDENTIFIER).fullmatch  # session hashes, event and upload ids
 HOST = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
 BODY_KEYS = {"data", "session_hash", "fn_index", "trigger_id", "event_data", "event_id"}
+SERVER_KEYS = {"data", "session_hash", "component_id", "fn_name"}
 RPC_KEYS = {"jsonrpc", "id", "method", "params", "result", "error"}
 MOST_VALUES = 8192  # in a body: Gradio walks through all of them, again and again, and keeps them
 WRONG_ARGUMENTS = (
@@ -62,7 +63,7 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path], mcp: bool = Fa
     Returns
     -------
     routes : list of (methods, match of the path, kind)
-        Kind is "get", "stream", "json", "rpc" or "upload".
+        Kind is "get", "stream", "json", "server", "rpc" or "upload".
     """
     names = "|".join(map(re.escape, endpoints))
     folders = "|".join(re.escape(str(folder)) for folder in files)
@@ -77,6 +78,7 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path], mcp: bool = Fa
         (get, f"{api}/call/(v2/)?({names})/{IDENTIFIER}", "stream"),
         (post, f"{api}/queue/join", "json"),
         (post, f"{api}/call/(v2/)?({names})/?", "json"),
+        (post, f"{api}/component_server/?", "server"),
         (post, f"{api}/upload", "upload"),
     ]
     if mcp:
@@ -118,6 +120,16 @@ def check_json(body: bytes, named: bool) -> None:
     if not (numbered and BODY_KEYS.issuperset(fields) and isinstance(fields.get("data"), list)):
         raise Refusal(*NOT_JSON)
     check_id(fields.get("session_hash"), fields.get("event_id"))
+
+
+def check_server(body: bytes) -> None:
+    """Raise Refusal if a body is none by which the page calls its own function, `answer`."""
+    fields = parse(body)
+    if fields.keys() != SERVER_KEYS or fields["fn_name"] != "answer":
+        raise Refusal(*NOT_JSON)
+    if type(fields["component_id"]) is not int or not isinstance(fields["session_hash"], str):
+        raise Refusal(*NOT_JSON)
+    check_id(fields["session_hash"])
 
 
 def check_rpc(body: bytes) -> None:

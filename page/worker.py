@@ -8,9 +8,9 @@ import json
 import logging
 import os
 import warnings
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import cv2
 import numpy as np
@@ -18,46 +18,65 @@ import torch
 from huggingface_hub import constants
 from PIL import Image
 
-from lenet import LeNet
 from page import fork_server
+from page.answer import BRUSH_RADIUS, PAD_SIZE
 from page.decode import open_picture
-from page.figure import draw_layers
+from page.figure import draw_figure
 from page.limits import limit_process
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size
-from reading.preprocess import IMAGE_SIZE
-from reading.reader import CONFIDENT, DOUBT_MESSAGE, EITHER_CONFIDENT, read_digit
+from reading.reader import CONFIDENT, Reading, read
 from reading.weights import WeightsLoader, configured_repo
 
-PAD_READ_AT = 200  # pixels: strokes as broad as the pad's lose nothing, in half the time
+PAD_READ_AT = 320  # pixels: strokes as broad as the pad's lose nothing, in half the time
+THICKNESS = BRUSH_RADIUS - 2  # of OpenCV's lines, which are broader by almost 2 pixels
 WARM_UP = Path(__file__).parent.parent / "examples" / "digits" / "7-crossed.png"
 
-Answer = tuple[dict[str, float], str, str]  # probabilities, words, the layers as HTML
+
+class Answer(NamedTuple):
+    """What the page shows of a drawing or a picture.
+
+    Attributes
+    ----------
+    guesses : list of (str, float)
+        The likeliest numbers, three at most, best first; none if there is nothing to read.
+    words : str
+        How sure the first is, or why there is none.
+    figure : str
+        The evidence and the layers as HTML; empty if there is nothing to read.
+    boxes : list of (float, float, float, float)
+        Left, top, right and bottom of each digit of the first guess, as shares of the picture's
+        sides.
+    """
+
+    guesses: list[tuple[str, float]]
+    words: str
+    figure: str = ""
+    boxes: Sequence[tuple[float, float, float, float]] = ()
 
 
-def answer_upload(loader: WeightsLoader, path: str) -> Answer:
-    """Answer a picture: what the page shows of it.
+def answer_upload(
+    loader: WeightsLoader, path: str, digit: int = 0, rival: int | None = None
+) -> Answer:
+    """Answer a picture.
 
     Parameters
     ----------
     loader : WeightsLoader
     path : str
         Of the file.
+    digit, rival : int, int or None
+        What the figure is to show, as `page.figure.draw_figure` takes it.
 
     Returns
     -------
-    probabilities : dict of str to float
-        Of "0" to "9"; empty if there is nothing to read.
-    words : str
-        How sure the answer is, or why there is none.
-    layers : str
-        The layers of the network as HTML; empty if there is nothing to read.
+    answer : Answer
     """
-    return _answer(loader, lambda: open_picture(path))
+    return _answer(loader, lambda: open_picture(path), digit, rival)
 
 
 def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | None) -> Answer:
-    """Answer a drawing, as `answer_upload` does a picture.
+    """Answer a drawing in pictures, as `answer_upload` does a picture.
 
     Parameters
     ----------
@@ -65,11 +84,45 @@ def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | Non
     layers : list of str
         The paths of the pad's layers: ink where they are not transparent.
     composite : str or None
-        Paper and ink in one picture. It is read where no layer holds ink: a caller of the API
-        may send it alone, and under load the pad has sent empty layers beside a composite with
-        the drawing.
+        Paper and ink in one picture. It is read where no layer holds ink.
     """
     return _answer(loader, lambda: _flatten(layers, composite))
+
+
+def answer_strokes(
+    loader: WeightsLoader, strokes: list[list[int]], digit: int = 0, rival: int | None = None
+) -> Answer:
+    """Answer a drawing in strokes, as `answer_upload` does a picture.
+
+    Parameters
+    ----------
+    loader : WeightsLoader
+    strokes : list of lists of int
+        Of each, x and y in turn, pixels of the pad.
+    """
+    return _answer(loader, lambda: draw_strokes(strokes), digit, rival)
+
+
+def draw_strokes(strokes: list[list[int]]) -> np.ndarray:
+    """Draw strokes as the pad does, at half its size.
+
+    Parameters
+    ----------
+    strokes : list of lists of int
+        Of each, x and y in turn, pixels of the pad. One point is a dot.
+
+    Returns
+    -------
+    gray : uint8 ndarray of shape (h, w)
+        0 = ink, 255 = paper.
+    """
+    width, height = PAD_SIZE
+    gray = np.full((height // 2, width // 2), 255, np.uint8)
+    for stroke in strokes:
+        # OpenCV counts from the middle of a pixel, here in halves of one.
+        points = np.array(stroke + stroke[-2:], np.int32).reshape(-1, 1, 2) - 1
+        cv2.polylines(gray, [points], False, 0, THICKNESS, cv2.LINE_AA, shift=1)
+    return gray
 
 
 def describe_weights(loader: WeightsLoader) -> str:
@@ -92,54 +145,37 @@ def describe_weights(loader: WeightsLoader) -> str:
     return f"{words}. Since {weights.loaded_at:%Y-%m-%d %H:%M} UTC."
 
 
-def describe_answer(probabilities: dict[str, float]) -> str:
-    """Return a sentence that names the digit, as surely as the probabilities allow.
-
-    Parameters
-    ----------
-    probabilities : dict of str to float
-        Of "0" to "9".
-
-    Returns
-    -------
-    sentence : str
-    """
-    (first, p), (second, q) = sorted(probabilities.items(), key=lambda item: -item[1])[:2]
-    if p + q < EITHER_CONFIDENT:
-        return DOUBT_MESSAGE
-    if p >= CONFIDENT:
+def describe_answer(reading: Reading) -> str:
+    """Return a sentence that names the number, as surely as the probabilities allow."""
+    if reading.doubt:
+        return reading.doubt
+    (first, p), *others = reading.guesses
+    if p >= CONFIDENT or not others:
         return f"That is {_with_article(first)}."
-    first, second = _with_article(first).capitalize(), _with_article(second)
-    return f"{first} or {second}: the network is not sure."
+    first, second = _with_article(first), _with_article(others[0][0])
+    return f"{first[0].upper()}{first[1:]} or {second}: the network is not sure."
 
 
-def _with_article(digit: str) -> str:
-    """Return "a 7", but "an 8"."""
-    return f"an {digit}" if digit == "8" else f"a {digit}"
+def _with_article(number: str) -> str:
+    """Return "a 7", but "an 8", and "42"."""
+    return number if len(number) > 1 else f"an {number}" if number == "8" else f"a {number}"
 
 
-def _answer(loader: WeightsLoader, open_image) -> Answer:
+def _answer(
+    loader: WeightsLoader, open_image: Callable, digit: int = 0, rival: int | None = None
+) -> Answer:
     """Return the answer to the picture that `open_image` opens, words alone if there is none."""
     try:
         image = open_image()
         model = loader.weights().model
-        reading = read_digit(image, model)
+        reading = read(image, model)
     except NoDigitError as reason:
-        return {}, str(reason), ""
+        return Answer([], str(reason))
     except MemoryError:  # the process may not have more (`page.limits`)
-        return {}, DAMAGED_MESSAGE, ""
-    probabilities = reading.probabilities
-    blank = _layers_of_blank_paper(model)
-    figure = draw_layers(reading.digit, reading.layers, blank, list(probabilities.values()))
-    return probabilities, describe_answer(probabilities), figure
-
-
-@lru_cache(1)
-def _layers_of_blank_paper(model: LeNet) -> list[np.ndarray]:
-    """Return what each layer computes of blank paper."""
-    with torch.inference_mode():
-        layers = model.layers(torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE))
-    return [layer[0].numpy() for layer in layers]
+        return Answer([], DAMAGED_MESSAGE)
+    figure = draw_figure(reading.digits, model, digit, rival)
+    boxes = [tuple(round(side, 4) for side in digit.box) for digit in reading.digits]
+    return Answer(reading.guesses, describe_answer(reading), figure, boxes)
 
 
 def _flatten(layers: list[str], composite: str | None) -> Image.Image:
@@ -166,7 +202,12 @@ def _to_alpha(layer: Image.Image) -> Image.Image:
     return alpha.reduce(max(1, max(alpha.size) // PAD_READ_AT))
 
 
-QUESTIONS = {"sketch": answer_sketch, "upload": answer_upload, "weights": describe_weights}
+QUESTIONS = {
+    "strokes": answer_strokes,
+    "sketch": answer_sketch,
+    "upload": answer_upload,
+    "weights": describe_weights,
+}
 
 
 def answer_lines(questions: TextIO, answers: TextIO) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import launch_browser
+from browser import TEN_FRAMES_A_SECOND, launch_browser
 from loopback_hub import WRITE_TOKEN, Hub
 from serving import ROOT, Server, serve
+from visitor import wait_for_the_pad
 
 HUB = Hub()
 
@@ -122,3 +123,45 @@ def browser():
         browser = launch_browser(playwright)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Return a function that makes an empty page; at the end, nothing has gone wrong on any."""
+    contexts, wrong = [], []
+
+    def new_page(site, width=1200, height=900, **context):
+        def on_console(message):
+            if message.type == "error":
+                wrong.append(f"{message.text} {message.location['url']}")
+
+        def on_request(request):
+            if not request.url.startswith((site, "data:", "blob:")):
+                wrong.append(f"asked of another host: {request.url}")
+
+        viewport = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=viewport, **context))
+        contexts[-1].add_init_script(TEN_FRAMES_A_SECOND)
+        page = contexts[-1].new_page()
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", on_request)
+        return page
+
+    yield new_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def visit(new_page, page_url):
+    """Return a function that opens the page."""
+
+    def visit(width=760, height=900, query="", **context):
+        page = new_page(page_url, width, height, **context)
+        page.goto(page_url + query)
+        wait_for_the_pad(page)
+        return page
+
+    return visit

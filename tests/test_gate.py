@@ -159,8 +159,7 @@ def test_programs_model_context_protocol_is_let_in_where_it_is_spoken(http, meth
 
 REFUSED = {
     "POST": [
-        "/gradio_api/process_recording", "/gradio_api/component_server",
-        "/gradio_api/component_server/", "/gradio_api/run/predict", "/gradio_api/run/upload/",
+        "/gradio_api/process_recording", "/gradio_api/run/predict", "/gradio_api/run/upload/",
         "/gradio_api/api/upload", "/gradio_api/cancel", "/gradio_api/reset",
         "/gradio_api/stream/0", "/gradio_api/stream/0/close", "/gradio_api/vibe-edit",
         "/gradio_api/vibe-code/", "/gradio_api/undo-vibe-edit",
@@ -326,6 +325,30 @@ def test_addresses_headers_and_ids_have_a_length(http, path, headers, status):
 )  # fmt: skip
 def test_json_that_no_client_sends_is_refused(http, content):
     assert sentence(http.post(QUEUE, content=content, headers=JSON), 422)
+
+
+SERVER = {"data": {"strokes": [[1, 2]]}, "fn_name": "answer", "component_id": 5}
+SERVER |= {"session_hash": "ln86iyzc3xf"}
+
+
+def test_the_page_calls_its_own_function(http):
+    for path in ("gradio_api/component_server", "gradio_api/component_server/"):
+        assert http.post(path, json=SERVER).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fn_name": "accept_blobs"}, {"fn_name": "__class__"}, {"fn_name": None},
+        {"component_id": "5"}, {"component_id": True}, {"session_hash": None},
+        {"session_hash": "a" * 65}, {"session_hash": "a\nb"}, {"more": 1}, {"data": [0] * 9000},
+    ],
+)  # fmt: skip
+def test_no_other_function_is_called(http, change):
+    """Gradio's pad has one that takes files."""
+    assert sentence(http.post("gradio_api/component_server", json={**SERVER, **change}), 422)
+    files = {"file": ("a", b"x"), "fn_name": (None, "accept_blobs")}
+    assert http.post("gradio_api/component_server", files=files).status_code == 422
 
 
 def test_json_that_clients_send_is_passed_on(http):

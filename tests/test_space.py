@@ -21,7 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import expect
 from serving import PAGE, ROOT, serve
 from space_host import HUB_HOST, SPACE, SPACE_HOST, device_api, found_here, proxy_to
-from test_browser import DIGITS, TIMEOUT, expect_answer, expect_no_answer, wait_for_the_pad
+from visitor import DIGITS, TIMEOUT, expect_answer, expect_no_answer, wait_for_the_pad
 
 IMPORTED = (sys.executable, "-c", "import app; app.demo.launch()")
 
@@ -144,7 +144,7 @@ def use(page, frame) -> None:
         for stroke in to_page(frame, DIGITS["7"]):
             draw_stroke(page, stroke)
         expect_answer(frame, "7")
-        expect(frame.locator("#why img")).to_have_count(7)
+        expect(frame.locator(".layers figure")).to_have_count(8)
         frame.get_by_role("button", name=button, exact=True).click()
         expect_no_answer(frame)
         expect(frame.locator("#pad .empty")).to_have_count(0)
@@ -201,7 +201,7 @@ def test_a_program_asks_the_space_by_names(space):
     api = f"{space}gradio_api/"
     with httpx.Client(verify=False, timeout=30) as http:
         assert "That is a 7." in ask_by_name(http, api, "upload", "image", "7-crossed.png")
-        assert http.post(f"{api}component_server", json={}).status_code == 404
+        assert http.post(f"{api}process_recording", json={}).status_code == 404
         assert http.post(f"{api}call/sketch", json={"data": ["x" * 70 * 1024]}).status_code == 413
 
 
@@ -229,7 +229,7 @@ def test_a_program_has_a_picture_read(space):
     api = f"{space}gradio_api/"
     with httpx.Client(verify=False, timeout=30) as http:
         answer = ask_by_name(http, api, "read", "picture", "8-plain.png")
-        assert '"words": "That is an 8."' in answer and '"digit": "8"' in answer
+        assert '"words": "That is an 8."' in answer and '"number": "8"' in answer
         assert http.post(f"{api}mcp/", json={}).status_code == 404
 
 
@@ -251,7 +251,7 @@ def test_a_program_has_a_picture_read_by_mcp(tmp_path):
 
     with serve(log=tmp_path / "log", GRADIO_MCP_SERVER="True") as server:
         tools, (read, *refused) = run(talk(server.url))
-    assert "handwritten digit" in tools["read"].description
+    assert "handwritten number" in tools["read"].description
     assert "PNG" in tools["read"].inputSchema["properties"]["picture"]["description"]
     assert not read.isError and "That is an 8." in read.content[0].text
     assert all(answer.isError for answer in refused)

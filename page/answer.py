@@ -1,0 +1,104 @@
+"""What the page asks of the worker, checked, and the worker's answer as the page shows it.
+
+It runs in the page's own process, so it needs neither PyTorch nor OpenCV.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from page.uploads import resolve_upload
+
+PAD_SIZE = 640, 480  # pixels that are drawn on; a phone shows them smaller
+BRUSH_RADIUS = 8  # of these
+
+MOST_STROKES = 500  # of a drawing
+MOST_NUMBERS = 8000  # of all points, x and y: the gate lets no more through
+FARTHEST = 10_000  # pixels: what lies outside the pad is not seen, but its line may cross it
+
+INVITATION = "Draw a digit, or a number of up to eight, as large as you like."
+
+
+class WrongQuestionError(ValueError):
+    """A question is not one that the page asks."""
+
+
+def check_question(question, folder: str | Path) -> tuple:
+    """Return what the worker is to be asked, for a question of the page's.
+
+    Parameters
+    ----------
+    question
+        What was sent: {"strokes": …} as `check_strokes` takes them, or {"picture": …} as
+        `page.uploads.resolve_upload` takes it; in both, "digit" says which digit of the number is
+        to be explained, counted from 0, and "rival" with which other it is to be compared.
+    folder : str or Path
+        That of the uploads.
+
+    Raises
+    ------
+    WrongQuestionError, NotUploadedError
+        If it is anything else.
+    """
+    if not isinstance(question, dict):
+        raise WrongQuestionError
+    digit, rival = question.get("digit", 0), question.get("rival")
+    if type(digit) is not int or not 0 <= digit < 100:
+        raise WrongQuestionError
+    if rival is not None and (type(rival) is not int or not 0 <= rival < 10):
+        raise WrongQuestionError
+    if "strokes" in question:
+        return "strokes", check_strokes(question["strokes"]), digit, rival
+    return "upload", str(resolve_upload(question.get("picture"), folder)), digit, rival
+
+
+def check_strokes(strokes) -> list[list[int]]:
+    """Return the strokes of a question.
+
+    Parameters
+    ----------
+    strokes
+        What was sent: of each stroke [x, y, x, y, …], pixels of the pad, whole numbers.
+
+    Raises
+    ------
+    WrongQuestionError
+        If it is anything else, or too much.
+    """
+    if not isinstance(strokes, list) or len(strokes) > MOST_STROKES:
+        raise WrongQuestionError
+    numbers = 0
+    for stroke in strokes:
+        if not isinstance(stroke, list) or len(stroke) < 2 or len(stroke) % 2:
+            raise WrongQuestionError
+        if not all(type(n) is int and -FARTHEST < n < FARTHEST for n in stroke):
+            raise WrongQuestionError
+        numbers += len(stroke)
+    if numbers > MOST_NUMBERS:
+        raise WrongQuestionError
+    return strokes
+
+
+def draw_answer(guesses: Sequence[tuple[str, float]] = (), words: str = INVITATION) -> str:
+    """Return the guesses and the words as HTML.
+
+    Parameters
+    ----------
+    guesses : sequence of (str, float)
+        Numbers and their probabilities, the best first.
+    words : str
+        How sure the best is, or why there is none.
+    """
+    rows = "".join(
+        f'<li><b>{escape(number)}</b><span class="bar"><i style="width:{p:.1%}"></i></span>'
+        f"<span>{percent(p)}</span></li>"
+        for number, p in guesses
+    )
+    return f'<ol class="guesses">{rows}</ol><p class="words" aria-live="polite">{escape(words)}</p>'
+
+
+def percent(p: float) -> str:
+    """Return a probability in words that never say 0 or 100 % of what is neither."""
+    if p < 0.001:
+        return "&lt;0.1 %"
+    return "&gt;99.9 %" if p > 0.999 else f"{100 * p:.1f} %"

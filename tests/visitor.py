@@ -1,0 +1,71 @@
+"""What a visitor does at the page: draws, waits for the answer, looks at it."""
+
+import re
+
+from browser import draw_stroke, to_page
+from playwright.sync_api import expect
+
+# Pen paths in the unit square, x to the right, y down.
+DIGITS = {
+    "3": [[(0.3, 0.25), (0.45, 0.15), (0.65, 0.2), (0.7, 0.33), (0.6, 0.45), (0.45, 0.5)]
+          + [(0.62, 0.53), (0.72, 0.65), (0.65, 0.82), (0.48, 0.87), (0.28, 0.78)]],
+    "7": [[(0.25, 0.2), (0.75, 0.2), (0.6, 0.45), (0.5, 0.65), (0.42, 0.85)]],
+    "0": [[(0.5, 0.15), (0.33, 0.25), (0.27, 0.5), (0.33, 0.75), (0.5, 0.85), (0.67, 0.75)]
+          + [(0.73, 0.5), (0.67, 0.25), (0.5, 0.15)]],
+    "4": [[(0.38, 0.15), (0.25, 0.55), (0.75, 0.55)], [(0.62, 0.3), (0.6, 0.85)]],
+    "star": [[(0.5, 0.1), (0.25, 0.9), (0.9, 0.4), (0.1, 0.4), (0.75, 0.9), (0.5, 0.1)]],
+    "X": [[(0.2, 0.15), (0.8, 0.85)], [(0.8, 0.15), (0.2, 0.85)]],
+}  # fmt: skip
+
+
+TIMEOUT = 20_000  # milliseconds for an answer: other tests use the machine, too
+
+
+def wait_for_the_pad(page) -> None:
+    # The pad is armed when its notice that a tool is to be chosen has gone.
+    page.locator("#pad .toolbar-wrap").wait_for(state="attached", timeout=30_000)
+    expect(page.locator("#pad .empty")).to_have_count(0)
+    # And its paper lies still: Gradio fits it into the frame a few times.
+    page.evaluate("""async () => {
+      const place = () => JSON.stringify([...document.querySelectorAll("#pad canvas, #pad")]
+        .map(e => e.getBoundingClientRect()));
+      for (let still = 0, before; still < 5; before = place()) {
+        await new Promise(done => setTimeout(done, 60));
+        still = place() === before ? still + 1 : 0;
+      }
+    }""")
+
+
+def draw(page, digit: str) -> None:
+    draw_strokes(page, DIGITS[digit])
+
+
+def draw_strokes(page, strokes) -> None:
+    """Draw with the mouse on the pad, once it takes it: soon after it was cleared."""
+    expect(page.locator("#pad .empty")).to_have_count(0)
+    for points in to_page(page, strokes):
+        draw_stroke(page, points)
+
+
+def draw_with_a_finger(page, digit: str) -> None:
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        points = [{"x": x, "y": y} for x, y in points]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    for points in to_page(page, DIGITS[digit]):
+        touch("touchStart", points[0])
+        for point in points[1:]:
+            touch("touchMove", point)
+        touch("touchEnd")
+
+
+def expect_answer(page, digit: str) -> None:
+    expect(page.locator(".guesses b").first).to_have_text(digit, timeout=TIMEOUT)
+
+
+def expect_no_answer(page) -> None:
+    expect(page.locator(".guesses b")).to_have_count(0, timeout=TIMEOUT)
+    expect(page.locator(".words")).to_contain_text(re.compile("draw", re.IGNORECASE))
+    expect(page.locator(".figure")).to_have_count(0)
