@@ -115,8 +115,8 @@ def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float
     blank, more, less, score : float
         The largest part takes what rounding leaves over.
     """
-    blank, less = round(blank, 1), round(float(places[places < 0].sum()), 1)
-    score = round(blank + float(places.sum()), 1)
+    score = round(float(blank + places.sum()), 1)
+    blank, less = round(float(blank), 1), round(float(places[places < 0].sum()), 1)
     return blank, round(score - blank - less, 1), less, score
 
 
