@@ -95,18 +95,18 @@ PHONE = {"has_touch": True, "is_mobile": True}
 @pytest.mark.parametrize(
     ("pen", "window", "context"),
     [
-        (draw_stroke, (760, 900), {}),
+        (draw_stroke, (700, 640), {}),
         (touch, (360, 740), PHONE),
         (draw_stroke, (507, 600), {"device_scale_factor": 1.5}),  # 760 at a zoom of 150 %
     ],
     ids=["mouse", "touch", "zoom"],
 )
 def test_what_is_drawn_is_what_is_read(visit, pen, window, context):
-    """A dozen strokes at a time; then Undo takes the last, and Clear all."""
+    """Eight strokes at a time; then Undo takes the last, and Clear all."""
     page = visit(*window, **context)
     page.locator("#pad").scroll_into_view_if_needed()
     for seed in range(2):
-        for points in random_strokes(page, 12, seed):
+        for points in random_strokes(page, 8, seed):
             pen(page, points)
         expect_the_same(page)
         page.get_by_role("button", name="Undo").click()
