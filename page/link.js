@@ -90,5 +90,5 @@ const code = new URLSearchParams(location.search).get("d");
 if (code !== null) {
   const linked = decode(code, WIDTH, HEIGHT);
   if (linked) redraw(linked);
-  else show({ answer: says(BROKEN_LINK) });
+  else wait(500).then(() => show({ answer: says(BROKEN_LINK) })); // once Gradio has set it up
 }
