@@ -3,6 +3,7 @@ const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-
 const GRID = 2; // pixels of the pad
 const MARGIN = 64; // places of the grid beside the pad that a stroke may lead over
 const LONGEST_LINK = 8000; // letters
+const BROKEN_LINK = "This link holds no drawing that can be read. Draw a new one.";
 
 // Return the points, [[x, y], …], without those that lie within a place of a line between others
 // (Ramer 1972, Douglas and Peucker 1973).
@@ -67,12 +68,17 @@ const copy = async () => {
     note.textContent = `${link} `; // to be copied by hand
   }
 };
-const ready = () => one("#pad canvas") && one("#pad .toolbar-wrap") && !one("#pad .empty");
-const redraw = async (drawn) => {
-  for (let still = 0, before; still < 5; before = ready() && JSON.stringify(paper())) {
+const padIsReady = async () => {
+  const place = () =>
+    one("#pad .toolbar-wrap") && !one("#pad .empty") ? JSON.stringify(paper()) : null;
+  for (let still = 0, before = null; still < 5; ) {
     await wait(50);
-    still = ready() && JSON.stringify(paper()) === before ? still + 1 : 0;
+    const now = place();
+    still = now && now === before ? still + 1 : 0;
+    before = now;
   }
+};
+const redraw = async (drawn) => {
   const canvas = one("#pad canvas");
   const how = { pointerId: 1, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
   for (const stroke of drawn) {
@@ -89,6 +95,5 @@ const redraw = async (drawn) => {
 const code = new URLSearchParams(location.search).get("d");
 if (code !== null) {
   const linked = decode(code, WIDTH, HEIGHT);
-  if (linked) redraw(linked);
-  else wait(500).then(() => show({ answer: says(BROKEN_LINK) })); // once Gradio has set it up
+  padIsReady().then(() => (linked ? redraw(linked) : show({ answer: says(BROKEN_LINK) })));
 }

@@ -1,13 +1,12 @@
 // The browser's side of the page: it keeps the strokes that are drawn on the pad, asks what they
 // are while the pen moves, and shows the answers. It runs once, for the answer's gr.HTML, which
-// gives it `props` and `server`; page/strokes.js stands before it. Written for Gradio 6.31.
+// gives it `props` and `server`; page/show.js and page/link.js follow it. Written for Gradio 6.31.
 const [WIDTH, HEIGHT] = [640, 480]; // of the pad's paper: PAD_SIZE of page/answer.py
 const [MOST_STROKES, MOST_POINTS] = [500, 4000]; // that the server takes
 const NEAR = 1.5; // pixels between two points of a stroke, at least
 const PERIOD = 100; // ms between two questions, at least
 const PATIENCE = 10_000; // ms
 const FAILED = "No answer came. Please try again, or reload the page.";
-const BROKEN_LINK = "This link holds no drawing that can be read. Draw a new one.";
 const one = (selector) => document.querySelector(selector);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -25,17 +24,16 @@ const BRUSH = "#pad button[aria-label='Brush']";
 const UNDO = "#pad button:has(svg[aria-label='undo'])";
 const CLEAR = "#pad button[aria-label='Clear canvas']";
 
+const name = (selector, attributes) =>
+  document.querySelectorAll(selector).forEach((element) =>
+    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value)),
+  );
+
 // Whenever the page has changed:
 const update = () => {
   // The pad starts, after the load and after every clear, with no tool chosen: strokes are lost
   // until somebody finds the brush. Its notice that says so (.empty) is the sign to choose it.
   if (one("#pad .empty")) one(BRUSH)?.click();
-  const name = (selector, attributes) =>
-    document.querySelectorAll(selector).forEach((element) =>
-      Object.entries(attributes).forEach(([key, value]) => {
-        if (element.getAttribute(key) !== value) element.setAttribute(key, value);
-      }),
-    );
   name("#pad .image-container", { role: "group", "aria-label": "Pad to draw on" });
   name("#upload .empty", { role: "note" });
   document.querySelectorAll(".gallery-item img").forEach((image) => {

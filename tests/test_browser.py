@@ -24,9 +24,9 @@ from visitor import (
     TIMEOUT,
     draw,
     draw_strokes,
-    draw_with_a_finger,
     expect_answer,
     expect_no_answer,
+    touch_stroke,
     wait_for_the_pad,
 )
 
@@ -195,7 +195,8 @@ def test_clearing_overtakes_the_answers_that_are_still_to_come(page):
 
 def test_a_finger_draws_and_the_page_stays_where_it_is(visit):
     page = visit(360, 740, has_touch=True, is_mobile=True)
-    draw_with_a_finger(page, "7")
+    for points in to_page(page, DIGITS["7"]):
+        touch_stroke(page, points)
     expect_answer(page, "7")
     assert page.evaluate("scrollY") == 0
     pad, answer = (page.locator(part).bounding_box() for part in ("#pad", ".guesses"))

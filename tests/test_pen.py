@@ -9,7 +9,7 @@ import pytest
 from browser import draw_stroke
 from PIL import Image
 from playwright.sync_api import expect
-from visitor import TIMEOUT, draw, expect_answer, expect_no_answer
+from visitor import TIMEOUT, draw, expect_answer, expect_no_answer, touch_stroke, wait_for_the_pad
 
 from page.answer import check_strokes
 from page.worker import draw_strokes
@@ -18,11 +18,11 @@ NEAR = np.ones((5, 5), np.uint8)  # two pixels of half the pad's size, each way
 
 
 @pytest.fixture
-def visit(visit):
+def visit(new_page, page_url):
     """Return a function that opens the page and keeps the questions that it asks."""
 
-    def visit_and_listen(*where, **how):
-        page = visit(*where, **how)
+    def visit(width=760, height=900, query="", **context):
+        page = new_page(page_url, width, height, **context)
         page.asked = []
 
         def on_request(request):
@@ -30,9 +30,11 @@ def visit(visit):
                 page.asked.append(json.loads(request.post_data)["data"])
 
         page.on("request", on_request)
+        page.goto(page_url + query)
+        wait_for_the_pad(page)
         return page
 
-    return visit_and_listen
+    return visit
 
 
 def painted(page) -> np.ndarray:
@@ -74,21 +76,6 @@ def random_strokes(page, number: int, seed: int) -> list[list[tuple[float, float
     return strokes
 
 
-def touch(page, points) -> None:
-    """Draw with a finger."""
-    session = page.context.new_cdp_session(page)
-
-    def send(kind, *points):
-        points = [{"x": x, "y": y} for x, y in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    send("touchStart", points[0])
-    for point in points[1:]:
-        send("touchMove", point)
-    send("touchEnd")
-    session.detach()
-
-
 PHONE = {"has_touch": True, "is_mobile": True}
 
 
@@ -96,7 +83,7 @@ PHONE = {"has_touch": True, "is_mobile": True}
     ("pen", "window", "context"),
     [
         (draw_stroke, (700, 640), {}),
-        (touch, (360, 740), PHONE),
+        (touch_stroke, (360, 740), PHONE),
         (draw_stroke, (507, 600), {"device_scale_factor": 1.5}),  # 760 at a zoom of 150 %
     ],
     ids=["mouse", "touch", "zoom"],

@@ -47,18 +47,19 @@ def draw_strokes(page, strokes) -> None:
         draw_stroke(page, points)
 
 
-def draw_with_a_finger(page, digit: str) -> None:
+def touch_stroke(page, points) -> None:
+    """Draw with a finger from point to point, pixels of the page."""
     session = page.context.new_cdp_session(page)
 
     def touch(kind, *points):
         points = [{"x": x, "y": y} for x, y in points]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    for points in to_page(page, DIGITS[digit]):
-        touch("touchStart", points[0])
-        for point in points[1:]:
-            touch("touchMove", point)
-        touch("touchEnd")
+    touch("touchStart", points[0])
+    for point in points[1:]:
+        touch("touchMove", point)
+    touch("touchEnd")
+    session.detach()
 
 
 def expect_answer(page, digit: str) -> None:
