@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from lenet import LeNet
-from page.figure import add_up, colorize, draw_figure, tint
+from page.figure import INK, add_up, colorize, draw_figure, tint
 from reading.evidence import blank_layers, evidence
 from reading.reader import DigitReading
 from reading.weights import EMBEDDED_WEIGHTS
@@ -62,9 +63,11 @@ def figure_of(images, **how) -> tuple[str, list[Image.Image]]:
 def test_the_received_picture_is_the_networks():
     digit = torch.zeros(1, 1, 28, 28)
     digit[0, 0, 4:24, 12:15] = 1
+    digit[0, 0, 20, 20] = 0.5
     html, pictures = figure_of(digit)
-    ink = np.asarray(pictures[0]) < 200
-    assert pictures[0].size == (28, 28) and (ink == digit[0, 0].numpy().astype(bool)).all()
+    ink = (255 - np.asarray(pictures[0], np.float32)) / 255 / INK
+    assert pictures[0].size == (28, 28)
+    np.testing.assert_allclose(ink, digit[0, 0], atol=0.01)
     assert len(html) < 30_000
 
 
@@ -114,7 +117,10 @@ def test_a_sum_adds_up_when_it_is_rounded():
 
 
 def test_the_bars_are_the_probabilities():
-    html, _ = figure_of(torch.zeros(1, 1, 28, 28))
-    heights = [float(height) for height in re.findall(r"height:([\d.]+)%", html)]
-    assert len(heights) == 10 and sum(heights) == pytest.approx(100, abs=0.6)
+    model = LeNet().eval()
+    probabilities = dict(zip("0123456789", [0.91] + [0.01] * 9, strict=True))
+    (reading,) = read(model, torch.zeros(1, 1, 28, 28))
+    html = draw_figure([replace(reading, probabilities=probabilities)], model)
+    heights = re.findall(r"height:([\d.]+)%", html)
+    assert heights == ["91.0"] + ["1.0"] * 9
     assert len(re.findall("class=best", html)) == 1

@@ -156,10 +156,11 @@ def test_twenty_who_queue_a_picture_and_cancel(site):
         ([assault.wrong_form] * 8, "400"),
         ([assault.server_file] * 30, "error"),
         ([partial(assault.refused_route, route=route) for route in ROUTES], "404"),
+        ([partial(assault.refused_route, route=("POST", "gradio_api/component_server"))], "413"),
         ([assault.forge_log] * 9, "404|422"),
         ([partial(assault.slow_upload, seconds=2)] * 5, "closed"),
     ],
-    ids=["large", "chunked", "session", "form", "file", "route", "log", "slow"],
+    ids=["large", "chunked", "session", "form", "file", "route", "function", "log", "slow"],
 )
 def test_all_at_once_are_refused(site, attacks, expected):
     for outcome in attack(site, *attacks):

@@ -202,6 +202,7 @@ def test_a_program_asks_the_space_by_names(space):
     with httpx.Client(verify=False, timeout=30) as http:
         assert "That is a 7." in ask_by_name(http, api, "upload", "image", "7-crossed.png")
         assert http.post(f"{api}process_recording", json={}).status_code == 404
+        assert http.post(f"{api}component_server", json={}).status_code == 422
         assert http.post(f"{api}call/sketch", json={"data": ["x" * 70 * 1024]}).status_code == 413
 
 

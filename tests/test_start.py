@@ -45,6 +45,7 @@ def test_the_page_is_whole(http):
 
 def test_the_limits_are_in_force(http):
     assert http.post("gradio_api/process_recording", json={}).status_code == 404
+    assert http.post("gradio_api/component_server", json={}).status_code == 422
     body = {"data": ["x" * 70 * 1024]}
     assert http.post("gradio_api/call/sketch", json=body).status_code == 413
 
