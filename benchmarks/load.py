@@ -1,4 +1,4 @@
-"""Many visitors at once, beside the same page with handlers that do nothing.
+"""Many visitors at once, beside the same page whose answer is a constant.
 
     python benchmarks/load.py
 

@@ -97,6 +97,11 @@ def draw_answer(guesses: Sequence[tuple[str, float]] = (), words: str = INVITATI
     return f'<ol class="guesses">{rows}</ol><p class="words" aria-live="polite">{escape(words)}</p>'
 
 
+def with_article(number: str) -> str:
+    """Return "a 7", but "an 8", and "42"."""
+    return number if len(number) > 1 else f"an {number}" if number == "8" else f"a {number}"
+
+
 def percent(p: float) -> str:
     """Return a probability in words that never say 0 or 100 % of what is neither."""
     if p < 0.001:

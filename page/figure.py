@@ -6,12 +6,13 @@ them out, and enlarges a map that is pointed at.
 
 import base64
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from lenet import LeNet
-from page.answer import percent
+from page.answer import percent, with_article
 from reading.evidence import blank_layers, evidence
 from reading.reader import DigitReading
 
@@ -162,7 +163,7 @@ def _draw_evidence(reading: DigitReading, model: LeNet, rival: int | None) -> st
         parts = add_up(blank[first] - blank[digit], places[first] - places[digit])
         name = f"{first} leads {digit} by"
         comparisons += _evidence_figure(3 + digit, "", parts, name, f"over{digit}")
-    return f"""<h2>Why {_with_article(first)}?</h2>
+    return f"""<h2>Why {with_article(str(first))}?</h2>
 <div class="evidence" style="--places:{_url(tint(strip))};--of:13">{figures}
 <fieldset><legend>Why not {choices}?</legend>{comparisons}</fieldset></div>
 <p class="legend"><i class="more"></i> speaks for the digit, <i class="less"></i> against it. What
@@ -186,11 +187,11 @@ def _draw_layers(reading: DigitReading, model: LeNet) -> str:
     differences = [a - b for a, b in zip(reading.layers, blank_layers(model), strict=True)]
     differences = [d / max(np.abs(d).max(), 1e-6) for d in differences[:-1]]
     figures = [_figure('<i class="received"></i>', "Input", "as MNIST has it", "28×28 pixels")]
-    kernels = {"C1": model.conv1.weight, "C3": model.conv2.weight}
+    kernels = _draw_kernels(model)
     for (name, kind, size, columns), maps in zip(MAPS, differences[:4], strict=True):
         style = f"--of:{len(maps)};--columns:{columns};--maps:{_url(colorize(np.hstack(maps)))}"
         if name in kernels:
-            style += f";--kernels:{_url(colorize(_strip(kernels[name].detach().numpy())))}"
+            style += f";--kernels:{kernels[name]}"
         items = "".join(f'<i tabindex="-1" style="--n:{n}"></i>' for n in range(len(maps)))
         which = f"maps {name.lower()}"
         figures.append(_figure(items, name, kind, size, f'class="{which}" style="{style}"'))
@@ -203,6 +204,13 @@ def _draw_layers(reading: DigitReading, model: LeNet) -> str:
     return f"""<h2>The layers</h2><div class="layers">{"".join(figures)}</div>
 <p class="legend"><i class="more"></i> is more than on blank paper, <i class="less"></i> less.
 Point at a map, or tap it: it grows, and of a convolution shows its kernel.</p>"""
+
+
+@lru_cache(1)
+def _draw_kernels(model: LeNet) -> dict[str, str]:
+    """Return pictures of each convolution's kernels: the same for all digits."""
+    weights = {"C1": model.conv1.weight, "C3": model.conv2.weight}
+    return {name: _url(colorize(_strip(w.detach().numpy()))) for name, w in weights.items()}
 
 
 def _strip(kernels: np.ndarray) -> np.ndarray:
@@ -233,10 +241,6 @@ def _bars(probabilities: Sequence[float]) -> str:
 def _best(reading: DigitReading) -> list[int]:
     """Return the ten digits, the likeliest first."""
     return sorted(range(10), key=lambda digit: -reading.probabilities[str(digit)])
-
-
-def _with_article(digit: int) -> str:
-    return f"an {digit}" if digit == 8 else f"a {digit}"
 
 
 def _ink(digit: np.ndarray) -> np.ndarray:

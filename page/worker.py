@@ -19,7 +19,7 @@ from huggingface_hub import constants
 from PIL import Image
 
 from page import fork_server
-from page.answer import BRUSH_RADIUS, PAD_SIZE
+from page.answer import BRUSH_RADIUS, PAD_SIZE, with_article
 from page.decode import open_picture
 from page.figure import draw_figure
 from page.limits import limit_process
@@ -151,14 +151,9 @@ def describe_answer(reading: Reading) -> str:
         return reading.doubt
     (first, p), *others = reading.guesses
     if p >= CONFIDENT or not others:
-        return f"That is {_with_article(first)}."
-    first, second = _with_article(first), _with_article(others[0][0])
+        return f"That is {with_article(first)}."
+    first, second = with_article(first), with_article(others[0][0])
     return f"{first[0].upper()}{first[1:]} or {second}: the network is not sure."
-
-
-def _with_article(number: str) -> str:
-    """Return "a 7", but "an 8", and "42"."""
-    return number if len(number) > 1 else f"an {number}" if number == "8" else f"a {number}"
 
 
 def _answer(
@@ -174,7 +169,7 @@ def _answer(
     except MemoryError:  # the process may not have more (`page.limits`)
         return Answer([], DAMAGED_MESSAGE)
     figure = draw_figure(reading.digits, model, digit, rival)
-    boxes = [tuple(round(side, 4) for side in digit.box) for digit in reading.digits]
+    boxes = [tuple(round(side, 4) for side in one.box) for one in reading.digits]
     return Answer(reading.guesses, describe_answer(reading), figure, boxes)
 
 
