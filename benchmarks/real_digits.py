@@ -135,7 +135,7 @@ def probabilities_of(
 
 
 def page_score(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return what the page doubts a digit by (`page.worker.describe_answer`): too low, it asks."""
+    """Return what the page doubts a digit by (`reading.reader.read`): too low, it asks."""
     return probabilities.topk(2).values.sum(-1)
 
 

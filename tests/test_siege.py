@@ -214,7 +214,7 @@ def test_broken_weights_cost_no_answer(hub, kind):
     hub.add(repo, files)
 
     async def work(pool):
-        _, said, _ = await pool.ask("upload", str(ROOT / "examples" / "digits" / GOOD[0]))
+        _, said, *_ = await pool.ask("upload", str(ROOT / "examples" / "digits" / GOOD[0]))
         await asyncio.sleep(0.5)  # the accuracy comes after the weights
         words = await pool.ask("weights")
         return said, words, pss_memory(pool.launcher.programs[0].pid)
