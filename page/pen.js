@@ -71,12 +71,19 @@ addEventListener(
   (event) => {
     if (!onPad(event) || event.button !== 0) return;
     if (!event.isPrimary) return event.stopPropagation(); // a second finger would lose strokes
-    if (one("#pad .empty")) return; // the pad does not draw yet
     strokes.push((pen = []));
     follow(event);
   },
   true,
 );
+// The pad has seen it by now. It draws no stroke while it has no tool, or is being laid out anew:
+// what is not painted is not read.
+addEventListener("pointerdown", () => {
+  if (!pen || window.editor.tools.get("brush").is_drawing) return;
+  pen = null;
+  strokes.pop();
+  ask();
+});
 addEventListener("pointermove", (event) => pen && event.isPrimary && follow(event), true);
 addEventListener("pointerup", () => pen && ((pen = null), ask()), true);
 addEventListener("wheel", (event) => onPad(event) && event.stopPropagation(), true); // it zooms

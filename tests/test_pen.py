@@ -40,20 +40,24 @@ def visit(new_page, page_url):
 def painted(page) -> np.ndarray:
     """Return the pad as it looks, at half its size: 0 = ink."""
     page.add_style_tag(content=".boxes {display: none}")
-    page.wait_for_timeout(300)  # the pad paints ten times a second
     shot = Image.open(io.BytesIO(page.locator("#pad").screenshot())).convert("L")
     return np.asarray(shot.resize((320, 240), Image.Resampling.BOX))
 
 
 def expect_the_same(page) -> None:
     """What the page last asked about, drawn, lies where the pad has ink, and nowhere else."""
-    page.wait_for_timeout(500)
-    asked = draw_strokes(check_strokes(page.asked[-1]["strokes"])) < 128
-    pad = painted(page) < 128
     inside = np.s_[4:-4, 4:-4]  # without the pad's border
-    for one, other in ((asked, pad), (pad, asked)):
-        near = cv2.dilate(other.astype(np.uint8), NEAR) > 0
-        assert one.any() and (one & ~near)[inside].sum() <= 0.001 * one.sum()
+    for _ in range(10):  # the pad paints ten times a second, or less where others use the machine
+        page.wait_for_timeout(500)
+        asked = draw_strokes(check_strokes(page.asked[-1]["strokes"])) < 128
+        pad = painted(page) < 128
+        apart = [
+            (one & ~(cv2.dilate(other.astype(np.uint8), NEAR) > 0))[inside].sum()
+            for one, other in ((asked, pad), (pad, asked))
+        ]
+        if max(apart) <= 0.001 * asked.sum():
+            break
+    assert asked.any() and max(apart) <= 0.001 * asked.sum()
     assert asked[inside].sum() == pytest.approx(pad[inside].sum(), rel=0.1)
 
 
@@ -107,7 +111,8 @@ def test_a_window_resized_in_mid_drawing(visit):
     page = visit(760, 900)
     for width in (760, 500, 1200):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(100)  # until the window is told
+        wait_for_the_pad(page)
         for points in random_strokes(page, 4, width):
             draw_stroke(page, points)
         expect_the_same(page)
