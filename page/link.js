@@ -68,9 +68,18 @@ const copy = async () => {
     note.textContent = `${link} `; // to be copied by hand
   }
 };
+const toPage = (x, y) => {
+  const { app, image_container } = window.editor;
+  const frame = app.canvas.getBoundingClientRect();
+  const at = image_container.toGlobal({ x, y });
+  const zoom = frame.width / app.screen.width;
+  return { clientX: frame.left + at.x * zoom, clientY: frame.top + at.y * zoom };
+};
 const padIsReady = async () => {
   const place = () =>
-    one("#pad .toolbar-wrap") && !one("#pad .empty") ? JSON.stringify(paper()) : null;
+    one("#pad .toolbar-wrap") && !one("#pad .empty")
+      ? JSON.stringify([toPage(0, 0), toPage(WIDTH, HEIGHT)])
+      : null;
   for (let still = 0, before = null; still < 5; ) {
     await wait(50);
     const now = place();
@@ -79,12 +88,12 @@ const padIsReady = async () => {
   }
 };
 const redraw = async (drawn) => {
-  const canvas = one("#pad canvas");
   const how = { pointerId: 1, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
   for (const stroke of drawn) {
-    const { scale, left, top } = paper();
-    const at = (k) => ({ clientX: left + stroke[k] * scale, clientY: top + stroke[k + 1] * scale });
-    const point = (type, k) => canvas.dispatchEvent(new PointerEvent(type, { ...how, ...at(k) }));
+    const point = (type, k) => {
+      const at = toPage(stroke[k], stroke[k + 1]);
+      window.editor.app.canvas.dispatchEvent(new PointerEvent(type, { ...how, ...at }));
+    };
     point("pointermove", 0);
     point("pointerdown", 0);
     for (let k = 2; k < stroke.length; k += 2) point("pointermove", k);

@@ -44,42 +44,40 @@ const update = () => {
 new MutationObserver(update).observe(document.body, { childList: true, subtree: true });
 update();
 
-// Where the pad has its paper: as Gradio fits it into the canvas, 30 pixels from each edge.
-const paper = () => {
-  const canvas = one("#pad canvas");
-  const frame = canvas.getBoundingClientRect();
-  const [width, height] = [parseFloat(canvas.style.width), parseFloat(canvas.style.height)];
-  const scale = Math.min(1, (width - 60) / WIDTH, (height - 60) / HEIGHT);
-  const [left, top] = [(width - WIDTH * scale) / 2, (height - HEIGHT * scale) / 2];
-  const zoom = frame.width / width;
-  return { frame, scale: scale * zoom, left: frame.left + left * zoom, top: frame.top + top * zoom };
+// The pen: what the pad draws, a line from each place of the pointer on its canvas to the next, by
+// the pad's own measure of where that is.
+const onPaper = (event) => {
+  const at = { x: 0, y: 0 };
+  window.editor.app.renderer.events.mapPositionToPoint(at, event.clientX, event.clientY);
+  return at;
 };
-
-// The pen: what the pad draws, a line from each place of the pointer on its canvas to the next.
 const follow = (event) => {
-  const { frame, scale, left, top } = paper();
+  const frame = one("#pad canvas").getBoundingClientRect();
   const [x, y] = [event.clientX, event.clientY];
   if (x < frame.left || x > frame.right || y < frame.top || y > frame.bottom) return;
-  const point = [Math.round((x - left) / scale), Math.round((y - top) / scale)];
+  const { x: left, y: top } = window.editor.image_container.toLocal(onPaper(event));
+  const point = [Math.round(left), Math.round(top)];
   if (Math.hypot(point[0] - pen.at(-2), point[1] - pen.at(-1)) < NEAR) return;
   pen.push(...point);
   ask();
 };
+const brush = () => window.editor.tools.get("brush");
 const onPad = (event) => event.target.closest?.("#pad .image-container");
 addEventListener(
   "pointerdown",
   (event) => {
     if (!onPad(event) || event.button !== 0) return;
     if (!event.isPrimary) return event.stopPropagation(); // a second finger would lose strokes
+    // The pad looks whether the pointer is on its paper when it moves; the paper may have, too.
+    brush().brush_cursor?.check_cursor_over_image({ global: onPaper(event) });
     strokes.push((pen = []));
     follow(event);
   },
   true,
 );
-// The pad has seen it by now. It draws no stroke while it has no tool, or is being laid out anew:
-// what is not painted is not read.
+// The pad has seen it by now. What it does not paint, as while it has no tool, is not read.
 addEventListener("pointerdown", () => {
-  if (!pen || window.editor.tools.get("brush").is_drawing) return;
+  if (!pen || brush().is_drawing) return;
   pen = null;
   strokes.pop();
   ask();
