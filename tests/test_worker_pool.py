@@ -72,18 +72,18 @@ def test_it_starts_anew_for_the_next_question(forks):
 
 def test_a_crash_costs_the_next_visitor_nothing(forks):
     """A program that starts slowly has a spare by then."""
-    slow = ECHO.replace("    signal.signal(", "    time.sleep(0.5)\n    signal.signal(", 1)
+    slow = ECHO.replace("    signal.signal(", "    time.sleep(1.5)\n    signal.signal(", 1)
 
     async def work(pool):
         await pool.ask("a")
-        await asyncio.sleep(0.9)
+        await asyncio.sleep(2.4)
         with pytest.raises(NoAnswerError):
             await pool.ask("end")
         started = time.monotonic()
         await pool.ask("b")
         return time.monotonic() - started
 
-    assert run(work, slow, forks=forks) < 0.3
+    assert run(work, slow, forks=forks) < 1
 
 
 def test_a_forked_worker_starts_in_no_time():
@@ -107,7 +107,7 @@ def test_one_that_is_stuck_is_ended_with_what_it_has_started(forks):
 
     answers, seconds, *processes = run(work, forks=forks, seconds=0.5)
     assert answers == [NoAnswerError, "a"]
-    assert seconds < 2
+    assert seconds < 4
     wait_until_gone(*processes)
 
 

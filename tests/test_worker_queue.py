@@ -35,7 +35,7 @@ def test_the_time_runs_from_when_the_worker_starts_on_a_question():
 
     answers, seconds = run(work, seconds=0.5)
     assert answers == ["nap", "nap", NoAnswerError]
-    assert 0.8 < seconds < 1.3
+    assert 0.8 < seconds < 2
 
 
 def test_an_answer_that_came_while_the_page_stood_still_counts():
