@@ -210,7 +210,7 @@ THEME = gr.themes.Base(
 )
 
 with gr.Blocks(
-    title="LeNet reads your digit",
+    title="LeNet reads your digits",
     analytics_enabled=False,
 ) as demo:
     gr.Markdown(

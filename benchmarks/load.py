@@ -4,7 +4,8 @@
 
 1, 10, 100 and 300 clients speak Gradio's HTTP protocol with both servers in turn, without a
 pause: three sketches, then a photograph of two megapixels. An answer's time is from the call to
-the end of its event stream. Printed are medians over the rounds.
+the end of its event stream. Then a hundred draw at once, and ask while their pens move, as
+page/pen.js does; an answer's time is that of one request. Printed are medians over the rounds.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import asyncio
 import io
 import json
 import time
+from functools import partial
 
 import httpx2 as httpx  # costs these processors half of what httpx does
 import numpy as np
@@ -21,6 +23,13 @@ from serving import ROOT, pss_memory
 
 EXAMPLES = ROOT / "examples" / "digits"
 FILE = {"meta": {"_type": "gradio.FileData"}}
+PERIOD = 0.1  # seconds between two questions of a pen, at least, as in page/pen.js
+MOVES = 60  # of a pen a second
+FORTY_TWO = [  # pixels of the pad
+    [(190, 100), (110, 290), (300, 290)],
+    [(250, 170), (245, 400)],
+    [(370, 160), (410, 110), (480, 110), (510, 170), (470, 260), (360, 390), (520, 390)],
+]
 
 
 def sketch() -> bytes:
@@ -103,10 +112,55 @@ async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int,
     return times, errors, time.perf_counter() - started
 
 
+def drawing_of(moves: int) -> list[list[int]]:
+    """Return as much of a 42 as a pen has drawn after so many moves, a second a stroke."""
+    strokes = []
+    for corners in FORTY_TWO[: moves // MOVES + 1]:
+        at = np.linspace(0, len(corners) - 1, MOVES)[: max(1, moves - MOVES * len(strokes))]
+        x, y = (np.interp(at, range(len(corners)), axis) for axis in zip(*corners, strict=True))
+        strokes.append(np.stack([x, y], axis=1).round().astype(int).ravel().tolist())
+    return strokes
+
+
+async def draw(url: str, pens: int, seconds: float) -> tuple[list[float], int, float]:
+    """Draw 42 again and again with so many pens; return what `visit` returns."""
+    times, errors = [], 0
+
+    async def pen(index: int, component: int) -> None:
+        nonlocal errors
+        await asyncio.sleep(index / pens)  # they do not begin all at once
+        began = time.perf_counter()
+        async with client_from(f"127.0.1.{1 + index}", url) as http:
+            while (since := time.perf_counter() - began) < seconds:
+                strokes = drawing_of(int(since * MOVES) % (len(FORTY_TWO) * MOVES))
+                question = {"strokes": strokes, "digit": 0, "rival": None}
+                body = {"session_hash": f"pen{index}", "component_id": component}
+                body |= {"fn_name": "answer", "data": question}
+                asked = time.perf_counter()
+                try:
+                    reply = await http.post("gradio_api/component_server", json=body)
+                    if "guesses" not in reply.json()["answer"]:
+                        raise RuntimeError(reply.text)
+                    times.append(time.perf_counter() - asked)
+                except (httpx.HTTPError, RuntimeError, KeyError, json.JSONDecodeError):
+                    errors += 1
+                took = time.perf_counter() - asked
+                await asyncio.sleep(max(PERIOD - took, took))
+
+    async with client_from("127.0.0.1", url) as http:
+        blocks = (await http.get("config")).json()["components"]
+    component = next(b["id"] for b in blocks if b["props"].get("elem_id") == "answer")
+    started = time.perf_counter()
+    await asyncio.gather(*(pen(index, component) for index in range(pens)))
+    return times, errors, time.perf_counter() - started
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 100, 300])
     parser.add_argument("--answers", type=int, default=1000, help="in each round (%(default)s)")
+    parser.add_argument("--pens", type=int, default=100, help="that draw at once (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=20, help="of drawing (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="for each row (%(default)s)")
     arguments = parser.parse_args()
     with serve_both() as servers:
@@ -115,13 +169,17 @@ def main() -> None:
             asyncio.run(visit(server.url, 4, 40))  # the first are slower everywhere
         print("| clients | | answers/s | p50 ms | p95 ms | p99 ms | errors | memory MB |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        for clients in arguments.clients:
+        rows = {
+            str(clients): partial(visit, clients=clients, answers=arguments.answers)
+            for clients in arguments.clients
+        }
+        pens = {"pens": arguments.pens, "seconds": arguments.seconds}
+        rows[f"{arguments.pens} pens"] = partial(draw, **pens)
+        for clients, load in rows.items():
             figures = {name: [] for name in servers}
             for _ in range(arguments.rounds):
                 for name, server in servers.items():
-                    times, errors, seconds = asyncio.run(
-                        visit(server.url, clients, arguments.answers)
-                    )
+                    times, errors, seconds = asyncio.run(load(server.url))
                     percentiles = np.percentile(times, (50, 95, 99)) * 1000
                     figures[name].append((len(times) / seconds, *percentiles, errors))
             medians = {name: np.median(rounds, axis=0) for name, rounds in figures.items()}

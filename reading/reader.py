@@ -29,6 +29,8 @@ MOST_DIGITS = 8  # of a number
 CONFIDENT = 0.7  # the likeliest digit's probability
 EITHER_CONFIDENT = 0.9  # the two likeliest digits' probability: letters have less, more often than
 # they have a low first one; a 1 and a 7 may be one shape; shares below: benchmarks/real_digits.py
+SMALLEST = 0.5  # of the tallest digit's height: of 800 written numbers two have a smaller digit
+RIVAL = 0.25  # of the best guess's probability: a likely rival's doubts are told, too
 
 DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
 LONG_MESSAGE = "That is more than eight digits. A shorter number, please."
@@ -158,13 +160,9 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
     scores = lattice.score(candidates, logits.numpy(), probabilities.log().numpy())
     guesses = lattice.find_best(candidates.edges, scores, GUESSES)
     path = list(guesses[0].path)
-    is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
-    first, second = probabilities[path].topk(2).values.T.numpy()
-    is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
-    if lattice.is_crowded(candidates, path):
-        is_digit[:] = False
+    is_digit = _seem_digits(candidates, logits, probabilities, path)
     if len(path) > MOST_DIGITS:
-        raise NoDigitError(LONG_MESSAGE if is_digit.mean() > 0.5 else DOUBT_MESSAGE)
+        raise NoDigitError(LONG_MESSAGE if np.mean(is_digit) > 0.5 else DOUBT_MESSAGE)
     digits = [
         DigitReading(
             candidates.digits[k],
@@ -173,10 +171,28 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
             tuple(boxes[k].tolist()),
             known,
         )
-        for k, known in zip(path, is_digit.tolist(), strict=True)
+        for k, known in zip(path, is_digit, strict=True)
     ]
-    doubt = describe_doubt(guesses[0].number, is_digit.tolist())
+    # A sign that is taken for a part of the digit beside it is found in a rival's path.
+    doubts = [
+        describe_doubt(guess.number, _seem_digits(candidates, logits, probabilities, guess.path))
+        for guess in guesses
+        if guess.probability >= RIVAL * guesses[0].probability
+    ]
+    doubt = next(filter(None, doubts), "")
     return Reading([(guess.number, guess.probability) for guess in guesses], digits, doubt)
+
+
+def _seem_digits(candidates, logits, probabilities, path: Sequence[int]) -> list[bool]:
+    """Return whether each candidate of a path seems to be a digit."""
+    path = list(path)
+    first, second = probabilities[path].topk(2).values.T.numpy()
+    is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
+    is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
+    height = np.diff(candidates.boxes[path][:, [1, 3]])[:, 0]
+    is_digit &= height >= SMALLEST * height.max()
+    is_digit &= not lattice.is_crowded(candidates, path)
+    return is_digit.tolist()
 
 
 def describe_doubt(number: str, is_digit: Sequence[bool]) -> str:

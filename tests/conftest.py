@@ -158,7 +158,7 @@ def new_page(browser):
 def visit(new_page, page_url):
     """Return a function that opens the page."""
 
-    def visit(width=760, height=900, query="", **context):
+    def visit(width=440, height=900, query="", **context):
         page = new_page(page_url, width, height, **context)
         page.goto(page_url + query)
         wait_for_the_pad(page)

@@ -135,40 +135,6 @@ def test_a_map_that_is_pointed_at_grows_and_shows_its_kernel(page):
         assert str(shown) == pictures
 
 
-RING = [(0, -1), (-0.7, -0.7), (-1, 0), (-0.7, 0.7), (0, 1), (0.7, 0.7), (1, 0), (0.7, -0.7)]
-TWO = [(0.62, 0.3), (0.72, 0.2), (0.88, 0.2), (0.95, 0.33), (0.85, 0.55), (0.6, 0.85), (1, 0.85)]
-NUMBERS = {
-    "42": [[(0.2, 0.2), (0.05, 0.6), (0.45, 0.6)], [(0.35, 0.35), (0.34, 0.9)], TWO],
-    "00": [  # that touch
-        [(middle + 0.21 * x, 0.5 + 0.3 * y) for x, y in [*RING, RING[0]]] for middle in (0.25, 0.67)
-    ],
-}
-
-
-@pytest.mark.parametrize("width, height", [(360, 740), (1440, 900)])
-def test_numbers(visit, width, height):
-    """Each digit that was read is framed; the one that is chosen is explained."""
-    page = visit(width, height)
-    for number, strokes in NUMBERS.items():
-        draw_strokes(page, strokes)
-        expect_answer(page, number)
-        expect(page.locator(".boxes i")).to_have_count(2)
-        expect(page.locator("h2").first).to_have_text(f"Why a {number[0]}?")
-        page.locator(".digits label").nth(1).click()
-        expect(page.locator("h2").first).to_have_text(f"Why a {number[1]}?", timeout=TIMEOUT)
-        page.get_by_role("button", name="Clear", exact=True).click()
-        expect_no_answer(page)
-        expect(page.locator(".boxes")).to_have_count(0)
-
-
-def test_a_sum_is_answered_honestly(page):
-    three = [(x - 0.3, y) for x, y in DIGITS["3"][0]]
-    plus = [[(0.42, 0.5), (0.62, 0.5)], [(0.52, 0.4), (0.52, 0.6)]]
-    four = [[(x + 0.45, y) for x, y in stroke] for stroke in DIGITS["4"]]
-    draw_strokes(page, [three, *plus, *four])
-    expect(page.locator(".words")).to_contain_text("no digit", timeout=TIMEOUT)
-
-
 def test_fast_scribbling_ends_with_the_answer_to_what_is_there(page):
     draw(page, "star")
     draw(page, "X")
