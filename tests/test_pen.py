@@ -21,7 +21,7 @@ NEAR = np.ones((5, 5), np.uint8)  # two pixels of half the pad's size, each way
 def visit(new_page, page_url):
     """Return a function that opens the page and keeps the questions that it asks."""
 
-    def visit(width=440, height=900, query="", **context):
+    def visit(width=760, height=900, query="", **context):
         page = new_page(page_url, width, height, **context)
         page.asked = []
 
@@ -86,9 +86,9 @@ PHONE = {"has_touch": True, "is_mobile": True}
 @pytest.mark.parametrize(
     ("pen", "window", "context"),
     [
-        (draw_stroke, (440, 640), {}),
+        (draw_stroke, (700, 640), {}),
         (touch_stroke, (360, 740), PHONE),
-        (draw_stroke, (340, 600), {"device_scale_factor": 1.5}),  # 510 at a zoom of 150 %
+        (draw_stroke, (507, 600), {"device_scale_factor": 1.5}),  # 760 at a zoom of 150 %
     ],
     ids=["mouse", "touch", "zoom"],
 )
@@ -108,12 +108,12 @@ def test_what_is_drawn_is_what_is_read(visit, pen, window, context):
 
 
 def test_a_window_resized_in_mid_drawing(visit):
-    page = visit(440, 900)
-    for width in (440, 360, 800):
+    page = visit(760, 900)
+    for width in (760, 500, 1200):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(100)  # until the window is told
         wait_for_the_pad(page)
-        for points in random_strokes(page, 3, width):
+        for points in random_strokes(page, 4, width):
             draw_stroke(page, points)
         expect_the_same(page)
 
