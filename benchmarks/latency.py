@@ -66,13 +66,19 @@ def open_page(browser, url: str, script: str = ""):
     return page
 
 
+def along(corners, moves: int) -> np.ndarray:
+    """Return so many points, (x, y) each, on the way from corner to corner."""
+    steps = np.linspace(0, len(corners) - 1, moves)
+    axes = np.transpose(corners)
+    return np.stack([np.interp(steps, range(len(corners)), axis) for axis in axes], axis=1)
+
+
 def stroke(page, random) -> tuple[float, float]:
     """Draw a stroke of a second; return the time to its answer (ms), and answers a second."""
     pad = page.locator("#pad").bounding_box()
     corners = random.uniform(0.15, 0.85, (5, 2)) * (pad["width"], pad["height"])
     corners += pad["x"], pad["y"]
-    steps = np.linspace(0, 4, MOVES)
-    points = np.stack([np.interp(steps, range(5), axis) for axis in corners.T], axis=1)
+    points = along(corners, MOVES)
     page.mouse.move(*points[0])
     page.mouse.down()
     before, started = page.evaluate("window.answers"), time.monotonic()

@@ -17,14 +17,13 @@ from functools import partial
 
 import httpx2 as httpx  # costs these processors half of what httpx does
 import numpy as np
-from latency import serve_both
+from latency import MOVES, along, serve_both
 from PIL import Image
 from serving import ROOT, pss_memory
 
 EXAMPLES = ROOT / "examples" / "digits"
 FILE = {"meta": {"_type": "gradio.FileData"}}
 PERIOD = 0.1  # seconds between two questions of a pen, at least, as in page/pen.js
-MOVES = 60  # of a pen a second
 FORTY_TWO = [  # pixels of the pad
     [(190, 100), (110, 290), (300, 290)],
     [(250, 170), (245, 400)],
@@ -116,9 +115,8 @@ def drawing_of(moves: int) -> list[list[int]]:
     """Return as much of a 42 as a pen has drawn after so many moves, a second a stroke."""
     strokes = []
     for corners in FORTY_TWO[: moves // MOVES + 1]:
-        at = np.linspace(0, len(corners) - 1, MOVES)[: max(1, moves - MOVES * len(strokes))]
-        x, y = (np.interp(at, range(len(corners)), axis) for axis in zip(*corners, strict=True))
-        strokes.append(np.stack([x, y], axis=1).round().astype(int).ravel().tolist())
+        drawn = along(corners, MOVES)[: max(1, moves - MOVES * len(strokes))]
+        strokes.append(drawn.round().astype(int).ravel().tolist())
     return strokes
 
 
@@ -173,8 +171,8 @@ def main() -> None:
             str(clients): partial(visit, clients=clients, answers=arguments.answers)
             for clients in arguments.clients
         }
-        pens = {"pens": arguments.pens, "seconds": arguments.seconds}
-        rows[f"{arguments.pens} pens"] = partial(draw, **pens)
+        pens = arguments.pens
+        rows[f"{pens} pens"] = partial(draw, pens=pens, seconds=arguments.seconds)
         for clients, load in rows.items():
             figures = {name: [] for name in servers}
             for _ in range(arguments.rounds):

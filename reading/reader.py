@@ -173,19 +173,18 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
         )
         for k, known in zip(path, is_digit, strict=True)
     ]
+    doubt = describe_doubt(guesses[0].number, is_digit)
     # A sign that is taken for a part of the digit beside it is found in a rival's path.
-    doubts = [
-        describe_doubt(guess.number, _seem_digits(candidates, logits, probabilities, guess.path))
-        for guess in guesses
-        if guess.probability >= RIVAL * guesses[0].probability
-    ]
-    doubt = next(filter(None, doubts), "")
+    for rival in guesses[1:]:
+        if doubt or rival.probability < RIVAL * guesses[0].probability:
+            break
+        known = _seem_digits(candidates, logits, probabilities, list(rival.path))
+        doubt = describe_doubt(rival.number, known)
     return Reading([(guess.number, guess.probability) for guess in guesses], digits, doubt)
 
 
-def _seem_digits(candidates, logits, probabilities, path: Sequence[int]) -> list[bool]:
+def _seem_digits(candidates, logits, probabilities, path: list[int]) -> list[bool]:
     """Return whether each candidate of a path seems to be a digit."""
-    path = list(path)
     first, second = probabilities[path].topk(2).values.T.numpy()
     is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
     is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)

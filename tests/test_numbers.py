@@ -1,7 +1,5 @@
 """Whole numbers at the page, in a real browser: drawn, photographed, and what is none."""
 
-import re
-
 import pytest
 from playwright.sync_api import expect
 from visitor import DIGITS, TIMEOUT, draw_strokes, expect_answer, expect_no_answer
@@ -49,10 +47,9 @@ def test_each_digit_is_framed_and_the_one_that_is_chosen_explained(visit, width,
         draw_strokes(page, strokes)
         expect_answer(page, number)
         expect(page.locator(".boxes i")).to_have_count(len(number))
-        expect(page.locator("h2").first).to_have_text(re.compile(f"Why an? {number[0]}\\?"))
+        expect(page.locator("h2").first).to_have_text(f"Why a {number[0]}?")
         page.locator(".digits label").nth(1).click()
-        second = re.compile(f"Why an? {number[1]}\\?")
-        expect(page.locator("h2").first).to_have_text(second, timeout=TIMEOUT)
+        expect(page.locator("h2").first).to_have_text(f"Why a {number[1]}?", timeout=TIMEOUT)
         page.get_by_role("button", name="Clear", exact=True).click()
         expect_no_answer(page)
         expect(page.locator(".boxes")).to_have_count(0)

@@ -18,11 +18,11 @@ NEAR = np.ones((5, 5), np.uint8)  # two pixels of half the pad's size, each way
 
 
 @pytest.fixture
-def visit(new_page, page_url):
-    """Return a function that opens the page and keeps the questions that it asks."""
+def new_page(new_page):
+    """Return conftest's function, but that each page keeps the questions that it asks."""
 
-    def visit(width=760, height=900, query="", **context):
-        page = new_page(page_url, width, height, **context)
+    def listening(*place, **context):
+        page = new_page(*place, **context)
         page.asked = []
 
         def on_request(request):
@@ -30,11 +30,9 @@ def visit(new_page, page_url):
                 page.asked.append(json.loads(request.post_data)["data"])
 
         page.on("request", on_request)
-        page.goto(page_url + query)
-        wait_for_the_pad(page)
         return page
 
-    return visit
+    return listening
 
 
 def painted(page) -> np.ndarray:
