@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from browser import TEN_FRAMES_A_SECOND, launch_browser, to_page
-from latency import answer_to, open_page
+from browser import launch_browser, to_page
+from latency import answer_to, clear, open_page
 from playwright.sync_api import sync_playwright
 from serving import ROOT, serve
 
@@ -28,9 +28,8 @@ def read_on_page(page, strokes) -> str:
     for stroke in to_page(page, place(strokes, side=200 / CANVAS, center=np.array([0.5, 0.5]))):
         answer_to(page, stroke)
     guess = page.locator(".guesses b, .words").first.inner_text()
-    page.get_by_role("button", name="Clear", exact=True).click()
+    clear(page)
     page.locator(".figure").wait_for(state="detached")
-    page.locator("#pad .empty").wait_for(state="detached")
     return guess.strip()
 
 
@@ -43,7 +42,9 @@ def main() -> None:
     on_page, in_python = [], []
     with serve() as server, sync_playwright() as playwright:
         browser = launch_browser(playwright)
-        page = open_page(browser, server.url, TEN_FRAMES_A_SECOND)
+        page = open_page(
+            browser, server.url, width=420
+        )  # a large pad takes a third of a second to paint
         for number, (digit, label) in enumerate(zip(digits, map(str, labels), strict=True), 1):
             strokes = for_the_mouse(digit)
             on_page.append(read_on_page(page, strokes) == label)

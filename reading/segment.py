@@ -70,6 +70,9 @@ def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
     cuts : Cuts
     """
     ink, least = line > INK, LEAST_INK * height**2
+    if _is_one_narrow_part(ink, WIDE * height):  # as most digits are that stand alone
+        none = np.empty((0, *line.shape), bool)
+        return _between_ends(none, none, np.empty(0))
     paths = _cheapest_paths(line, MAX_CUT * stroke, round(REACH * height))
     left = np.arange(line.shape[1]) <= paths[:, :, None]
     cuts = _distinct(Cuts(left, ~left, _contact(ink, left, ~left) / stroke), ink, least)
@@ -79,12 +82,23 @@ def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
         left, right = np.concatenate([cuts.left, left]), np.concatenate([cuts.right, right])
         cuts = _distinct(Cuts(left, right, crossed), ink, least)
     order = np.argsort(cuts.left[:, ink].sum(axis=1) - cuts.right[:, ink].sum(axis=1, dtype=float))
-    end = np.ones((1, *line.shape), bool)
+    return _between_ends(cuts.left[order], cuts.right[order], cuts.crossed[order])
+
+
+def _between_ends(left: np.ndarray, right: np.ndarray, crossed: np.ndarray) -> Cuts:
+    """Return cuts with the line's ends before and behind them."""
+    end = np.ones((1, *left.shape[1:]), bool)
     return Cuts(
-        np.concatenate([~end, cuts.left[order], end]),
-        np.concatenate([end, cuts.right[order], ~end]),
-        np.concatenate([[0], cuts.crossed[order], [0]]),
+        np.concatenate([~end, left, end]),
+        np.concatenate([end, right, ~end]),
+        np.concatenate([[0], crossed, [0]]),
     )
+
+
+def _is_one_narrow_part(ink: np.ndarray, most: float) -> bool:
+    """Return whether all ink hangs together, in no more than so many columns."""
+    ink = ink.view(np.uint8)
+    return cv2.boundingRect(ink)[2] <= most and cv2.connectedComponents(ink)[0] == 2
 
 
 def _contact(ink: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -113,22 +127,23 @@ def _cheapest_paths(ink: np.ndarray, most: float, reach: int) -> np.ndarray:
     """Return paths that cross less ink than their neighbours do, of shape (paths, rows)."""
     (down, up), (up_to, down_to) = _costs(np.stack([ink, ink[::-1]]))
     up, down_to = up[::-1], down_to[::-1]
-    found = []
+    up_to, down_to = up_to.tolist(), down_to.tolist()  # soon walked through step by step
+    paths = []
     for share in ROWS:
         row = int(len(ink) * share)
         cost = down[row] + up[row] - ink[row]
         least = cv2.erode(cost[None], np.ones((1, 2 * reach + 1), np.uint8))[0]
         low = np.flatnonzero((cost <= least + 1e-4) & (cost < most))
         runs = np.split(low, np.flatnonzero(np.diff(low) > 1) + 1)
-        columns = np.array([run[len(run) // 2] for run in runs if len(run)], int)
-        paths = np.empty((len(ink), len(columns)), int)
-        paths[row] = columns
-        for above in range(row, 0, -1):
-            paths[above - 1] = paths[above] + up_to[above, paths[above]]
-        for below in range(row, len(ink) - 1):
-            paths[below + 1] = paths[below] + down_to[below, paths[below]]
-        found.append(paths.T)
-    return np.concatenate(found)
+        for run in filter(len, runs):
+            path = [int(run[len(run) // 2])]
+            for above in range(row, 0, -1):
+                path.append(path[-1] + up_to[above][path[-1]])
+            path.reverse()
+            for below in range(row, len(ink) - 1):
+                path.append(path[-1] + down_to[below][path[-1]])
+            paths.append(path)
+    return np.array(paths, int).reshape(-1, len(ink))
 
 
 def _costs(inks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
