@@ -57,6 +57,10 @@ def test_a_broken_eight_is_one_piece():
     assert len(pieces(line_of(picture(ring(80, 60, 18, 18), ring(80, 105, 18, 18))))) == 1
 
 
+def test_one_narrow_part_is_not_cut():
+    assert len(find_cuts(line_of(picture(ring(80, 80))), 80, 8)) == 2  # its ends
+
+
 def test_touching_zeros_may_be_cut_where_they_touch():
     line = line_of(picture(ring(60, 80), ring(106, 80)))
     assert cv2.connectedComponents((line > 0).view(np.uint8))[0] == 2  # paper, and one part
