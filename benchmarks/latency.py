@@ -134,6 +134,7 @@ def clear(page) -> None:
     """Clear the pad, and wait until it can be drawn on."""
     page.get_by_role("button", name="Clear", exact=True).click()
     page.locator("#pad .empty").wait_for(state="detached")
+    page.wait_for_timeout(300)  # for a tenth of a second the paper has another size
 
 
 def answer_to(page, points) -> float:
