@@ -25,6 +25,7 @@ ROWS = (0.3, 0.5, 0.7)  # of the height, where the least costly paths are picked
 REACH = 0.06  # heights between two of them, at least
 # Strokes
 WIDE = 0.85  # heights: a part that is wider may be digits that run into one another
+NARROW = 0.6  # heights: ink that hangs together and is no wider is one digit
 STEP = 0.125  # heights between two lines by which strokes are told left from right
 SLANT = 0.15  # of such a line, pixels to the side for each pixel up: that of most hands
 MOST = 0.75  # share of a stroke beside the line: then all of it is on that side
@@ -70,7 +71,7 @@ def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
     cuts : Cuts
     """
     ink, least = line > INK, LEAST_INK * height**2
-    if _is_one_narrow_part(ink, WIDE * height):  # as most digits are that stand alone
+    if _is_one_narrow_part(ink, NARROW * height):  # as most digits are that stand alone
         none = np.empty((0, *line.shape), bool)
         return _between_ends(none, none, np.empty(0))
     paths = _cheapest_paths(line, MAX_CUT * stroke, round(REACH * height))
