@@ -77,7 +77,7 @@ const toPage = (x, y) => {
 };
 const padIsReady = async () => {
   const place = () =>
-    one("#pad .toolbar-wrap") && !one("#pad .empty")
+    one("#pad .toolbar-wrap") && !one("#pad .empty") && window.editor?.image_container
       ? JSON.stringify([toPage(0, 0), toPage(WIDTH, HEIGHT)])
       : null;
   for (let still = 0, before = null; still < 5; ) {
@@ -89,15 +89,18 @@ const padIsReady = async () => {
 };
 const redraw = async (drawn) => {
   const how = { pointerId: 1, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
+  const point = (type, stroke, k) => {
+    const at = toPage(stroke[k], stroke[k + 1]);
+    window.editor.app.canvas.dispatchEvent(new PointerEvent(type, { ...how, ...at }));
+  };
   for (const stroke of drawn) {
-    const point = (type, k) => {
-      const at = toPage(stroke[k], stroke[k + 1]);
-      window.editor.app.canvas.dispatchEvent(new PointerEvent(type, { ...how, ...at }));
-    };
-    point("pointermove", 0);
-    point("pointerdown", 0);
-    for (let k = 2; k < stroke.length; k += 2) point("pointermove", k);
-    point("pointerup", stroke.length - 2);
+    for (let tries = 0; tries < 20 && !pen; tries++) {
+      if (tries) await padIsReady(); // the pad has not painted it: page/pen.js took it back
+      point("pointermove", stroke, 0);
+      point("pointerdown", stroke, 0);
+    }
+    for (let k = 2; k < stroke.length; k += 2) point("pointermove", stroke, k);
+    point("pointerup", stroke, stroke.length - 2);
     await wait(PERIOD);
   }
 };
