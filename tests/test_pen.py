@@ -133,6 +133,17 @@ def test_a_link_draws_what_was_drawn(visit):
     assert (drawn[0] ^ drawn[1]).sum() < 0.1 * drawn[0].sum()
 
 
+def test_a_link_draws_again_what_the_pad_has_missed(new_page, page_url):
+    """On a busy machine the pad may not be ready yet."""
+    page = new_page(page_url, 440, 900)
+    page.add_init_script("""
+        const miss = (event) => event.stopImmediatePropagation();
+        addEventListener("pointerdown", miss, { capture: true, once: true });
+    """)
+    page.goto(f"{page_url}?d=CwB8yUyU4m4mt_H9OmOm1k0j49Y1X1MmLmIVIV")
+    expect_answer(page, "3")
+
+
 @pytest.mark.parametrize(
     "code",
     ["", "x", "AAAA.", "AAAA..AAAA", "%00", "AAAA" * 1000, "____", "<script>alert(1)</script>"],
