@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
-from browser import TEN_FRAMES_A_SECOND, draw_stroke, launch_browser
+from browser import TEN_FRAMES_A_SECOND, draw_stroke, launch_browser, to_page
 from playwright.sync_api import sync_playwright
 from serving import ROOT, Server, serve
 
@@ -111,12 +111,9 @@ def along(corners, moves: int) -> np.ndarray:
 
 def draw_digit(page, label: int, random) -> tuple[float, float]:
     """Draw a digit, a second a stroke; return the time to its answer (ms), and answers a second."""
-    pad = page.locator("#pad").bounding_box()
-    for stroke in DIGITS[label](random.uniform):
-        points = (pad["x"] + pad["width"] / 2, pad["y"] + pad["height"] / 5) + (
-            pad["height"] * np.array([0.4, 0.6]) * along(smooth(stroke), MOVES)
-        )
-        rate = page.evaluate(REPLAY, points.tolist())
+    strokes = [smooth(stroke) * (0.4, 0.6) + (0.5, 0.2) for stroke in DIGITS[label](random.uniform)]
+    for corners in to_page(page, strokes):
+        rate = page.evaluate(REPLAY, along(corners, MOVES).tolist())
         time = wait_for_answer(page)
     return time, rate
 

@@ -42,9 +42,7 @@ def main() -> None:
     on_page, in_python = [], []
     with serve() as server, sync_playwright() as playwright:
         browser = launch_browser(playwright)
-        page = open_page(
-            browser, server.url, width=420
-        )  # a large pad takes a third of a second to paint
+        page = open_page(browser, server.url, width=420)  # where the pad is soon painted
         for number, (digit, label) in enumerate(zip(digits, map(str, labels), strict=True), 1):
             strokes = for_the_mouse(digit)
             on_page.append(read_on_page(page, strokes) == label)
