@@ -54,3 +54,12 @@ def test_a_restored_state_continues_to_the_same_bits():
         resumed.step()
     assert loss.item() == whole
     assert torch.equal(layer.weight, expected.weight)
+
+
+def test_weight_decay_shrinks_weights_and_leaves_biases():
+    layer = torch.nn.Linear(20, 4)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    layer(torch.zeros(1, 20)).sum().mul(0).backward()  # gradients of 0
+    SOAP(layer.parameters(), lr=0.1, weight_decay=0.5).step()
+    assert torch.allclose(layer.weight, 0.95 * weight)
+    assert torch.equal(layer.bias, bias)

@@ -87,6 +87,8 @@ def four(u: Uniform) -> Strokes:
         top[1] = u(0, 0.2)
     bottom = top[0] + u(-0.15, 0.05), u(0.95, 1.08)
     bow = (tip[0] + left[0]) / 2 + u(-0.12, 0.06), bar * u(0.4, 0.65)
+    if 0.2 < kind < 0.28:  # in one stroke
+        return [path(tip, bow, corner(*left), top, (right[0], bar + u(-0.05, 0.12)), bottom)]
     cup = left[0] + u(0.05, 0.25), bar + u(-0.02, 0.08)
     if 0.45 < kind < 0.55:
         return [path(tip, bow, cup, (top[0] - 0.05, bar + u(-0.15, 0)), corner(*top), bottom)]
@@ -154,17 +156,18 @@ def eight(u: Uniform) -> Strokes:
 def nine(u: Uniform) -> Strokes:
     """Return a head, closed or open, and a tail: straight, curved, or curled as a 3's."""
     height, width, start, kind = u(0.07, 0.28), u(0.16, 0.36), u(0.5, 4), u()
-    as_three, side = u() < 0.25, 0.42 + width
+    as_three, side, lean = u() < 0.35, 0.42 + width, max(0, u(-0.3, 0.7))
     sweep = u(11, 14) if as_three else u(8.5, 13.5)
     head = arc((0.42, height), (width, height), start, start - sweep, u(-0.1, 0.15))
+    head = head - (head[:, 1:] - height) * (lean, 0)
     joint = corner(side + u(-0.06, 0.08), u(-0.04, height))
     if as_three:  # below its closed head
         joint = path((side - u(0.02, 0.25), 2 * height + u(-0.12, 0.02)))
     elif u() < 0.45:
         joint = joint[:1]
-    if kind < 0.25:
+    if kind < 0.2:
         return [path(head, joint, (u(0.1, 0.85), 1))]
-    if kind < 0.5:
+    if kind < 0.4:
         return [path(head, joint, (side + u(-0.08, 0.04), 0.55), (u(0.0, 0.5), u(0.92, 1)))]
     size = u(0.22, 0.36)
     tail = arc((side - u(0.3, 0.45), 1 - size), (u(0.28, 0.45), size), u(1.5, 3.5), u(7, 10))

@@ -20,13 +20,22 @@ class SOAP(torch.optim.Optimizer):
         Learning rate, as Adam's.
     betas : tuple of two floats
         Decay per step of the running means of the gradient and of its square, as Adam's.
+    weight_decay : float
+        Share of the weights, in learning rates, that each step takes away, as AdamW does
+        (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"); biases keep all.
     """
 
     COVARIANCE_BETA = 0.95  # decay per step of a layer's gradient covariances
     BASIS_UPDATE_EVERY = 20  # steps
 
-    def __init__(self, params, lr: float, betas: tuple[float, float] = (0.9, 0.99)):
-        super().__init__(params, {"lr": lr, "betas": betas})
+    def __init__(
+        self,
+        params,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self) -> None:
@@ -36,6 +45,8 @@ class SOAP(torch.optim.Optimizer):
                 gradient = parameter.grad
                 matrix = gradient.flatten(1) if gradient.ndim > 1 else gradient[:, None]
                 update = self._direction(matrix, self.state[parameter], *group["betas"])
+                if parameter.ndim > 1:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.sub_(update.view_as(parameter), alpha=group["lr"])
 
     def _direction(self, gradient: Tensor, state: dict, beta1: float, beta2: float) -> Tensor:
