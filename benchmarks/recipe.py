@@ -38,9 +38,10 @@ def without(kind: int) -> Recipe:
 
 VARIANTS = {
     "the whole recipe": DEMO,
-    "Adam in the place of SOAP": replace(
-        DEMO, optimizer=partial(torch.optim.Adam, betas=(0.9, 0.99))
+    "AdamW in the place of SOAP": replace(
+        DEMO, optimizer=partial(torch.optim.AdamW, betas=(0.9, 0.99), weight_decay=0.1)
     ),
+    "no weight decay": replace(DEMO, optimizer=partial(DEMO.optimizer, weight_decay=0.0)),
     "sigmoids in training": replace(DEMO, tanh_forward=False),
     "conv1 scaled as the other layers": replace(DEMO, conv1_scale=1.0),
     "no running mean of the weights": replace(DEMO, ema_decay=None),

@@ -169,7 +169,7 @@ def test_the_demos_rate_warms_up_and_falls_along_a_cosine():
     _, rates, _ = steps_of(DEMO)
     for step, (conv1, others) in enumerate(rates):
         cosine = (1 + math.cos(math.pi * step / 30)) / 2
-        assert others == pytest.approx(0.01 * cosine * min(1, (step + 1) / 3))
+        assert others == pytest.approx(0.008 * cosine * min(1, (step + 1) / 3))
         assert conv1 == pytest.approx(4 * others), "the first convolution learns faster"
 
 
