@@ -21,12 +21,12 @@ MARGIN = 8  # pixels around a line, for its strokes to grow
 HOPELESS = -6.5  # of a candidate's shape alone: the network is not asked about it
 # What the shape of a candidate adds to its score. benchmarks/fit_numbers.py fits the factors.
 SHAPE = {
-    "gaps": 0.05,  # cuts through paper within the candidate
-    "low": -3.32,  # log of the line's height over its own
-    "width": -2.44,  # in heights of the line
-    "long": -2.70,  # length of the strokes in heights of the line, above 2.5
-    "cut": -3.11,  # whether its first cut crosses ink
-    "alone": 2.31,  # whether it is all of the line: most people draw one digit
+    "gaps": -0.18,  # cuts through paper within the candidate
+    "low": -3.28,  # log of the line's height over its own
+    "width": -2.30,  # in heights of the line
+    "long": -2.74,  # length of the strokes in heights of the line, above 2.5
+    "cut": -3.03,  # whether its first cut crosses ink
+    "alone": 2.38,  # whether it is all of the line: most people draw one digit
 }
 
 

@@ -18,15 +18,15 @@ LEAST_SHARE = 1e-5  # of all paths, through a candidate that is followed
 
 # What the network's answer adds to a candidate's score, beside its shape (`SHAPE`).
 ANSWER = {
-    "digit": -3.16,  # each
-    "log probability": 1.31,  # of the digit that it is taken for
-    "holes": 1.15,
+    "digit": -2.84,  # each
+    "log probability": 1.38,  # of the digit that it is taken for
+    "holes": 0.99,
     "more holes": -1.32,  # than one
-    "energy": 3.60,  # how far the network's scores rise over their mean
-    "energy squared": 3.62,
+    "energy": 3.01,  # how far the network's scores rise over their mean
+    "energy squared": 3.50,
 }
 # Of the network's scores for a digit, in 99 of 100 cases. A plus sign has less, most letters, too.
-LEAST_ENERGY = 4.2
+LEAST_ENERGY = 4.9
 CROWDED = 1.1  # heights: digits that hang together in so little width are doubted
 
 
