@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import gradio as gr
 from fastapi import HTTPException
+from gradio import http_server
 from gradio.components.api_component import Api
 from gradio.queueing import Event, Queue
 from gradio.route_utils import FileUploadProgress
@@ -54,6 +55,7 @@ def patch(demo: gr.Blocks, wrong_arguments: str, past_events: int, events_of_one
     _cancel_with_the_asker()
     _bound_events_of_one(events_of_one)
     _describe_the_api_anew(demo)
+    _open_no_second_port()
     for event in demo.fns.values():  # else an example is asked for by a route past the queue
         event.queue = True
     _original(demo._queue, "ANALYTICS_MAX_EVENTS")
@@ -201,6 +203,17 @@ def _bound_events_of_one(most: int) -> None:
         return await original(self, body=body, request=request, username=username)
 
     Queue.push = push
+
+
+def _open_no_second_port() -> None:
+    """Start no reload server in a Space (`gradio/http_server.py:152`): it runs anyone's code."""
+    original = _original(http_server, "watchfn_spaces", "reloader")
+
+    @_replacing(original)
+    def watch_nothing(reloader):
+        pass
+
+    http_server.watchfn_spaces = watch_nothing
 
 
 class _FreshEachTime:

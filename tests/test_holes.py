@@ -1,0 +1,80 @@
+"""Attacks beneath the gate: each found a hole in a page like this one, and finds none here."""
+
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import serve_page
+from serving import ROOT, children
+from space_host import SPACE
+
+SEVEN = (ROOT / "examples" / "digits" / "7-crossed.png").read_bytes()
+LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".decode()
+MCP = {"Accept": "application/json, text/event-stream"}
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    """The page as a Space has it, with `spaces` installed: its server, and its log."""
+    log = tmp_path_factory.mktemp("space") / "log"
+    variables = SPACE | {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_MCP_SERVER": "True"}
+    with serve_page(log, **variables, HF_HUB_OFFLINE="1") as server:
+        yield server, log
+
+
+@pytest.fixture(scope="module")
+def url(space) -> str:
+    return space[0].url
+
+
+def by(address: str) -> dict[str, str]:
+    """Return the header by which a Space's proxy names a caller."""
+    return {"X-Forwarded-For": address}
+
+
+def status(url: str, address: str, seconds: float = 10) -> int:
+    return httpx.get(f"{url}config", headers=by(address), timeout=seconds).status_code
+
+
+@contextmanager
+def unfinished(url: str, *addresses: str, method: str = "POST", path: str = "queue/join"):
+    """Hold a request open for each address: a body of which half has come, or a stream."""
+    length = "Content-Length: 60000\r\n" if method == "POST" else ""
+    with ExitStack() as stack:
+        for address in addresses:
+            place = (httpx.URL(url).host, httpx.URL(url).port)
+            connection = stack.enter_context(socket.create_connection(place))
+            head = f"{method} /gradio_api/{path} HTTP/1.1\r\nHost: localhost\r\n{length}"
+            head += f"X-Forwarded-For: {address}\r\nAccept: {MCP['Accept']}\r\n\r\n"
+            connection.sendall(head.encode() + (b'{"data":' if length else b""))
+        time.sleep(0.5)
+        yield connection
+
+
+# A Space opens no second port
+
+
+def sockets_listening(process_id: int) -> list[str]:
+    """Return the addresses that a process and those that it has started listen on."""
+    own = set()
+    for one in (process_id, *children(process_id)):
+        links = [link.readlink() for link in Path(f"/proc/{one}/fd").iterdir() if link.is_symlink()]
+        own |= {str(link)[8:-1] for link in links if str(link).startswith("socket:[")}
+    tables = (Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    return [row[1] for row in rows if row[3] == "0A" and row[9] in own]
+
+
+def test_a_space_listens_on_one_socket(space):
+    server, _ = space
+    # A second server would begin by this import, in a thread of the page.
+    subprocess.run([sys.executable, "-c", "import gradio, spaces.reloading.server"], check=True)
+    time.sleep(1)
+    assert [place.partition(":")[2] for place in sockets_listening(server.process.pid)] == [
+        f"{httpx.URL(server.url).port:04X}"
+    ]
