@@ -2,31 +2,39 @@
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const GRID = 2; // pixels of the pad
 const MARGIN = 64; // places of the grid beside the pad that a stroke may lead over
-const LONGEST_LINK = 8000; // letters
+const LONGEST_LINK = 4000; // letters; the server takes addresses of up to 4096
+const LONGEST_PIECE = 1500; // pixels: the pad paints a stroke anew, whole, with each movement
 const BROKEN_LINK = "This link holds no drawing that can be read. Draw a new one.";
 
-// Return the points, [[x, y], …], without those that lie within a place of a line between others
-// (Ramer 1972, Douglas and Peucker 1973).
-const simplify = (points) => {
-  if (points.length < 3) return points;
-  const [[ax, ay], [bx, by]] = [points[0], points.at(-1)];
-  const length = Math.hypot(bx - ax, by - ay);
-  const away = points.map(([x, y]) =>
-    length
-      ? Math.abs((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / length
-      : Math.hypot(x - ax, y - ay),
-  );
-  const farthest = away.indexOf(Math.max(...away));
-  if (away[farthest] < 0.75) return [points[0], points.at(-1)];
-  const head = simplify(points.slice(0, farthest + 1));
-  return [...head.slice(0, -1), ...simplify(points.slice(farthest))];
+// Return the points, [[x, y], …], without those that lie nearer than `most` places to a line
+// between others (Ramer 1972, Douglas and Peucker 1973).
+const simplify = (points, most) => {
+  const kept = new Set([0, points.length - 1]);
+  const open = [[0, points.length - 1]];
+  while (open.length) {
+    const [start, end] = open.pop();
+    const [[ax, ay], [bx, by]] = [points[start], points[end]];
+    const length = Math.hypot(bx - ax, by - ay);
+    let [farthest, distance] = [start, 0];
+    for (let k = start + 1; k < end; k++) {
+      const [x, y] = points[k];
+      const away = length
+        ? Math.abs((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / length
+        : Math.hypot(x - ax, y - ay);
+      if (away > distance) [farthest, distance] = [k, away];
+    }
+    if (distance < most) continue;
+    kept.add(farthest);
+    open.push([start, farthest], [farthest, end]);
+  }
+  return points.filter((_, k) => kept.has(k));
 };
 
 // A stroke is its first point, two letters for each of x and y, then one for each step's x and y.
-const encodeStroke = (stroke) => {
+const encodeStroke = (stroke, most) => {
   const points = [];
   for (let k = 0; k < stroke.length; k += 2) points.push([stroke[k] / GRID, stroke[k + 1] / GRID]);
-  const [[x, y], ...others] = simplify(points).map((point) => point.map(Math.round));
+  const [[x, y], ...others] = simplify(points, most).map((point) => point.map(Math.round));
   const place = (n) => LETTERS[(n + MARGIN) >> 6] + LETTERS[(n + MARGIN) & 63];
   let code = place(x) + place(y);
   let [fromX, fromY] = [x, y];
@@ -42,7 +50,13 @@ const encodeStroke = (stroke) => {
   }
   return code;
 };
-const encode = (strokes) => strokes.map(encodeStroke).join(".");
+// The code is as fine as a link is long enough for.
+const encode = (strokes) => {
+  for (let most = 0.75; ; most *= 2) {
+    const code = strokes.map((stroke) => encodeStroke(stroke, most)).join(".");
+    if (code.length <= LONGEST_LINK || most > 100) return code;
+  }
+};
 
 // Return the strokes of a link, each [x, y, x, y, …] in pixels of the pad; null if it has none.
 const decode = (code, width, height) => {
@@ -59,8 +73,10 @@ const decode = (code, width, height) => {
 
 // A link to the drawing, and the drawing of a link, stroke by stroke, by the pad's own pen.
 const copy = async () => {
-  const link = `${location.origin}${location.pathname}?d=${encode(question()?.strokes ?? [])}`;
+  const code = encode(question()?.strokes ?? []);
+  const link = `${location.origin}${location.pathname}?d=${code}`;
   const note = one("#copied");
+  if (code.length > LONGEST_LINK) return (note.textContent = "This drawing is too long for a link. ");
   try {
     await navigator.clipboard.writeText(link);
     note.textContent = "Copied. ";
@@ -87,20 +103,35 @@ const padIsReady = async () => {
     before = now;
   }
 };
+// Cut a stroke where it is too long for the pad to paint as one.
+const cut = (stroke) => {
+  const pieces = [stroke.slice(0, 2)];
+  let length = 0;
+  for (let k = 2; k < stroke.length; k += 2) {
+    length += Math.hypot(stroke[k] - stroke[k - 2], stroke[k + 1] - stroke[k - 1]);
+    if (length > LONGEST_PIECE) {
+      pieces.push(stroke.slice(k - 2, k));
+      length = 0;
+    }
+    pieces.at(-1).push(stroke[k], stroke[k + 1]);
+  }
+  return pieces;
+};
 const redraw = async (drawn) => {
-  const how = { pointerId: 1, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
-  const point = (type, stroke, k) => {
+  const how = { pointerId: -1, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
+  const point = async (type, stroke, k) => {
     const at = toPage(stroke[k], stroke[k + 1]);
     window.editor.app.canvas.dispatchEvent(new PointerEvent(type, { ...how, ...at }));
+    await wait(16); // so that the pad keeps up, and the page still answers
   };
-  for (const stroke of drawn) {
+  for (const stroke of drawn.flatMap(cut)) {
     for (let tries = 0; tries < 20 && !pen; tries++) {
       if (tries) await padIsReady(); // the pad has not painted it: page/pen.js took it back
-      point("pointermove", stroke, 0);
-      point("pointerdown", stroke, 0);
+      await point("pointermove", stroke, 0);
+      await point("pointerdown", stroke, 0);
     }
-    for (let k = 2; k < stroke.length; k += 2) point("pointermove", stroke, k);
-    point("pointerup", stroke, stroke.length - 2);
+    for (let k = 2; k < stroke.length; k += 2) await point("pointermove", stroke, k);
+    await point("pointerup", stroke, stroke.length - 2);
     await wait(PERIOD);
   }
 };

@@ -14,6 +14,7 @@ const EMPTY = props.value; // what the answer says where there is none
 
 const strokes = []; // each [x, y, x, y, …]
 let pen = null; // the stroke that is being drawn
+let pointer = null; // the id of the pointer that draws it
 let picture = null; // the upload
 let tab = "pad";
 let view = { digit: 0, rival: null }; // what the figure is to show
@@ -66,8 +67,11 @@ const onPad = (event) => event.target.closest?.("#pad .image-container");
 addEventListener(
   "pointerdown",
   (event) => {
-    if (!onPad(event) || event.button !== 0) return;
-    if (!event.isPrimary) return event.stopPropagation(); // a second finger would lose strokes
+    if (!onPad(event)) return;
+    // A second finger would lose strokes; what another button paints is not read.
+    const other = pen && event.pointerId !== pointer;
+    if (other || event.button !== 0 || !event.isPrimary) return event.stopPropagation();
+    pointer = event.pointerId;
     // The pad looks whether the pointer is on its paper when it moves; the paper may have, too.
     brush().brush_cursor?.check_cursor_over_image({ global: onPaper(event) });
     strokes.push((pen = []));
@@ -82,8 +86,14 @@ addEventListener("pointerdown", () => {
   strokes.pop();
   ask();
 });
-addEventListener("pointermove", (event) => pen && event.isPrimary && follow(event), true);
-addEventListener("pointerup", () => pen && ((pen = null), ask()), true);
+addEventListener(
+  "pointermove",
+  (event) => pen && (event.pointerId === pointer ? follow(event) : event.stopPropagation()),
+  true,
+);
+const lift = (event) => pen && event.pointerId === pointer && ((pen = null), ask());
+addEventListener("pointerup", lift, true);
+addEventListener("pointercancel", lift, true);
 addEventListener("wheel", (event) => onPad(event) && event.stopPropagation(), true); // it zooms
 
 const undo = () => {

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from conftest import serve_page
 from serving import ROOT, children
@@ -78,3 +79,53 @@ def test_a_space_listens_on_one_socket(space):
     assert [place.partition(":")[2] for place in sockets_listening(server.process.pid)] == [
         f"{httpx.URL(server.url).port:04X}"
     ]
+
+
+# A link does not freeze the tab
+
+
+def place(n: int) -> str:
+    return LETTERS[n + 64 >> 6] + LETTERS[n + 64 & 63]
+
+
+def to_and_fro(letters: int) -> str:
+    """Return a link's drawing: one stroke, to and fro."""
+    steps = [(k % 8 == 0, 31 if k % 2 else -31) for k in range((letters - 4) // 2)]
+    return place(20) + place(100) + "".join(LETTERS[x + 32] + LETTERS[y + 32] for x, y in steps)
+
+
+LONG_TASKS = """window.long = [];
+new PerformanceObserver(list => long.push(...list.getEntries().map(entry => entry.duration)))
+  .observe({entryTypes: ["longtask"]})"""
+
+
+def test_a_link_does_not_freeze_the_tab(new_page, page_url):
+    """While its one stroke is drawn, the page asks again and again what it is."""
+    page = new_page(page_url, 440, 900)
+    asked = []
+    page.on("request", lambda request: "component_server" in request.url and asked.append(request))
+    page.goto(f"{page_url}?d={to_and_fro(4000)}")
+    page.wait_for_function("document.querySelector('.guesses b')")
+    page.evaluate(LONG_TASKS)
+    before = len(asked)
+    page.wait_for_timeout(4000)
+    assert len(asked) - before >= 3
+    assert max(page.evaluate("long"), default=0) < 500
+
+
+LINK = (ROOT / "page" / "link.js").read_text()
+
+
+@pytest.mark.parametrize("strokes, points", [(1, 4000), (40, 100), (150, 2)])
+def test_every_link_that_is_made_opens(browser, strokes, points):
+    """What is drawn comes back, as finely as the longest address that the page serves allows."""
+    walk = np.random.default_rng(0).normal(0, 30, (strokes, points, 2)).cumsum(1)
+    drawn = (np.abs(walk + (320, 240)) % (640, 480)).round().astype(int).reshape(strokes, -1)
+    page = browser.new_page()
+    page.evaluate(f"window.link = (() => {{{LINK}; return {{encode, decode}}}})()")
+    code = page.evaluate("drawn => link.encode(drawn)", drawn.tolist())
+    again = page.evaluate("code => link.decode(code, 640, 480)", code)
+    page.close()
+    assert len(code) <= 4000 and len(again) == strokes
+    for old, new in zip(drawn, again, strict=True):
+        assert np.abs(old[:2] - new[:2]).max() <= 1 and np.abs(old[-2:] - new[-2:]).max() <= 1
