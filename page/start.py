@@ -1,6 +1,7 @@
 """How the page is launched, whoever launches it: its limits and its look go with it."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,6 +37,7 @@ def launch_of(
     """
 
     def launch(**options):
+        _log_no_callers_text()
         theirs = options.pop("app_kwargs", None) or {}
         examples = {path for block in demo.blocks.values() for path in block.keep_in_cache}
         purger = Purger(demo.GRADIO_CACHE, max_age_s, max_total_bytes, keep=examples)
@@ -80,3 +82,19 @@ def _gate(demo: gr.Blocks, options: Mapping, purger: Purger) -> Middleware:
         mcp=option("mcp_server").lower() == "true",
         on_upload=purger.note,
     )
+
+
+class _OwnWordsFormatter(logging.Formatter):
+    """Of other packages' records, which may hold a caller's text, log only where they come from."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name.startswith("page."):
+            return super().format(record)
+        return f"{record.levelname} in {record.module}.{record.funcName}, line {record.lineno}"
+
+
+def _log_no_callers_text() -> None:
+    """Log through `_OwnWordsFormatter`, unless whoever launches the page has set up a log."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OwnWordsFormatter())
+    logging.basicConfig(handlers=[handler])

@@ -1,9 +1,11 @@
 """Attacks beneath the gate: each found a hole in a page like this one, and finds none here."""
 
 import socket
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -79,6 +81,43 @@ def test_a_space_listens_on_one_socket(space):
     assert [place.partition(":")[2] for place in sockets_listening(server.process.pid)] == [
         f"{httpx.URL(server.url).port:04X}"
     ]
+
+
+# No caller's text reaches the log
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"id": 1, "method": "tools/call", "params": {"name": "a\nFORGED", "arguments": {}}},
+        {"method": "notifications/x", "params": {"a": "FORGED" * 10_000}},
+        {"id": 1.5, "method": "a\nFORGED"},
+    ],
+    ids=["a tool's name", "a long notification", "a broken id"],
+)
+def test_no_program_writes_in_the_log(space, url, message):
+    before = len(space[1].read_bytes())
+    httpx.post(f"{url}gradio_api/mcp/", json={"jsonrpc": "2.0", **message}, headers=MCP)
+    time.sleep(0.3)
+    written = space[1].read_bytes()[before:]
+    assert b"FORGED" not in written and len(written) < 1000
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_no_picture_writes_in_the_log(space, url):
+    before = len(space[1].read_bytes())
+    gamma = chunk(b"gAMA", struct.pack(">I", 45455)) * 40_000
+    place = 8 + 25  # after the head
+    files = {"files": ("7.png", SEVEN[:place] + gamma + SEVEN[place:])}
+    path = httpx.post(f"{url}gradio_api/upload", files=files).json()[0]
+    data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+    call = httpx.post(f"{url}gradio_api/call/upload", json=data).json()["event_id"]
+    reply = httpx.get(f"{url}gradio_api/call/upload/{call}", timeout=20).text
+    assert "event: complete" in reply
+    assert len(space[1].read_bytes()) - before < 1000
 
 
 # A link does not freeze the tab
