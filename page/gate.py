@@ -38,6 +38,7 @@ from page.routes import (
 
 log = logging.getLogger(__name__)
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+BODY_SECONDS = 10  # in which a body, other than an upload, has to come
 LONGEST_TARGET = 4096  # bytes of a path, and of a query: in a Space a token is among it
 LONGEST_HEADERS = 16_384  # bytes of all headers: Gradio keeps them with every event that waits
 MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
@@ -47,6 +48,7 @@ MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no
 NOT_FOUND = (404, "The page has no such address.")
 WRONG_HOST = (421, "The page is served to this machine only, as http://localhost.")
 LONG_HEADERS = (431, "The address or the headers of this request are too long.")
+TOO_SLOW = (408, "The rest of this request did not come in time.")
 TOO_MANY = (429, "Too many requests at once from your address: wait for answers, then ask again.")
 
 
@@ -127,12 +129,13 @@ class Gate:
                     await self.pass_upload(address, scope, receive, send)
                 elif kind == "stream":
                     await self.pass_get(scope, receive, send)
-                else:
+                elif kind == "get":
                     async with turn:
-                        if kind == "get":
-                            await self.pass_get(scope, receive, send)
-                        else:
-                            await self.pass_json(kind, scope, receive, send)
+                        await self.pass_get(scope, receive, send)
+                else:
+                    checked = await self.read_json(kind, receive)
+                    async with turn:
+                        await self.pass_json(scope, checked, send)
         except Refusal as refusal:
             await body.drain()
             await JSONResponse({"detail": refusal.message}, refusal.status)(scope, receive, send)
@@ -209,31 +212,39 @@ class Gate:
             log.warning("A stream has ended: %s", type(error).__name__)
             await send({"type": "http.response.body"})
 
-    async def pass_json(self, kind: str, scope, receive, send) -> None:
-        """Pass on a JSON body, once it is read whole and found harmless."""
+    async def read_json(self, kind: str, receive) -> Callable:
+        """Read a JSON body whole; return a `receive` that has it, once it is found harmless."""
         body = bytearray()
         more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self.max_body:
-                raise Refusal(*self.too_large)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) > self.max_body:
+                        raise Refusal(*self.too_large)
+        except TimeoutError:
+            raise Refusal(*TOO_SLOW) from None
         if kind == "rpc":
             check_rpc(bytes(body))
         elif kind == "server":
             check_server(bytes(body))
         else:
-            check_json(bytes(body), named="/call/v2/" in scope["path"])
+            check_json(bytes(body), named=kind == "named")
         pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay():
             return pending.pop() if pending else await receive()
 
+        return replay
+
+    async def pass_json(self, scope, receive, send) -> None:
+        """Pass on a JSON body that is harmless."""
         try:
-            await self.app(scope, replay, send)
+            await self.app(scope, receive, send)
         except Exception as error:  # these routes only queue a call: what fails is what it asks for
             log.warning("Refused a call: %s", type(error).__name__)
             raise Refusal(*NOT_JSON) from None

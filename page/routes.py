@@ -63,7 +63,7 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path], mcp: bool = Fa
     Returns
     -------
     routes : list of (methods, match of the path, kind)
-        Kind is "get", "stream", "json", "server", "rpc" or "upload".
+        Kind is "get", "stream", "json", "named", "server", "rpc" or "upload".
     """
     names = "|".join(map(re.escape, endpoints))
     folders = "|".join(re.escape(str(folder)) for folder in files)
@@ -77,12 +77,13 @@ def routes(endpoints: Sequence[str], files: Sequence[str | Path], mcp: bool = Fa
         (get, f"{api}/(queue/data|upload_progress)", "stream"),
         (get, f"{api}/call/(v2/)?({names})/{IDENTIFIER}", "stream"),
         (post, f"{api}/queue/join", "json"),
-        (post, f"{api}/call/(v2/)?({names})/?", "json"),
+        (post, f"{api}/call/({names})/?", "json"),
+        (post, f"{api}/call/v2/({names})/?", "named"),
         (post, f"{api}/component_server/?", "server"),
         (post, f"{api}/upload", "upload"),
     ]
     if mcp:
-        table.append((get, f"{api}/mcp(/|/schema|/http/?)?", "get"))
+        table.append((get, f"{api}/mcp(/|/schema|/http/?)?", "stream"))
         table.append((post, f"{api}/mcp(/|/http/?)?", "rpc"))
     if files:
         name = r"[^/\\\x00-\x1f\x7f]{1,255}"

@@ -83,6 +83,21 @@ def test_a_space_listens_on_one_socket(space):
     ]
 
 
+# Nobody locks an address out
+
+
+def test_half_sent_bodies_lock_nobody_out(url):
+    with unfinished(url, *["8.8.8.8"] * 20) as connection:
+        assert status(url, "8.8.8.8", seconds=1) == 200
+        connection.settimeout(12)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_streams_of_programs_lock_nobody_out(url):
+    with unfinished(url, *["8.8.4.4"] * 20, method="GET", path="mcp/"):
+        assert status(url, "8.8.4.4", seconds=1) == 200
+
+
 # No caller's text reaches the log
 
 
