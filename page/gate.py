@@ -31,6 +31,7 @@ from page.routes import (
     check_rpc,
     check_server,
     header,
+    is_cross_origin,
     path_of,
     routes,
     subtract,
@@ -49,6 +50,7 @@ NOT_FOUND = (404, "The page has no such address.")
 WRONG_HOST = (421, "The page is served to this machine only, as http://localhost.")
 LONG_HEADERS = (431, "The address or the headers of this request are too long.")
 TOO_SLOW = (408, "The rest of this request did not come in time.")
+ELSEWHERE = (403, "Another website may not send requests to this page.")
 TOO_MANY = (429, "Too many requests at once from your address: wait for answers, then ask again.")
 
 
@@ -171,6 +173,8 @@ class Gate:
         kinds = (k for methods, route, k in self.routes if method in methods and route(path))
         if (kind := next(kinds, None)) is None:
             raise Refusal(*NOT_FOUND)
+        if method == "POST" and is_cross_origin(scope, self.believe_host):
+            raise Refusal(*ELSEWHERE)
         length = header(scope, b"content-length") or "0"
         limits = {"get": 0, "stream": 0, "upload": self.max_upload}
         limit = limits.get(kind, self.max_body)

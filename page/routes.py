@@ -102,6 +102,21 @@ def header(scope, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
+def is_cross_origin(scope, believe_host: bool) -> bool:
+    """Return whether a browser sends a request on behalf of another website.
+
+    Browsers say so in Sec-Fetch-Site, which no page's code can set, older ones in Origin (OWASP,
+    "Cross-Site Request Forgery Prevention"). Programs send neither.
+    """
+    if site := header(scope, b"sec-fetch-site"):
+        return site not in ("same-origin", "none")
+    origin = header(scope, b"origin")
+    hosts = [header(scope, b"host")]
+    if believe_host:
+        hosts += header(scope, b"x-forwarded-host").partition(",")[:1]
+    return origin != "" and origin.partition("://")[2] not in hosts
+
+
 def check_json(body: bytes, named: bool) -> None:
     """Raise Refusal if a body is none that the page's code, or a client of its API, sends.
 

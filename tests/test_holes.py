@@ -135,6 +135,33 @@ def test_no_picture_writes_in_the_log(space, url):
     assert len(space[1].read_bytes()) - before < 1000
 
 
+# No other website asks
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:3000"},
+    ],
+)
+@pytest.mark.parametrize("route", ["upload", "call/read", "component_server", "queue/join"])
+def test_another_website_is_refused(page_url, headers, route):
+    body = {"files": {"files": ("7.png", SEVEN)}} if route == "upload" else {"json": {"data": []}}
+    reply = httpx.post(f"{page_url}gradio_api/{route}", headers=headers, **body)
+    assert reply.status_code == 403 and "website" in reply.json()["detail"]
+
+
+def test_the_page_itself_is_not(page_url):
+    files = {"files": ("7.png", SEVEN)}
+    own = page_url.rstrip("/")
+    for headers in ({}, {"Origin": own}, {"Sec-Fetch-Site": "same-origin", "Origin": own}):
+        assert httpx.post(f"{page_url}gradio_api/upload", files=files, headers=headers).is_success
+
+
 # A link does not freeze the tab
 
 
