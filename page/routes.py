@@ -205,10 +205,9 @@ def believe(scope, believe_address: bool, believe_host: bool) -> str:
     if believe_address:
         forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
         hops = [without_port(hop.strip()) for hop in forwarded.decode("latin-1").split(",")]
-        if any(hops):
-            # Proxies append: what stands before the last public address, a caller may have put.
-            client = next((hop for hop in reversed(hops) if is_public(hop)), hops[-1]) or client
-            scope["client"] = (client, 0)
+        # Proxies append: what stands before the last public address, a caller may have put.
+        client = next((hop for hop in reversed(hops) if is_public(hop)), client)
+        scope["client"] = (client, 0)
     else:
         unbelieved.append(FORWARDED_FOR)
     if believe_host:
@@ -224,9 +223,20 @@ def believe(scope, believe_address: bool, believe_host: bool) -> str:
 
 
 def without_port(hop: str) -> str:
-    """Return an address of `X-Forwarded-For` without the port that some proxies append."""
+    """Return an address of `X-Forwarded-For` without the port that some proxies append.
+
+    IPv4 in IPv6 is returned as IPv4.
+    """
     match = HOST.fullmatch(hop)
-    return match[1].strip("[]") if match else hop
+    return unmapped(match[1].strip("[]") if match else hop)
+
+
+def unmapped(address: str) -> str:
+    """Return an IPv4 address that stands in IPv6 (::ffff:8.8.8.8) as IPv4, others as they are."""
+    try:
+        return str(ipaddress.IPv6Address(address).ipv4_mapped or address)
+    except ValueError:
+        return address
 
 
 def is_public(address: str) -> bool:
@@ -240,6 +250,7 @@ def is_public(address: str) -> bool:
 @lru_cache(4096)
 def network(address: str) -> str:
     """Return an IPv4 address as it is, of an IPv6 address the network that one client has."""
+    address = unmapped(address)
     try:
         if (parsed := ipaddress.ip_address(address)).version == 6:
             return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -162,6 +162,24 @@ def test_the_page_itself_is_not(page_url):
         assert httpx.post(f"{page_url}gradio_api/upload", files=files, headers=headers).is_success
 
 
+# Callers are told apart by what their proxy says, not by what they say
+
+
+@pytest.mark.parametrize(
+    "many, also, other",
+    [
+        (["::ffff:8.8.8.8"], ["8.8.8.8", "::ffff:8.8.8.8, ::ffff:10.0.0.5"], "::ffff:9.9.9.9"),
+        ([f"10.9.9.{n}, 10.0.0.5" for n in range(9)], ["10.1.1.1, 10.0.0.6"], "9.9.9.9"),
+        ([f"1.2.3.{n}, 8.8.4.4, 10.0.0.5" for n in range(9)], ["8.8.4.4"], "1.2.3.0"),
+    ],
+    ids=["IPv4 in IPv6", "only private addresses", "with addresses of their own choice"],
+)
+def test_an_address_is_counted_as_one(url, many, also, other):
+    with unfinished(url, *[many[n % len(many)] for n in range(256)]):
+        assert [status(url, address) for address in (*many, *also)] == [429] * len(many + also)
+        assert status(url, other) == 200
+
+
 # A link does not freeze the tab
 
 
