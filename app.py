@@ -13,11 +13,9 @@ import sys
 from pathlib import Path
 from typing import TypedDict
 
-from page.uploads import private_folder
+from page.environment import gradio_environment
 
-# Read when Gradio is imported. Its own default is one folder for every such page of this user.
-if not os.environ.get("GRADIO_TEMP_DIR"):
-    os.environ["GRADIO_TEMP_DIR"] = str(private_folder())
+os.environ.update(gradio_environment())
 
 import gradio as gr
 import numpy as np
@@ -35,8 +33,8 @@ from page.answer import (
     check_question,
     draw_answer,
 )
-from page.routes import NOT_JSON, WRONG_ARGUMENTS, network
-from page.start import launch_of
+from page.gate import WRONG, WRONG_ARGUMENTS
+from page.launch import launch_of
 from page.uploads import NotUploadedError, resolve_upload
 from page.zero_gpu import declare_gpu_function
 
@@ -46,15 +44,12 @@ EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
 MAX_SECONDS = 3  # for an answer
-MAX_RUNNING = 80  # requests that run concurrently; the worker answers one after another
-MAX_WAITING = 500  # requests in Gradio's queue; the next is told that the page is busy
-MAX_EVENTS_OF_ONE = 64  # of these, and those that run, from one address: a class of pupils
-MAX_WAITING_OF_ONE = 64  # requests of one address that wait for the worker: of a class, or a
-# script, that asks sixty times at once, none is refused, and others may still run beside them
+MAX_WAITING = 500  # questions for the workers; the next asker is told that the page is busy
+MAX_WAITING_OF_ONE = 64  # of these, from one address: a class of pupils
+MAX_RUNNING = 600  # requests in Gradio's hands: more than may wait, so that it decides nothing
 MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
 MAX_UPLOADS = 500_000_000  # bytes of all of them
 MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
-MAX_PAST_EVENTS = 100  # kept by Gradio
 # Threads of the worker: for pictures this small, more are more work.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -93,7 +88,7 @@ async def answer(question: dict, request: gr.Request) -> dict:
     try:
         asked = check_question(question, demo.GRADIO_CACHE)
     except (WrongQuestionError, NotUploadedError):
-        raise HTTPException(*NOT_JSON) from None
+        raise HTTPException(WRONG.status_code, WRONG.detail) from None
     guesses, words, figure, boxes = await _ask(request, *asked)
     return {"answer": draw_answer(guesses, words), "figure": figure, "boxes": boxes}
 
@@ -167,7 +162,7 @@ async def read(picture: Picture, request: gr.Request) -> Reading:
 async def describe_weights(request: gr.Request) -> str:
     """Return a line that says which weights answer, and since when."""
     try:
-        return await pool.ask("weights", asker=network(request.client.host))
+        return await pool.ask("weights", asker=request.client.host)
     except (NoAnswerError, BusyError):
         return ""
 
@@ -183,7 +178,7 @@ def _path_of(file: dict) -> str:
 async def _ask(request: gr.Request, *question) -> list:
     """Return the worker's answer to a question (`page.worker.Answer`): guesses, words, …"""
     try:
-        return await pool.ask(*question, asker=network(request.client.host))
+        return await pool.ask(*question, asker=request.client.host)
     except NoAnswerError:
         return [[], UNREADABLE, "", []]
     except BusyError as sentence:
@@ -275,8 +270,8 @@ with gr.Blocks(
     gr.api(read, api_name="read", concurrency_limit=None)
 
 
-demo.queue(max_size=MAX_WAITING, status_update_rate=10)  # nobody is shown a place in the queue
-gradio_patches.patch(demo, WRONG_ARGUMENTS, MAX_PAST_EVENTS, MAX_EVENTS_OF_ONE)
+demo.queue(max_size=MAX_RUNNING, status_update_rate=10)  # nobody is shown a place in the queue
+gradio_patches.patch(demo, WRONG_ARGUMENTS)
 declare_gpu_function()
 
 

@@ -1,57 +1,78 @@
-"""A gate in front of Gradio: the routes that the page needs, small bodies, few requests at once.
+"""What reaches Gradio: the page's own routes, short bodies, and a few requests of each address.
 
-Gradio serves many more routes than one page needs, keeps what callers send for as long as they
-stay, and believes their headers. This plain ASGI middleware answers what the page does not need
-itself, with a sentence, before Gradio has seen it. What is refused leaves no caller's text in the
-log, which could forge its lines.
+Gradio serves seventy routes, of which the page needs twenty, and keeps what callers send. This
+ASGI middleware stands in front of it. Starlette's TrustedHostMiddleware checks the host, uvicorn
+the headers of proxies (`page/launch.py`). What is refused leaves no caller's text in the log.
 """
 
 import asyncio
+import ipaddress
+import json
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from urllib.parse import parse_qsl
 
-from starlette.formparsers import MultiPartException
+from starlette._utils import get_route_path
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from page.multipart import OneFile
-from page.routes import (
-    HOST,
-    MB,
-    NOT_JSON,
-    Body,
-    ClientGone,
-    Refusal,
-    believe,
-    check_id,
-    check_json,
-    check_rpc,
-    check_server,
-    header,
-    is_cross_origin,
-    path_of,
-    routes,
-    subtract,
-)
-
 log = logging.getLogger(__name__)
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-BODY_SECONDS = 10  # in which a body, other than an upload, has to come
-LONGEST_TARGET = 4096  # bytes of a path, and of a query: in a Space a token is among it
-LONGEST_HEADERS = 16_384  # bytes of all headers: Gradio keeps them with every event that waits
-MOST_IN_FLIGHT = 256  # requests: forty pupils behind one address, each browser with up to six
-MOST_RUNNING = 16  # of these at once; those that only stream, or send a file, are not counted
-MOST_UPLOAD_BYTES_IN_FLIGHT = 200 * MB  # for one address: on the disk, where no purge frees them
+ID = r"[A-Za-z0-9_-]{1,64}"  # of sessions, events, uploads, and a field's name
+MAX_BODY, MAX_UPLOAD = 65_536, 20 * 1024**2  # bytes
+MAX_HEADERS, MAX_TARGET = 16_384, 4096  # bytes; Gradio keeps them with each event that waits
+MAX_VALUES = 8192  # in a body: Gradio walks through all of them, several times
+MAX_AT_ONCE = 256  # requests of an address: forty pupils have one, each browser with up to six
+MAX_RUNNING = 16  # of these, requests that Gradio answers; uploads are as many again
+BODY_SECONDS = 10  # for a body that is not an upload
+BODY_KEYS = {"data", "session_hash", "fn_index", "trigger_id", "event_data", "event_id"}
+SERVER_KEYS = {"data", "session_hash", "component_id", "fn_name"}
+RPC_KEYS = {"jsonrpc", "id", "method", "params", "result", "error"}
 
-NOT_FOUND = (404, "The page has no such address.")
-WRONG_HOST = (421, "The page is served to this machine only, as http://localhost.")
-LONG_HEADERS = (431, "The address or the headers of this request are too long.")
-TOO_SLOW = (408, "The rest of this request did not come in time.")
-ELSEWHERE = (403, "Another website may not send requests to this page.")
-TOO_MANY = (429, "Too many requests at once from your address: wait for answers, then ask again.")
+WRONG_ARGUMENTS = 'Wrong arguments. See "Use via API" at the bottom of the page.'
+NOT_FOUND = HTTPException(404, "The page has no such address.")
+WRONG = HTTPException(422, WRONG_ARGUMENTS)
+TOO_SLOW = HTTPException(408, "The rest of this request did not come in time.")
+TOO_LARGE = HTTPException(413, "Too large: a request may have 64 KB, an upload 20 MB.")
+TOO_LONG = HTTPException(431, "The address or the headers of this request are too long.")
+TOO_MANY = HTTPException(429, "Too many requests at once from your address. Please wait a little.")
+ELSEWHERE = HTTPException(403, "Another website may not send requests to this page.")
+
+
+def routes(endpoints: Sequence[str], uploads: str | Path, mcp: bool) -> list[tuple]:
+    """Return what the page and the API's clients ask for, as (method, pattern, kind)."""
+    names = "|".join(endpoints)
+    folder = re.escape(str(uploads))
+    table = [
+        ("GET", "/|/config/?|/theme[.]css|/favicon[.]ico|/manifest[.]json|/robots[.]txt", "get"),
+        ("GET", r"/(assets|static)/(?!.*[.][.])[\w./@+~-]+", "get"),
+        ("GET", "{api}/(info/?|openapi[.]json|app_id/?|startup-events|theme[.]css)", "get"),
+        ("GET", rf"{{api}}/file={folder}[/\\][0-9a-f]{{64}}[/\\][^/\\\x00-\x1f\x7f]+", "get"),
+        ("GET", f"{{api}}/(queue/data|upload_progress|call/(v2/)?({names})/{ID})", "stream"),
+        ("POST", "{api}/upload", "upload"),
+        ("POST", f"{{api}}/(queue/join|call/({names})/?)", "json"),
+        ("POST", f"{{api}}/call/v2/({names})/?", "named"),
+        ("POST", "{api}/component_server/?", "server"),
+    ]
+    if mcp:
+        table.append(("GET", "{api}/mcp(/|/schema|/http/?)?", "stream"))
+        table.append(("POST", "{api}/mcp(/|/http/?)?", "rpc"))
+    return [(m, re.compile(p.replace("{api}", "/gradio_api"), re.ASCII), k) for m, p, k in table]
+
+
+@dataclass
+class Caller:
+    """What is under way for one address."""
+
+    requests: int = 0
+    uploads: int = 0
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_RUNNING))
 
 
 class Gate:
@@ -60,147 +81,43 @@ class Gate:
     Parameters
     ----------
     app : ASGI application
-        What is behind the gate.
+    uploads : str or Path
+        Folder of uploads, as Gradio names it; of it, `<sha256>/<name>` is served.
+    functions : collection of int
+        Gradio's numbers of the functions that may be called (`fn_index`).
     endpoints : sequence of str
-        Names of the API's endpoints; no other is called.
+        Names of the API's endpoints.
     mcp : bool
-        Whether they are called by the Model Context Protocol, too.
-    files : sequence of str or Path
-        Folders of uploads, as Gradio names them; of each, `<sha256>/<name>` is served.
-    hosts : sequence of str or None
-        Names in `Host` that are served, whatever the port; None for any. On localhost, name
-        `LOCAL_HOSTS`, or any website can have its visitors' browsers ask this page.
-    believe_address, believe_host : bool
-        Whether a proxy sets `X-Forwarded-For`, as a Space's does, and `X-Forwarded-Host` and the
-        like. If none does, they are a caller's own, and are removed.
-    max_in_flight : int
-        Requests under way for one address; of IPv6, for one /64 network.
-    max_running : int
-        Of these, other than streams and uploads, that run at once; the others wait.
-    max_body, max_upload : int
-        Bytes of a request, and of an upload.
-    max_upload_in_flight : int
-        Bytes of the uploads under way for one address.
+        Whether the Model Context Protocol is spoken, too.
+    drop_headers : compiled pattern of bytes
+        Headers that are not believed, and go no further.
+    proxies : tuple of ip_network
+        Addresses of proxies that uvicorn believes: none of these is a visitor's.
     on_upload : callable, optional
-        Called with the number of bytes when an upload has ended, however it has.
+        Called with an upload's bytes, at most, when it has ended.
     """
 
     def __init__(
         self,
         app,
         *,
+        uploads: str | Path,
+        functions: Collection[int] = (),
         endpoints: Sequence[str] = ("sketch", "upload", "read"),
         mcp: bool = False,
-        files: Sequence[str | Path] = (),
-        hosts: Sequence[str] | None = None,
-        believe_address: bool = False,
-        believe_host: bool = False,
-        max_in_flight: int = MOST_IN_FLIGHT,
-        max_running: int = MOST_RUNNING,
-        max_body: int = 65_536,
-        max_upload: int = 20 * MB,
-        max_upload_in_flight: int = MOST_UPLOAD_BYTES_IN_FLIGHT,
-        on_upload: Callable[[int], None] | None = None,
+        drop_headers: re.Pattern[bytes] = re.compile(rb"x-gradio-.*"),
+        proxies: tuple = (),
+        on_upload: Callable[[int], None] = lambda size: None,
     ):
-        self.app = app
-        self.routes = routes(endpoints, files, mcp)
-        self.hosts = hosts and {host.lower() for host in hosts}
-        self.believe_address, self.believe_host = believe_address, believe_host
-        self.max_in_flight = max_in_flight
-        self.max_running = max_running
-        self.max_body = max_body
-        self.max_upload = max_upload
-        self.max_upload_in_flight = max_upload_in_flight
-        self.on_upload = on_upload
-        sizes = f"a request may have {max_body // 1024} KB, an upload {max_upload // MB} MB."
-        self.too_large = (413, f"Too large: {sizes}")
-        self.in_flight: Counter[str] = Counter()
-        self.turns: dict[str, asyncio.Semaphore] = {}
-        self.upload_bytes: Counter[str] = Counter()
+        self.app, self.functions, self.on_upload = app, functions, on_upload
+        self.drop_headers, self.proxies = drop_headers, proxies
+        self.routes = routes(endpoints, uploads, mcp)
+        self.callers: dict[str, Caller] = {}
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        receive = body = Body(receive)
-        try:
-            kind = self.check_head(scope)
-            address = believe(scope, self.believe_address, self.believe_host)
-            async with self.under_way(address) as turn:
-                if kind == "upload":
-                    await self.pass_upload(address, scope, receive, send)
-                elif kind == "stream":
-                    await self.pass_get(scope, receive, send)
-                elif kind == "get":
-                    async with turn:
-                        await self.pass_get(scope, receive, send)
-                else:
-                    checked = await self.read_json(kind, receive)
-                    async with turn:
-                        await self.pass_json(scope, checked, send)
-        except Refusal as refusal:
-            await body.drain()
-            await JSONResponse({"detail": refusal.message}, refusal.status)(scope, receive, send)
-        except ClientGone:
-            pass
-
-    def check_head(self, scope) -> str:
-        """Return the kind of a request.
-
-        Parameters
-        ----------
-        scope : dict
-            ASGI's, of HTTP.
-
-        Returns
-        -------
-        kind : "get", "stream", "json", "server", "rpc" or "upload"
-
-        Raises
-        ------
-        Refusal
-            If the page does not need it, or something in its head is too long or malformed.
-        """
-        query = scope["query_string"]
-        size = sum(len(name) + len(value) for name, value in scope["headers"])
-        path = path_of(scope)
-        if len(path) > LONGEST_TARGET or len(query) > LONGEST_TARGET or size > LONGEST_HEADERS:
-            raise Refusal(*LONG_HEADERS)
-        host = HOST.fullmatch(header(scope, b"host"))
-        if not host or (self.hosts is not None and host[1].lower() not in self.hosts):
-            raise Refusal(*WRONG_HOST)
-        method = scope["method"]
-        kinds = (k for methods, route, k in self.routes if method in methods and route(path))
-        if (kind := next(kinds, None)) is None:
-            raise Refusal(*NOT_FOUND)
-        if method == "POST" and is_cross_origin(scope, self.believe_host):
-            raise Refusal(*ELSEWHERE)
-        length = header(scope, b"content-length") or "0"
-        limits = {"get": 0, "stream": 0, "upload": self.max_upload}
-        limit = limits.get(kind, self.max_body)
-        chunked = header(scope, b"transfer-encoding") != ""
-        if not length.isdecimal() or int(length) > limit or (not limit and chunked):
-            raise Refusal(*self.too_large)  # nobody reads the body of a GET
-        for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-            if name in ("session_hash", "upload_id"):
-                check_id(value)
-        return kind
-
-    @asynccontextmanager
-    async def under_way(self, address: str) -> AsyncIterator[asyncio.Semaphore]:
-        """Count a request for its address until it has been answered; yield the address's turns."""
-        if self.in_flight[address] >= self.max_in_flight:
-            raise Refusal(*TOO_MANY)
-        self.in_flight[address] += 1
-        try:
-            yield self.turns.setdefault(address, asyncio.Semaphore(self.max_running))
-        finally:
-            subtract(self.in_flight, address, 1)
-            if address not in self.in_flight:
-                del self.turns[address]
-
-    async def pass_get(self, scope, receive, send) -> None:
-        """Pass on what has no body. Gradio fails at sessions and events that it does not know."""
         started = False
 
         async def answer(message):
@@ -209,35 +126,93 @@ class Gate:
             await send(message)
 
         try:
-            await self.app(scope, receive, answer)
-        except Exception as error:
-            if not started:
-                raise Refusal(*NOT_FOUND) from None
-            log.warning("A stream has ended: %s", type(error).__name__)
-            await send({"type": "http.response.body"})
+            kind = self.kind_of(scope)
+            address = network((scope.get("client") or [""])[0], self.proxies)
+            scope["client"] = (address, 0)
+            async with self.under_way(address) as caller:
+                await self.pass_on(kind, caller, scope, receive, answer)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # Gradio raises at unknown sessions and odd arguments
+            if not isinstance(error, HTTPException):
+                log.warning("Refused a request: %s", type(error).__name__)
+                error = WRONG if scope["method"] == "POST" else NOT_FOUND
+            if started:
+                await send({"type": "http.response.body"})
+            else:
+                refusal = JSONResponse({"detail": error.detail}, error.status_code)
+                await refusal(scope, receive, send)
 
-    async def read_json(self, kind: str, receive) -> Callable:
-        """Read a JSON body whole; return a `receive` that has it, once it is found harmless."""
+    def kind_of(self, scope) -> str:
+        """Return the kind of a request by its head; drop the headers that are not believed."""
+        path, query = get_route_path(scope), scope["query_string"]
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > MAX_HEADERS or max(len(path), len(query)) > MAX_TARGET:
+            raise TOO_LONG
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        kinds = (k for m, route, k in self.routes if m == method and route.fullmatch(path))
+        if (kind := next(kinds, None)) is None:
+            raise NOT_FOUND
+        scope["headers"] = [h for h in scope["headers"] if not self.drop_headers.fullmatch(h[0])]
+        if method == "POST" and is_cross_origin(Headers(scope=scope)):
+            raise ELSEWHERE
+        parameters = Request(scope).query_params
+        ids = (*parameters.getlist("session_hash"), *parameters.getlist("upload_id"))
+        if not all(map(is_id, ids)):
+            raise WRONG
+        return kind
+
+    @asynccontextmanager
+    async def under_way(self, address: str) -> AsyncIterator[Caller]:
+        """Count a request for its address until it has been answered."""
+        caller = self.callers.setdefault(address, Caller())
+        if caller.requests >= MAX_AT_ONCE:
+            raise TOO_MANY
+        caller.requests += 1
+        try:
+            yield caller
+        finally:
+            caller.requests -= 1
+            if not caller.requests:
+                del self.callers[address]
+
+    async def pass_on(self, kind: str, caller: Caller, scope, receive, send) -> None:
+        """Pass on a request: an upload as it streams in, JSON once it is read and checked."""
+        limit = {"get": 0, "stream": 0, "upload": MAX_UPLOAD}.get(kind, MAX_BODY)
+        headers = Headers(scope=scope)
+        size = int(headers.get("content-length", 0))
+        if size > limit or (limit == 0 and "transfer-encoding" in headers):
+            raise TOO_LARGE  # nobody reads the body of a GET
+        if kind == "stream":
+            await self.app(scope, receive, send)
+        elif kind == "upload":
+            if caller.uploads >= MAX_RUNNING:
+                raise TOO_MANY
+            caller.uploads += 1
+            try:
+                await RequestBodyLimitMiddleware(self.app, limit)(scope, receive, send)
+            finally:
+                caller.uploads -= 1
+                self.on_upload(size or MAX_UPLOAD)
+        else:
+            if kind != "get":
+                receive = await self.read_json(kind, scope, receive)
+            async with caller.turns:
+                await self.app(scope, receive, send)
+
+    async def read_json(self, kind: str, scope, receive) -> Callable:
+        """Read a body whole and check it; return a `receive` that has it."""
         body = bytearray()
-        more = True
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientGone
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > self.max_body:
-                        raise Refusal(*self.too_large)
+                async for chunk in Request(scope, receive).stream():
+                    body += chunk
+                    if len(body) > MAX_BODY:
+                        raise TOO_LARGE
         except TimeoutError:
-            raise Refusal(*TOO_SLOW) from None
-        if kind == "rpc":
-            check_rpc(bytes(body))
-        elif kind == "server":
-            check_server(bytes(body))
-        else:
-            check_json(bytes(body), named=kind == "named")
+            raise TOO_SLOW from None
+        if not is_right(kind, bytes(body), self.functions):
+            raise WRONG
         pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replay():
@@ -245,53 +220,71 @@ class Gate:
 
         return replay
 
-    async def pass_json(self, scope, receive, send) -> None:
-        """Pass on a JSON body that is harmless."""
-        try:
-            await self.app(scope, receive, send)
-        except Exception as error:  # these routes only queue a call: what fails is what it asks for
-            log.warning("Refused a call: %s", type(error).__name__)
-            raise Refusal(*NOT_JSON) from None
 
-    async def pass_upload(self, address: str, scope, receive, send) -> None:
-        """Pass on an upload as it streams in, until something in it is refused."""
-        try:
-            form = OneFile(header(scope, b"content-type"))
-        except MultiPartException as error:
-            raise Refusal(400, error.message) from None
-        received, refusal, started = 0, None, False
+def is_cross_origin(headers: Headers) -> bool:
+    """Return whether a browser sends a request on behalf of another website.
 
-        async def checked():
-            nonlocal received, refusal
-            message = await receive()
-            chunk = message.get("body", b"")
-            received += len(chunk)
-            self.upload_bytes[address] += len(chunk)
-            try:
-                if received > self.max_upload:
-                    raise Refusal(*self.too_large)
-                if self.upload_bytes[address] > self.max_upload_in_flight:
-                    raise Refusal(*TOO_MANY)
-                if not form.complete or message["type"] == "http.request":
-                    form.write(chunk, last=not message.get("more_body", False))
-            except MultiPartException as error:  # Gradio deletes the file, and does not answer
-                refusal = error if isinstance(error, Refusal) else Refusal(400, error.message)
-                raise refusal from None
-            return message
+    Browsers say so in Sec-Fetch-Site, which no page's code can set, older ones in Origin (OWASP,
+    "Cross-Site Request Forgery Prevention"). Programs send neither.
+    """
+    if site := headers.get("sec-fetch-site"):
+        return site not in ("same-origin", "none")
+    hosts = [headers.get(name, "").split(",")[0] for name in ("host", "x-forwarded-host")]
+    return headers.get("origin", "://" + hosts[0]).partition("://")[2] not in filter(None, hosts)
 
-        async def answer(message):
-            nonlocal started
-            if refusal is None:
-                started = True
-                await send(message)
 
-        try:
-            await self.app(scope, checked, answer)
-        except Refusal:
-            pass
-        finally:
-            subtract(self.upload_bytes, address, received)
-            if self.on_upload:
-                self.on_upload(received)
-        if refusal and not started:
-            raise refusal
+def is_right(kind: str, body: bytes, functions: Collection[int]) -> bool:
+    """Return whether a body is one that the page's code, or a client, sends to its route."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(fields, dict) or not is_short(fields):
+        return False
+    if kind == "named":
+        return all(map(is_id, fields))
+    if kind == "rpc":
+        return RPC_KEYS.issuperset(fields) and fields.get("jsonrpc") == "2.0"
+    session, event = fields.get("session_hash"), fields.get("event_id")
+    if not (session is None or is_id(session)) or not (event is None or is_id(event)):
+        return False
+    if kind == "server":
+        called = fields.get("fn_name") == "answer" and type(fields.get("component_id")) is int
+        return called and fields.keys() == SERVER_KEYS and session is not None
+    trigger, function = fields.get("trigger_id"), fields.get("fn_index")
+    numbers = all(n is None or (type(n) is int and 0 <= n < 1000) for n in (trigger, function))
+    known = function is None or function in functions
+    return numbers and known and fields.keys() <= BODY_KEYS and isinstance(fields.get("data"), list)
+
+
+def is_short(value) -> bool:
+    """Return whether a value of JSON holds at most MAX_VALUES others."""
+    values, number = [value], 0
+    while values and number <= MAX_VALUES:
+        number += 1
+        value = values.pop()
+        if isinstance(value, dict | list):
+            values += value.values() if isinstance(value, dict) else value
+    return number <= MAX_VALUES
+
+
+def is_id(value) -> bool:
+    """Return whether a value is an id of a session, an event or an upload, or a field's name."""
+    return isinstance(value, str) and re.fullmatch(ID, value) is not None
+
+
+@lru_cache(4096)
+def network(address: str, proxies: tuple = ()) -> str:
+    """Return what an address is counted as: of IPv6, the network that one client has.
+
+    Where all are proxies' own, uvicorn takes the first address of X-Forwarded-For, which a caller
+    may have put there (`_TrustedHosts.get_trusted_client_address`): all such count as one.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if any(parsed in proxy for proxy in proxies):
+        return "proxy"
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    return str(parsed if parsed.version == 4 else ipaddress.ip_network((parsed, 64), strict=False))

@@ -1,56 +1,39 @@
-"""Which files a caller may name: those that were uploaded to this server, and no others."""
+"""Uploads: which paths a caller may name, and the purge that keeps their folder small."""
 
+import asyncio
+import logging
 import os
 import re
 import stat
-import tempfile
+import time
+from collections.abc import Collection
 from pathlib import Path
 
-LONGEST_PATH = 1024  # characters
+log = logging.getLogger(__name__)
+MAX_PATH = 1024  # characters
 # Gradio keeps an upload, and an example, in <folder>/<SHA-256 of its content>/<name>.
 UPLOAD = re.compile(r"[/\\][0-9a-f]{64}[/\\](?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,255}")
-
-
-def private_folder() -> Path:
-    """Return a folder for this page's uploads that no other user can look into; make it if need be.
-
-    Raises
-    ------
-    RuntimeError
-        If there is one already that somebody else has made, or may write to.
-    """
-    user = os.getuid() if hasattr(os, "getuid") else "page"  # not on Windows
-    folder = Path(tempfile.gettempdir()).resolve() / f"lenet-uploads-{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = os.lstat(folder)
-    ours = user == "page" or (found.st_uid == user and not found.st_mode & 0o022)
-    if not (stat.S_ISDIR(found.st_mode) and ours):
-        raise RuntimeError(
-            f"{folder} is not this user's alone: set GRADIO_TEMP_DIR to another folder"
-        )
-    return folder
+PURGED = re.compile(r"[0-9a-f]{64}|tmp\w+")  # Gradio's names of an upload's folder, and of a part
+FILE_OVERHEAD = 8192  # bytes that the disk needs beside a file's own: its folder, its inode
+EMPTY_SECONDS = 60  # after which an empty folder goes: an upload may be about to move there
+PURGE_SECONDS, PURGE_BYTES = 180, 100_000_000  # a purge comes after either
 
 
 class NotUploadedError(ValueError):
-    """What a caller sent names no file that was uploaded to this server."""
+    """A caller named a file that was not uploaded to this server."""
 
 
 def resolve_upload(file: dict | str, folder: str | Path) -> Path:
     """Return the path of an upload that a caller of an endpoint names.
 
-    Only the path counts: addresses are not fetched, and `data:` URLs not read. Which server made
-    an upload is told by the folder, so no other program should have the same one.
+    Only the path counts: addresses are not fetched, and `data:` URLs not read.
 
     Parameters
     ----------
     file : dict or str
         What the endpoint is sent, Gradio's FileData as a dict; or the path alone.
     folder : str or Path
-        That of the uploads, as Gradio names it (`demo.GRADIO_CACHE`).
-
-    Returns
-    -------
-    path : Path
+        The folder of uploads, as Gradio names it (`demo.GRADIO_CACHE`).
 
     Raises
     ------
@@ -59,16 +42,107 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
         below the folder are not followed.
     """
     path = file.get("path") if isinstance(file, dict) else file
-    if not isinstance(path, str) or not 0 < len(path) <= LONGEST_PATH:
-        raise NotUploadedError("A file is named by its path.")
-    folder = str(Path(folder))
-    place = path.removeprefix(folder)
-    if not os.path.isabs(path) or place == path or not UPLOAD.fullmatch(place):
-        raise NotUploadedError("This is not the path of an upload.")
+    if not isinstance(path, str) or not 0 < len(path) <= MAX_PATH or not os.path.isabs(path):
+        raise NotUploadedError
+    place = path.removeprefix(str(Path(folder)))
+    if place == path or not UPLOAD.fullmatch(place):
+        raise NotUploadedError
     try:
         kinds = [os.lstat(part).st_mode for part in (os.path.dirname(path), path)]
     except (OSError, ValueError):  # ValueError: no file system can have this name
-        raise NotUploadedError("There is no such upload.") from None
+        raise NotUploadedError from None
     if not (stat.S_ISDIR(kinds[0]) and stat.S_ISREG(kinds[1])):
-        raise NotUploadedError("This is not an upload.")
+        raise NotUploadedError
     return Path(path)
+
+
+def purge(
+    folder: str | Path,
+    max_age_s: float,
+    max_total_bytes: int,
+    keep: Collection[str] = (),
+    now: float | None = None,
+) -> None:
+    """Delete the uploads that are too old, then the oldest while all are too large.
+
+    Symbolic links are deleted themselves, never followed. Gradio's own `delete_cache` knows the
+    age only (`route_utils.py:1157`), and none of the uploads that broke off.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder of uploads. What Gradio does not name as it names uploads is left alone.
+    max_age_s : float
+        Seconds since a file has last changed.
+    max_total_bytes : int
+        Bytes of all that may be left.
+    keep : collection of str
+        Paths that stay whatever their age, and count all the same: the page's examples.
+    now : float, optional
+        Seconds since the epoch, for tests.
+    """
+    now = time.time() if now is None else now
+    files, empty = [], []
+    for entry in Path(folder).iterdir():
+        if not PURGED.fullmatch(entry.name):
+            continue
+        for path in (*entry.rglob("*"), entry) if not entry.is_symlink() else [entry]:
+            try:
+                info = path.lstat()
+            except OSError:
+                continue
+            # A copy keeps its original's time of modification: when it came is the later.
+            changed = max(info.st_mtime, info.st_ctime)
+            if not stat.S_ISDIR(info.st_mode):
+                size = max(info.st_size, getattr(info, "st_blocks", 0) * 512) + FILE_OVERHEAD
+                files.append((changed, size, path))
+            elif now - changed > EMPTY_SECONDS:
+                empty.append(path)
+    total = sum(size for _, size, _ in files)
+    for changed, size, path in sorted(files):
+        if now - changed <= max_age_s and total <= max_total_bytes:
+            break  # so are all younger ones
+        if str(path) not in keep:
+            try:
+                path.unlink(missing_ok=True)
+                total -= size
+            except OSError:
+                continue
+    for path in sorted(empty, reverse=True):  # a folder comes after what is in it
+        try:
+            path.rmdir()
+        except OSError:  # it is not empty
+            continue
+
+
+class Purger:
+    """Purge a folder at the start, every three minutes, and when much has been uploaded.
+
+    Its arguments are those of `purge`.
+    """
+
+    def __init__(self, *limits, keep: Collection[str] = ()):
+        self.limits, self.keep = limits, keep
+        self.uploaded = 0
+        self.much = asyncio.Event()
+
+    def note(self, size: int) -> None:
+        """Count the bytes of an upload."""
+        self.uploaded += size
+        if self.uploaded >= PURGE_BYTES:
+            self.much.set()
+
+    async def run(self) -> None:
+        """Purge until cancelled."""
+        while True:
+            self.uploaded = 0
+            self.much.clear()
+            try:
+                await asyncio.to_thread(purge, *self.limits, self.keep)
+            except OSError as error:
+                log.warning("The purge of uploads failed: %s", type(error).__name__)
+            try:
+                async with asyncio.timeout(PURGE_SECONDS):
+                    await self.much.wait()
+            except TimeoutError:
+                pass

@@ -1,17 +1,32 @@
-"""How the page is launched, whoever launches it: its limits and its look go with it."""
+"""Launch the page with its limits and theme, whichever way it is started."""
 
 import asyncio
+import ipaddress
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from page.gate import LOCAL_HOSTS, Gate
+from page.gate import Gate
 from page.pool import WorkerPool
-from page.purge import Purger
+from page.uploads import Purger
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+# Where a Space's own proxies are; IPv4 may stand in IPv6.
+SPACE_PROXIES = (
+    "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,::1/128,fc00::/7,"
+    "::ffff:127.0.0.0/104,::ffff:10.0.0.0/104,::ffff:172.16.0.0/108,::ffff:192.168.0.0/112,"
+    "::ffff:100.64.0.0/106"
+)
+LOCAL_ONLY = (
+    "* Only localhost is served. To share the page: python app.py --share. Behind a tunnel or a "
+    "proxy of your own: GRADIO_ROOT_PATH=<its address> python app.py"
+)
 
 
 def launch_of(
@@ -25,7 +40,7 @@ def launch_of(
     pool : WorkerPool
         It is started, and ended, with the server.
     max_age_s, max_total_bytes
-        Of uploads, as `Purger` takes them.
+        Limits of uploads, as `purge` takes them.
     settings : mapping
         Options of `gr.Blocks.launch`, unless a caller says otherwise.
 
@@ -33,7 +48,7 @@ def launch_of(
     -------
     launch : callable
         It takes the options of `gr.Blocks.launch`, by name, and returns what that returns. What a
-        caller's `app_kwargs` have comes beside the page's own gate and lifespan.
+        caller's `app_kwargs` have comes beside the page's own middlewares and lifespan.
     """
 
     def launch(**options):
@@ -52,17 +67,16 @@ def launch_of(
                     await stack.enter_async_context(theirs["lifespan"](server))
                 yield
 
-        gate = _gate(demo, options, purger)
-        ours = {"lifespan": lifespan, "middleware": [gate, *theirs.get("middleware", ())]}
-        os.environ["FORWARDED_ALLOW_IPS"] = ""  # uvicorn leaves it to the gate what is believed
+        ours = [*_middleware(demo, options, purger), *theirs.get("middleware", ())]
+        app_kwargs = theirs | {"lifespan": lifespan, "middleware": ours}
         # The class is asked now: on ZeroGPU, `spaces` has put its own method there by then.
-        return type(demo).launch(demo, **{**settings, **options}, app_kwargs=theirs | ours)
+        return type(demo).launch(demo, **{**settings, **options}, app_kwargs=app_kwargs)
 
     return launch
 
 
-def _gate(demo: gr.Blocks, options: Mapping, purger: Purger) -> Middleware:
-    """Return the gate, which believes what the proxy in front of it says, if there is one."""
+def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middleware]:
+    """Return what stands in front of Gradio; it believes the proxy in front of it, if any."""
 
     def option(name: str, default: str = "") -> str:
         given = options.get(name)
@@ -73,15 +87,38 @@ def _gate(demo: gr.Blocks, options: Mapping, purger: Purger) -> Middleware:
     notebook = gr.utils.colab_check() or gr.utils.is_hosted_notebook()  # where Gradio shares
     shared = option("share", str(notebook)).lower() == "true"
     local = option("server_name", LOCAL_HOSTS[0]) in LOCAL_HOSTS
-    return Middleware(
+    local_only = local and not shared and not behind_proxy
+    if local_only:
+        print(LOCAL_ONLY)
+    proxies = _believe(os.environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES if in_space else ""))
+    gate = Middleware(
         Gate,
-        files=[demo.GRADIO_CACHE],
-        hosts=LOCAL_HOSTS if local and not shared and not behind_proxy else None,
-        believe_address=in_space,
-        believe_host=behind_proxy,
+        uploads=demo.GRADIO_CACHE,
+        functions={number for number, function in demo.fns.items() if function.fn},
         mcp=option("mcp_server").lower() == "true",
+        drop_headers=re.compile(
+            rb"x-gradio-.*" if behind_proxy else rb"x-gradio-.*|forwarded|x-forwarded-.*|x-real-ip"
+        ),
+        proxies=proxies,
         on_upload=purger.note,
     )
+    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS if local_only else ["*"])
+    return [hosts, gate]
+
+
+def _believe(proxies: str) -> tuple:
+    """Have uvicorn believe X-Forwarded-For of these networks; return them parsed.
+
+    It takes one that does not parse for a host's name, and then believes nobody.
+    """
+    try:
+        networks = tuple(ipaddress.ip_network(one.strip()) for one in proxies.split(",") if one)
+    except ValueError as error:
+        raise RuntimeError(
+            f"FORWARDED_ALLOW_IPS names proxies by their networks: {error}"
+        ) from None
+    os.environ["FORWARDED_ALLOW_IPS"] = proxies
+    return networks
 
 
 class _OwnWordsFormatter(logging.Formatter):

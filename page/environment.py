@@ -1,0 +1,44 @@
+"""Variables that Gradio reads when it is imported."""
+
+import os
+import stat
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+MAX_PAST_EVENTS = 100  # that Gradio keeps: it lists them all after each answer
+
+
+def gradio_environment() -> dict[str, str]:
+    """Return variables by which Gradio keeps uploads to itself, and does without bad proxies.
+
+    Raises
+    ------
+    RuntimeError
+        If the folder of uploads is another user's.
+    """
+    # Gradio's own default is one folder for every such page of this user.
+    folder = os.environ.get("GRADIO_TEMP_DIR") or str(private_folder())
+    variables = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_MAX_EVENTS": str(MAX_PAST_EVENTS)}
+    for name in ("NO_PROXY", "no_proxy"):  # Gradio asks at its start whether it answers
+        variables[name] = ",".join(filter(None, (os.environ.get(name), "localhost,127.0.0.1")))
+    for name in (*PROXIES, *map(str.lower, PROXIES)):
+        # httpx raises ImportError where it finds such a proxy and not the package for it.
+        if os.environ.get(name, "").startswith("socks") and not find_spec("socksio"):
+            variables[name] = ""
+    return variables
+
+
+def private_folder() -> Path:
+    """Return a folder for this page's uploads that no other user can look into."""
+    user = os.getuid() if hasattr(os, "getuid") else "page"  # not on Windows
+    folder = Path(tempfile.gettempdir()).resolve() / f"lenet-uploads-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = os.lstat(folder)
+    ours = user == "page" or (found.st_uid == user and not found.st_mode & 0o022)
+    if not (stat.S_ISDIR(found.st_mode) and ours):
+        raise RuntimeError(
+            f"{folder} is not this user's alone: set GRADIO_TEMP_DIR to another folder"
+        )
+    return folder
