@@ -12,9 +12,9 @@ from page.uploads import resolve_upload
 PAD_SIZE = 640, 480  # pixels that are drawn on; a phone shows them smaller
 BRUSH_RADIUS = 8  # of these
 
-MOST_STROKES = 500  # of a drawing
-MOST_NUMBERS = 8000  # of all points, x and y: the gate lets no more through
-FARTHEST = 10_000  # pixels: what lies outside the pad is not seen, but its line may cross it
+MAX_STROKES = 500  # of a drawing
+MAX_NUMBERS = 8000  # of all points, x and y: the gate lets no more through
+MAX_COORDINATE = 10_000  # pixels: what lies outside the pad is not seen, but its line may cross it
 
 INVITATION = "Draw a digit, or a number of up to eight, as large as you like."
 
@@ -53,28 +53,17 @@ def check_question(question, folder: str | Path) -> tuple:
 
 
 def check_strokes(strokes) -> list[list[int]]:
-    """Return the strokes of a question.
-
-    Parameters
-    ----------
-    strokes
-        What was sent: of each stroke [x, y, x, y, …], pixels of the pad, whole numbers.
-
-    Raises
-    ------
-    WrongQuestionError
-        If it is anything else, or too much.
-    """
-    if not isinstance(strokes, list) or len(strokes) > MOST_STROKES:
+    """Return strokes, each [x, y, x, y, …] in pixels of the pad, or raise WrongQuestionError."""
+    if not isinstance(strokes, list) or len(strokes) > MAX_STROKES:
         raise WrongQuestionError
     numbers = 0
     for stroke in strokes:
         if not isinstance(stroke, list) or len(stroke) < 2 or len(stroke) % 2:
             raise WrongQuestionError
-        if not all(type(n) is int and -FARTHEST < n < FARTHEST for n in stroke):
+        if not all(type(n) is int and -MAX_COORDINATE < n < MAX_COORDINATE for n in stroke):
             raise WrongQuestionError
         numbers += len(stroke)
-    if numbers > MOST_NUMBERS:
+    if numbers > MAX_NUMBERS:
         raise WrongQuestionError
     return strokes
 

@@ -16,9 +16,9 @@ from page.answer import percent, with_article
 from reading.evidence import blank_layers, evidence
 from reading.reader import DigitReading
 
-# Two colours that colour-blind people can tell apart (Okabe and Ito 2008): blue, green, red.
+# Two colors that color-blind people can tell apart (Okabe and Ito 2008): blue, green, red.
 MORE, LESS = np.array([178, 114, 0]), np.array([0, 94, 213])
-STEPS = 31  # from white to a colour: with more, pictures are larger, and look the same
+STEPS = 31  # from white to a color: with more, pictures are larger, and look the same
 SHADES = np.linspace(0, 1, STEPS + 1)[:, None]
 WHITE = np.array([255, 255, 255])
 PALETTE = np.uint8(
@@ -69,53 +69,18 @@ def draw_figure(
 
 
 def colorize(values: np.ndarray) -> np.ndarray:
-    """Colour values: 0 white, above it towards blue, below it towards orange.
-
-    Parameters
-    ----------
-    values : float ndarray of shape (h, w)
-        In [-1, 1].
-
-    Returns
-    -------
-    pixels : uint8 ndarray of shape (h, w, 3)
-        Blue, green, red, as OpenCV has them.
-    """
+    """Color values in [-1, 1], from orange over white to blue; OpenCV's order of channels."""
     return PALETTE.take(np.rint((values + 1) * STEPS).astype(np.intp), axis=0)
 
 
 def tint(values: np.ndarray) -> np.ndarray:
-    """Return values as colours to lay over a picture: the nearer to 0, the more transparent.
-
-    Parameters
-    ----------
-    values : float ndarray of shape (h, w)
-        In [-1, 1].
-
-    Returns
-    -------
-    pixels : uint8 ndarray of shape (h, w, 4)
-        Blue, green, red, opacity.
-    """
+    """Color values in [-1, 1] to lie over a picture: the nearer to 0, the more transparent."""
     color = np.where(values[..., None] > 0, MORE, LESS)
     return np.concatenate([color, 255 * np.abs(values)[..., None]], axis=2).round().astype(np.uint8)
 
 
 def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float]:
-    """Return a sum's parts, rounded to tenths so that they add up.
-
-    Parameters
-    ----------
-    blank : float
-        The score of blank paper.
-    places : float ndarray
-        What each place adds to it.
-
-    Returns
-    -------
-    blank, more, less, score : float
-        The largest part takes what rounding leaves over.
-    """
+    """Return (blank paper's score, sum of gains, sum of losses, score), in tenths that add up."""
     score = round(float(blank + places.sum()), 1)
     blank, less = round(float(blank), 1), round(float(places[places < 0].sum()), 1)
     return blank, round(score - blank - less, 1), less, score
