@@ -1,26 +1,30 @@
-"""Open a stranger's picture, if decoding it costs no more than a picture should.
+"""Decode a stranger's picture with OpenCV, once the file's own bytes say that this is cheap.
 
-A file is read once, into memory, and what its own bytes say of the work is counted before Pillow
-sees it (`page/format_limits.py`). Pillow then is asked for that one format; formats that nobody
-sends, that are decoded in Python or that start a program (EPS) are never asked for.
+Pillow 12.3 doesn't see these files: some TIFFs make it return freed memory, another visitor's
+picture. OpenCV 5.0 does so with animated PNGs, so a PNG loses all chunks but a still picture's.
+OpenCV itself compares the size in a file's header with `OPENCV_IO_MAX_IMAGE_PIXELS` before it
+decodes. It reads that variable when it is imported, so the worker is started with it (app.py).
 """
 
-import io
 import os
 import re
 import stat
+import struct
+from contextlib import suppress
 from pathlib import Path
 
-# Those that Pillow knows from the start are imported with Image; importing registers the others.
-from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401
+import cv2
+import numpy as np
 
-from page.format_limits import LIMITS, TooCostlyError
-from reading.picture import DAMAGED_MESSAGE, MAX_PIXELS, NoDigitError, check_size
+from reading.picture import DAMAGED_MESSAGE, MAX_PIXELS, MAX_SIDE, NoDigitError, stretch
 
 MAX_FILE = 20_000_000  # bytes, as many as may be uploaded
 MAX_JPEG_PIXELS = 64_000_000  # a large JPEG is decoded to an eighth of its sides
-MAX_PAINTS = 5  # times that a file may paint over its picture: once for each band
+MAX_JPEG_SCANS = 100  # libjpeg-turbo's own programs advise as many; cameras write 10
+MAX_JPEG_WORK = 1_000_000_000  # pixels × colors, summed over the scans: about a second
+MAX_PARTS = 50_000  # segments of a JPEG, chunks of a PNG, values of a tag, as a TIFF's strips
 
+OTHER_KIND = "Only pictures in PNG, JPEG, WebP, GIF, BMP, AVIF, PPM and TIFF are read."
 TOO_LONG = f"This file is too large: up to {MAX_FILE // 1_000_000} MB are read."
 TOO_LARGE = f"This picture has too many pixels: up to {MAX_PIXELS / 1e6:.0f} million are read."
 COSTLY = "This picture takes too long to read: save it anew, as PNG or JPEG."
@@ -32,19 +36,24 @@ SIGNATURES = {
     "WEBP": rb"RIFF....WEBP",
     "GIF": rb"GIF8[79]a",
     "BMP": rb"BM",
-    "TIFF": rb"II[*+]\0|MM\0\*",
+    "TIFF": rb"II\*\0|MM\0\*",
     "AVIF": rb"....ftyp(avif|avis|mif1|msf1)",
-    "PPM": rb"P[1-6f]\s",
+    "PPM": rb"P[1-6]\s",
 }
 
 
-def open_picture(path: str | Path) -> Image.Image:
-    """Return the picture in a file, not decoded yet.
+def open_picture(path: str | Path) -> np.ndarray:
+    """Return the first picture in a file, upright.
 
     Parameters
     ----------
     path : str or Path
         A regular file; neither a link nor a device nor a pipe is opened.
+
+    Returns
+    -------
+    pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
+        Gray, RGB or RGBA. A large JPEG comes smaller, its longest side `MAX_SIDE` / 2 or more.
 
     Raises
     ------
@@ -52,27 +61,7 @@ def open_picture(path: str | Path) -> Image.Image:
         If it is no picture, or one that would take too much time or memory; the message is fit
         for the page.
     """
-    return open_bytes(read_file(path))
-
-
-def open_bytes(data: bytes) -> Image.Image:
-    """Return the picture in a file's bytes; raise what `open_picture` does."""
-    kind = kind_of(data)
-    if kind is None:
-        raise NoDigitError(DAMAGED_MESSAGE)
-    try:
-        image = Image.open(io.BytesIO(LIMITS[kind](data)), formats=[kind])
-    except Image.DecompressionBombError as error:
-        raise NoDigitError(TOO_LARGE) from error
-    except TooCostlyError as error:
-        raise NoDigitError(COSTLY) from error
-    except Exception as error:  # Pillow's formats raise whatever a broken file makes them
-        raise NoDigitError(DAMAGED_MESSAGE) from error
-    if kind != "JPEG" or image.width * image.height > MAX_JPEG_PIXELS:
-        check_size(image)
-    if painted(image) > MAX_PAINTS * image.width * image.height:
-        raise NoDigitError(COSTLY)
-    return image
+    return decode(read_file(path))
 
 
 def read_file(path: str | Path) -> bytes:
@@ -100,6 +89,37 @@ def read_file(path: str | Path) -> bytes:
     return data
 
 
+def decode(data: bytes) -> np.ndarray:
+    """Return the picture in a file's bytes; raise what `open_picture` does."""
+    kind = kind_of(data)
+    if kind is None:
+        raise NoDigitError(OTHER_KIND)
+    flags = cv2.IMREAD_UNCHANGED
+    try:
+        if kind == "JPEG":
+            flags = flags_for_jpeg(*measure_jpeg(data))
+        elif kind == "PNG":
+            data = still_png(data)
+        elif kind == "TIFF":
+            check_tiff(data)
+        pixels, kinds, found = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags)
+        if pixels is None:
+            raise NoDigitError(DAMAGED_MESSAGE)
+        if pixels.dtype != np.uint8:
+            pixels = stretch(pixels)
+        if pixels.ndim == 3:
+            has_alpha = pixels.shape[2] == 4
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if has_alpha else cv2.COLOR_BGR2RGB)
+        exif = dict(zip(kinds, found, strict=True)).get(cv2.IMAGE_METADATA_EXIF, np.empty(0))
+        pixels = turn_avif(pixels, data) if kind == "AVIF" else turn(pixels, exif.tobytes())
+        return np.ascontiguousarray(pixels)
+    except NoDigitError:
+        raise
+    except Exception as error:  # whatever OpenCV says of a broken file
+        too_large = "CV_IO_MAX_IMAGE" in str(error)
+        raise NoDigitError(TOO_LARGE if too_large else DAMAGED_MESSAGE) from error
+
+
 def kind_of(data: bytes) -> str | None:
     """Return the format that a file begins as, one of `SIGNATURES`, or None."""
     for kind, signature in SIGNATURES.items():
@@ -108,7 +128,136 @@ def kind_of(data: bytes) -> str | None:
     return None
 
 
-def painted(image: Image.Image) -> int:
-    """Return how many pixels decoding sets, those that it sets again included."""
-    boxes = (tile[1] for tile in image.tile)
-    return sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+def limit(count: int, most: int) -> None:
+    """Refuse a file that has more than `most` of something."""
+    if count > most:
+        raise NoDigitError(COSTLY)
+
+
+# JPEG
+
+MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but for those within a scan
+START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+START_OF_SCAN, END = 0xDA, 0xD9
+WITHOUT_LENGTH = {0x01, 0xD8, END}
+
+
+def flags_for_jpeg(width: int, height: int) -> int:
+    """Return what tells OpenCV to decode a JPEG at the size that it is examined at."""
+    if width * height > MAX_JPEG_PIXELS:
+        raise NoDigitError(TOO_LARGE)
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    for factor in (8, 4, 2):
+        if factor * MAX_SIDE <= 2 * max(width, height):
+            return flags | getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{factor}")
+    return flags
+
+
+def measure_jpeg(data: bytes) -> tuple[int, int]:
+    """Return a JPEG's width and height; count how often each pixel's block is visited."""
+    place, segments, scans, passes, size = 2, 0, 0, 0, (0, 0)
+    while found := MARKER.search(data, place):
+        marker, place = found[1][0], found.end()
+        if marker == END and scans:
+            break  # what follows, a second picture or a film, is not read
+        segments += 1
+        limit(segments, MAX_PARTS)
+        if marker in WITHOUT_LENGTH:
+            continue
+        length = max(2, int.from_bytes(data[place : place + 2], "big"))
+        body = data[place + 2 : place + length]
+        place += length
+        if marker in START_OF_FRAME and len(body) >= 5:
+            height, width = struct.unpack_from(">HH", body, 1)
+            size = max(size, (width, height), key=lambda sides: sides[0] * sides[1])
+        elif marker == START_OF_SCAN and body:
+            scans, passes = scans + 1, passes + body[0]
+            limit(scans, MAX_JPEG_SCANS)
+            # One scan takes no longer than its bytes; its pixels are counted with all pictures'.
+            limit(passes * size[0] * size[1] if scans > 1 else 0, MAX_JPEG_WORK)
+    return size
+
+
+# PNG and TIFF
+
+STILL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
+
+
+def still_png(data: bytes) -> bytes:
+    """Return a PNG with its pixels and their orientation alone, each chunk but IDAT once.
+
+    Texts and profiles unpack to a thousand times their size. An animation's chunks make OpenCV
+    return memory that it hasn't written to, and for a chunk that is cut off it takes gigabytes.
+    """
+    place, chunks, wanted, kept = 8, 0, set(STILL_CHUNKS), [data[:8]]
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        chunk = data[place : place + 12 + length]
+        chunks += 1
+        limit(chunks, MAX_PARTS)
+        if kind in wanted and len(chunk) == 12 + length:
+            kept.append(chunk)
+            wanted -= {kind} - {b"IDAT"}
+        if kind == b"IEND":
+            break
+        place += 12 + length
+    return b"".join(kept)
+
+
+VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 11: 4, 13: 4}  # else 8
+
+
+def check_tiff(data: bytes) -> None:
+    """Count the first page's tags and strips, and refuse a progressive JPEG in it.
+
+    libtiff keeps each tag's values. In an honest file no two tags share their bytes, so all of
+    them are no longer than the file.
+    """
+    tags = read_tags(data)
+    limit(sum(VALUE_SIZES.get(kind, 8) * values for kind, values, _ in tags.values()), len(data))
+    limit(max(values for kind, values, _ in tags.values() if VALUE_SIZES.get(kind) != 1), MAX_PARTS)
+    if 259 in tags and tags[259][2] in (6, 7) and re.search(rb"\xff[\xc2\xca]", data):
+        raise NoDigitError(COSTLY)  # a hundred scans; TIFF's own specification has no such JPEG
+
+
+def read_tags(data: bytes) -> dict[int, tuple[int, int, int]]:
+    """Return the first tags of a TIFF, or of Exif data: the type, the number of values, the first.
+
+    Raises
+    ------
+    struct.error
+        If they are cut off.
+    """
+    order = ">" if data[:2] == b"MM" else "<"
+    (place,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, place)
+    tags = {}
+    for entry in range(place + 2, place + 2 + 12 * count, 12):
+        number, kind, values = struct.unpack_from(order + "HHI", data, entry)
+        value = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8)
+        tags.setdefault(number, (kind, values, *value))
+    return tags
+
+
+# Which way is up
+
+
+def turn(pixels: np.ndarray, exif: bytes) -> np.ndarray:
+    """Return a picture upright, as its Exif data say: tag 274 is the orientation, 1 to 8."""
+    way = 1
+    with suppress(struct.error, KeyError):
+        way = read_tags(exif)[274][2]
+    if 5 <= way <= 8:
+        pixels = pixels.swapaxes(0, 1)
+    if way in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if way in (3, 4, 7, 8) else pixels
+
+
+def turn_avif(pixels: np.ndarray, data: bytes) -> np.ndarray:
+    """Return an AVIF's picture upright, as two of its boxes say, which OpenCV leaves out."""
+    if turned := re.search(rb"\0\0\0\x09irot([\0-\3])", data):
+        pixels = np.rot90(pixels, turned[1][0])
+    if mirrored := re.search(rb"\0\0\0\x09imir([\0\1])", data):
+        pixels = np.flip(pixels, mirrored[1][0])
+    return pixels

@@ -7,7 +7,7 @@ opens no picture, and outlives a picture that crashes a decoder.
 import json
 import logging
 import os
-import warnings
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import torch
 from huggingface_hub import constants
-from PIL import Image
 
 from page import fork_server
 from page.answer import BRUSH_RADIUS, PAD_SIZE, with_article
@@ -24,7 +23,7 @@ from page.decode import open_picture
 from page.figure import draw_figure
 from page.limits import limit_process
 from reading.ink import NOTHING_MESSAGE
-from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size
+from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size, shrink
 from reading.reader import CONFIDENT, Reading, read
 from reading.weights import WeightsLoader, configured_repo
 
@@ -173,28 +172,33 @@ def _answer(
     return Answer(reading.guesses, describe_answer(reading), figure, boxes)
 
 
-def _flatten(layers: list[str], composite: str | None) -> Image.Image:
+def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
     """Return the pad's layers, black on white, in one picture; else the composite."""
-    opened = [open_picture(path) for path in layers]
-    check_size(*opened)
-    inked = [alpha for alpha in map(_to_alpha, opened) if alpha.getbbox()]
+    inked, decoded = [], 0
+    for path in layers:
+        pixels = open_picture(path)
+        decoded += pixels.shape[0] * pixels.shape[1]
+        check_size(decoded)
+        if (alpha := _to_alpha(pixels)).any():
+            inked.append(alpha)
     if not inked:
         if composite is None:
             raise NoDigitError(NOTHING_MESSAGE)
         return open_picture(composite)
-    paper = Image.new("L", inked[0].size, "white")
+    paper = np.full_like(inked[0], 255)
     for alpha in inked:
-        paper.paste("black", (0, 0), alpha)
+        height, width = np.minimum(alpha.shape, paper.shape)
+        under = paper[:height, :width]
+        under[:] = cv2.multiply(under, 255 - alpha[:height, :width], scale=1 / 255)
     return paper
 
 
-def _to_alpha(layer: Image.Image) -> Image.Image:
-    """Return how opaque a layer is, mode L, no larger than it is read at."""
-    try:
-        alpha = (layer if layer.mode == "RGBA" else layer.convert("RGBA")).getchannel("A")
-    except Exception as error:
-        raise NoDigitError(DAMAGED_MESSAGE) from error
-    return alpha.reduce(max(1, max(alpha.size) // PAD_READ_AT))
+def _to_alpha(layer: np.ndarray) -> np.ndarray:
+    """Return how opaque a layer is, uint8, no larger than it is read at."""
+    has_alpha = layer.ndim == 3 and layer.shape[2] == 4
+    alpha = layer[..., 3] if has_alpha else np.full(layer.shape[:2], 255, np.uint8)
+    longest = max(alpha.shape)
+    return shrink(alpha, longest // max(1, longest // PAD_READ_AT))
 
 
 QUESTIONS = {
@@ -229,7 +233,9 @@ def main() -> None:
     torch.set_num_threads(1)  # whatever the environment says
     cv2.setNumThreads(1)
     torch.backends.mkldnn.set_flags(False)  # made for more than one small picture at a time
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    # Decoders write about broken files to the process's own stderr: what Python logs goes past it.
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     logging.basicConfig(format="%(message)s")
     fork_server.serve(answer_lines)
 

@@ -40,14 +40,13 @@ def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
     if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
         scale = MAX_SIDE / 2 / max(1, *image.size)
         image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
-        check_size(image)
+        check_size(image.width * image.height)
     try:
         if image.tell():  # n_frames would parse the whole file
             image.seek(0)
         image.load()
         if image.mode[0] in "IF":  # 16 or 32 bits a pixel, of which few may be in use
-            values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
-            return _to_bytes(shrink((values - values.min()) / max(np.ptp(values), 1e-9)))
+            return stretch(np.asarray(image))
         factor = -(-max(image.size) // MAX_SIDE)  # rounded up: averaging whole pixels is fast
         if factor > 1 and image.mode not in ("1", "P", "PA"):
             image = image.reduce(factor)
@@ -59,20 +58,32 @@ def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
         raise NoDigitError(DAMAGED_MESSAGE) from error
 
 
-def check_size(*images: Image.Image) -> None:
-    """Raise NoDigitError if pictures have more than `MAX_PIXELS` pixels in all.
+def check_size(pixels: int) -> None:
+    """Raise NoDigitError if a picture, or several together, have more than `MAX_PIXELS`."""
+    if pixels > MAX_PIXELS:
+        raise NoDigitError(
+            f"This picture has {pixels / 1e6:.0f} million pixels. "
+            f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
+        )
+
+
+def stretch(values: np.ndarray) -> np.ndarray:
+    """Return a picture of 16 bits or more a pixel, of which few may be in use, as bytes.
 
     Parameters
     ----------
-    images : PIL.Image.Image
-        They are not decoded.
+    values : ndarray of shape (H, W) or (H, W, C)
+        Of any range; infinite values and those that are no numbers count as 0.
+
+    Returns
+    -------
+    pixels : uint8 ndarray of shape (h, w) or (h, w, C)
+        The least value is 0, the largest 255; no side is longer than `MAX_SIDE`.
     """
-    millions = sum(image.width * image.height for image in images) / 1e6
-    if millions > MAX_PIXELS / 1e6:
-        raise NoDigitError(
-            f"This picture has {millions:.0f} million pixels. "
-            f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
-        )
+    if values.dtype != np.uint16:
+        values = np.nan_to_num(values.astype(np.float32), copy=False, posinf=0, neginf=0)
+    values = shrink(values).astype(np.float32)
+    return _to_bytes((values - values.min()) / max(np.ptp(values), 1e-9))
 
 
 def shrink(pixels: np.ndarray, longest: int = MAX_SIDE) -> np.ndarray:

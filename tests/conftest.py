@@ -25,6 +25,8 @@ os.environ.update(
     HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_DISABLE_XET="1",  # Xet's storage is not part of the loopback Hub
 )
+# So does OpenCV; app.py has the same for the page's worker.
+os.environ.update(OPENCV_IO_MAX_IMAGE_PIXELS="16000000", OPENCV_LOG_LEVEL="SILENT")
 for name in ("HF_TOKEN", "LENET_REPO", "LENET_REVISION", "SPACE_AUTHOR_NAME"):
     os.environ.pop(name, None)
 

@@ -31,6 +31,7 @@ EXAMPLES = ROOT / "examples" / "digits"
 SEVEN = Image.new("L", (280, 280), 255)
 ImageDraw.Draw(SEVEN).line([(70, 56), (210, 56), (112, 238)], fill=0, width=23, joint="curve")
 DAMAGED, TOO_LARGE, NOTHING = "damaged", "million", "[Dd]raw|No digit|nothing"
+OTHER_KIND = "PNG, JPEG, WebP, GIF, BMP, AVIF, PPM and TIFF"
 READ = "That is a 7"  # and the label says so
 ANY = "."  # any sentence
 
@@ -99,21 +100,21 @@ SOF = JPEG.index(b"\xff\xc0") + 5  # where a JPEG says its height and width
 
 KINDS = {
     # No pictures
-    "empty": (b"", DAMAGED),
-    "text": (b"a letter, not a picture", DAMAGED),
-    "html": (b"<!doctype html><script>alert(1)</script>", DAMAGED),
-    "pdf": (b"%PDF-1.7\n1 0 obj<</Type/Catalog>>endobj", DAMAGED),
-    "zip": (b"PK\x03\x04" + bytes(200), DAMAGED),
-    "gzip bomb": (zlib.compress(bytes(10_000_000), 9, 31), DAMAGED),
-    "program": (b"\x7fELF" + bytes(500), DAMAGED),
-    "zeros": (bytes(5000), DAMAGED),
-    "noise": (RANDOM.bytes(5000), DAMAGED),
-    "json": (b'{"path": "/etc/passwd"}', DAMAGED),
-    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><text>7</text></svg>', DAMAGED),
-    "svg that fetches": (b'<svg><image href="http://127.0.0.1/x.png"/></svg>', DAMAGED),
-    "xml bomb": (b'<!DOCTYPE a [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><svg>&b;</svg>', DAMAGED),
-    "pickle": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix.", DAMAGED),
-    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) run\n", DAMAGED),
+    "empty": (b"", OTHER_KIND),
+    "text": (b"a letter, not a picture", OTHER_KIND),
+    "html": (b"<!doctype html><script>alert(1)</script>", OTHER_KIND),
+    "pdf": (b"%PDF-1.7\n1 0 obj<</Type/Catalog>>endobj", OTHER_KIND),
+    "zip": (b"PK\x03\x04" + bytes(200), OTHER_KIND),
+    "gzip bomb": (zlib.compress(bytes(10_000_000), 9, 31), OTHER_KIND),
+    "program": (b"\x7fELF" + bytes(500), OTHER_KIND),
+    "zeros": (bytes(5000), OTHER_KIND),
+    "noise": (RANDOM.bytes(5000), OTHER_KIND),
+    "json": (b'{"path": "/etc/passwd"}', OTHER_KIND),
+    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><text>7</text></svg>', OTHER_KIND),
+    "svg that fetches": (b'<svg><image href="http://127.0.0.1/x.png"/></svg>', OTHER_KIND),
+    "xml bomb": (b'<!DOCTYPE a [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><svg>&b;</svg>', OTHER_KIND),
+    "pickle": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix.", OTHER_KIND),
+    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) run\n", OTHER_KIND),
     # Halves of pictures
     **{f"{share:.0%} of a PNG": (part(PNG, share), DAMAGED) for share in (0.02, 0.3, 0.6)},
     **{f"{share:.0%} of a JPEG": (part(JPEG, share), DAMAGED) for share in (0.02, 0.3, 0.7)},
@@ -183,7 +184,7 @@ KINDS = {
     },
     # Kinds that nobody has, or that are decoded slowly
     **{
-        kind: (file(kind, SEVEN.convert("RGB")), DAMAGED)
+        kind: (file(kind, SEVEN.convert("RGB")), OTHER_KIND)
         for kind in ("PCX", "TGA", "ICO", "SGI", "DDS", "QOI", "EPS")
     },
     "progressive JPEG": (file("JPEG", progressive=True), READ),

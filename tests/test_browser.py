@@ -185,7 +185,7 @@ def test_each_tab_has_its_own_answer(page, tmp_path):
     page.locator("#upload .icon-button").last.click()  # its bin
     expect_no_answer(page)
     page.locator("#upload input[type=file]").set_input_files(broken)
-    expect(page.locator(".words")).to_contain_text("damaged", timeout=TIMEOUT)
+    expect(page.locator(".words")).to_contain_text("PNG, JPEG", timeout=TIMEOUT)
 
 
 def test_by_keyboard_alone(page):

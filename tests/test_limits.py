@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import attacks
 import pytest
 from attacks import ATTACKS
 from serving import ROOT
@@ -19,7 +20,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux
 PROGRAM = """
 import io, json, os, resource, subprocess, sys
 sys.path.insert(0, ROOT)
-from PIL import Image
+import cv2
+import numpy as np
 from page import fork_server, limits
 from page.decode import open_picture
 from reading.preprocess import NoDigitError, to_mnist
@@ -40,7 +42,11 @@ def answer_lines(questions, answers):
         if what == "read":
             said = reading(lambda: open_picture(argument))
         elif what == "blindly":
-            said = reading(lambda: Image.open(argument))
+            try:
+                data = np.fromfile(argument, np.uint8)
+                said = repr(cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8))
+            except cv2.error as error:
+                said = str(error)
         elif what == "take":
             try:
                 said = len(bytearray(argument))
@@ -91,7 +97,7 @@ def test_each_attack_gets_a_sentence_and_the_next_picture_its_answer(tmp_path):
             path = tmp_path / name
             path.write_bytes(attack())
             said = await pool.ask("read", str(path))
-            assert re.search("too long|damaged|Nothing", said), f"{name}: {said}"
+            assert re.search("too long|too many|damaged|Nothing", said), f"{name}: {said}"
             assert await pool.ask("read", GOOD) == right
             path.unlink()
         assert pool.worker.process_id == worker  # none of them ended it
@@ -101,7 +107,7 @@ def test_each_attack_gets_a_sentence_and_the_next_picture_its_answer(tmp_path):
 
 
 @linux
-@pytest.mark.parametrize("name", ["tiff_of_same_bytes", "png_of_raw_profile", "jpeg_of_exif_tags"])
+@pytest.mark.parametrize("name", ["tiff_of_same_bytes", "png_of_length", "webp_of_canvas"])
 def test_memory_is_bounded_where_nothing_was_counted(name, tmp_path):
     path = tmp_path / "picture"
     path.write_bytes(ATTACKS[name]())
@@ -109,8 +115,7 @@ def test_memory_is_bounded_where_nothing_was_counted(name, tmp_path):
     async def work(pool):
         right = await pool.ask("read", GOOD)
         worker, before = pool.worker.process_id, peak(pool.worker.process_id)
-        said = await pool.ask("blindly", str(path))
-        assert re.search("damaged|memory", said), said
+        await pool.ask("blindly", str(path))
         assert peak(worker) - before < 250_000_000
         assert await pool.ask("read", GOOD) == right
         assert pool.worker.process_id == worker
@@ -119,10 +124,10 @@ def test_memory_is_bounded_where_nothing_was_counted(name, tmp_path):
 
 
 @linux
-@pytest.mark.parametrize("name", ["jpeg_of_scans", "gif_of_comment"])
+@pytest.mark.parametrize("name", ["jpeg_of_scans", "gif_of_tables"])
 def test_time_is_bounded_where_nothing_was_counted(name, tmp_path):
     path = tmp_path / "picture"
-    path.write_bytes(ATTACKS[name]())
+    path.write_bytes(getattr(attacks, name)())
 
     async def work(pool):
         right = await pool.ask("read", GOOD)

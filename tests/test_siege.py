@@ -30,7 +30,7 @@ from page.pool import WorkerPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the measures are Linux'")
 
-REFUSED = "too long to read|is damaged|Nothing to read"
+REFUSED = "too long to read|too many pixels|is damaged|Nothing to read"
 HEAVY = costliest()
 
 

@@ -1,0 +1,177 @@
+"""Look for memory in decoded pictures that nobody wrote to: it could be another visitor's.
+
+    python benchmarks/freed_memory.py --files 20000
+
+Small files of each kind are altered, cut and spliced, and decoded in two processes in opposite
+order. In one of them glibc fills all memory that it hands out or takes back with 17, in the other
+with 195 (MALLOC_PERTURB_): pictures that depend on such bytes differ. Linux only.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from page.decode import SIGNATURES, decode
+from page.limits import limit_process
+from reading.picture import NoDigitError
+
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F", "CMYK", "YCbCr")
+OPTIONS = {  # of Pillow, by kind: each is tried with each mode
+    "PNG": [{}, {"save_all": True}, {"interlace": 1}, {"exif": b"MM\0*\0\0\0\x08\0\0"}],
+    "JPEG": [{}, {"progressive": True}, {"restart_marker_blocks": 1}, {"quality": 100}],
+    "WEBP": [{}, {"lossless": True}, {"save_all": True}],
+    "GIF": [{}, {"save_all": True}, {"interlace": 0}],
+    "BMP": [{}],
+    "TIFF": [{"compression": name} for name in ("packbits", "tiff_lzw", "tiff_adobe_deflate")]
+    + [{}, {"strip_size": 64}, {"compression": "tiff_lzw", "strip_size": 64}],
+    "AVIF": [{"speed": 10}, {"speed": 10, "save_all": True}],
+    "PPM": [{}],
+}
+ONLY = {  # what Pillow crashes over in other modes
+    "1": [{"compression": name} for name in ("group3", "group4", "tiff_ccitt")],
+    "L": [{"compression": "jpeg"}],
+    "RGB": [{"compression": "jpeg"}],
+}
+RUNS = (  # BMP's, which Pillow doesn't write: of 8 and of 4 bits
+    b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 1078, 40, 24, 18, 1, 8, 1, 0, 0, 0, 256, 0)
+    + bytes(range(256)) * 4 + b"\x09\x07\0\x05abcde\0\0\0\0\x03\x08\0\2\3\1" * 9 + b"\0\1",
+    b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 118, 40, 24, 18, 1, 4, 2, 0, 0, 0, 16, 0)
+    + bytes(range(64)) + b"\x09\x17\0\x05abc\0\0\0\x03\x18\0\2\3\1" * 9 + b"\0\1",
+)  # fmt: skip
+
+
+def seeds(kind: str) -> list[bytes]:
+    """Return small files of a kind, of every mode and compression that Pillow writes."""
+    files = list(RUNS) if kind == "BMP" else []
+    for size in ((24, 18), (61, 40)):
+        noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+        image = Image.fromarray(noise).point(lambda gray: 255 * (gray > 140))
+        other = image.rotate(180)
+        for mode in MODES:
+            for options in OPTIONS[kind] + (ONLY.get(mode, []) if kind == "TIFF" else []):
+                out = io.BytesIO()
+                more = {"append_images": [other.convert(mode)]} if "save_all" in options else {}
+                try:
+                    image.convert(mode).save(out, kind, **options, **more)
+                except (OSError, ValueError, KeyError):  # not every kind has every mode
+                    continue
+                files.append(out.getvalue())
+    if kind == "PPM":
+        files += [
+            b"P%d 9 7 %s\n" % (n, b"" if n == 1 else b"200") + b"1 0 17 " * 70 for n in (1, 2, 3)
+        ]
+    return files
+
+
+def altered(files: list[bytes], random: np.random.Generator) -> bytes:
+    """Return a file with some of its bytes changed, cut, or another's."""
+    content = bytearray(files[random.integers(len(files))])
+    for _ in range(random.integers(1, 3)):
+        near = min(len(content), 120 if random.random() < 0.5 else len(content))  # or the header
+        place = random.integers(near) if near else 0
+        match random.integers(6):
+            case 0:
+                content[place : place + 1] = random.bytes(1)
+            case 1:
+                content[place : place + 4] = random.bytes(4)
+            case 2:
+                content[place : place + 2] = struct.pack("<H", random.integers(1, 200))
+            case 3:
+                content[place : place + 2] = struct.pack(">H", random.integers(1, 200))
+            case 4:
+                del content[random.integers(len(content) + 1) :]
+            case 5:
+                other = files[random.integers(len(files))]
+                content[place:] = other[random.integers(len(other)) :]
+    return with_checksums(bytes(content)) if random.random() < 0.8 else bytes(content)
+
+
+def with_checksums(data: bytes) -> bytes:
+    """Return a PNG whose chunks have the right checksum, so that they are looked at."""
+    if not data.startswith(b"\x89PNG"):
+        return data
+    place, parts = 8, [data[:8]]
+    while place + 8 <= len(data):
+        body = data[place + 4 : place + 8 + int.from_bytes(data[place : place + 4], "big")]
+        parts += [data[place : place + 4], body, struct.pack(">I", zlib.crc32(body))]
+        place += 8 + len(body)
+    return b"".join(parts)
+
+
+def pictures(files: list[bytes], perturb: int, order: int = 1) -> list[list]:
+    """Return of each file a digest of its picture, "" if it is refused, and the seconds.
+
+    They are decoded in a process of its own, from the last to the first if `order` is -1.
+    """
+    run = subprocess.run(
+        [sys.executable, __file__, "--child"],
+        input=pickle.dumps(files[::order]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ
+        | {"MALLOC_PERTURB_": str(perturb), "OPENCV_IO_MAX_IMAGE_PIXELS": "16000000"},
+        check=True,
+    )
+    filled, *answers = json.loads(run.stdout)
+    if filled != perturb ^ 0xFF:
+        raise RuntimeError("This C library doesn't fill memory: MALLOC_PERTURB_ is glibc's.")
+    return answers[::order]
+
+
+def digests(files: list[bytes]) -> Iterator[list]:
+    for data in files:
+        started = time.process_time()
+        try:
+            pixels = decode(data)
+            digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        except NoDigitError:
+            digest = ""
+        yield [digest, time.process_time() - started]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--files", type=int, default=1000, help="of each kind (%(default)s)")
+    parser.add_argument("--kinds", nargs="+", default=list(SIGNATURES), choices=SIGNATURES)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        files = pickle.load(sys.stdin.buffer)
+        limit_process()  # as the page's worker
+        json.dump([np.empty(100_000, np.uint8)[-1].item(), *digests(files)], sys.stdout)
+        return 0
+    differ = 0
+    for kind in arguments.kinds:
+        random = np.random.default_rng(arguments.seed)
+        whole = seeds(kind)
+        files = [altered(whole, random) for _ in range(arguments.files)]
+        first, second = pictures(files, 17), pictures(files, 195, -1)
+        wrong = [n for n, (a, b) in enumerate(zip(first, second, strict=True)) if a[0] != b[0]]
+        read = sum(bool(digest) for digest, _ in first)
+        slowest = max(seconds for _, seconds in first + second)
+        print(
+            f"{kind:5} {len(files)} files of {len(whole)}: {read} read, {len(wrong)} differ,"
+            f" the slowest took {slowest:.2f} s", flush=True,
+        )  # fmt: skip
+        differ += len(wrong)
+    return 1 if differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
