@@ -46,7 +46,7 @@ EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
 MAX_SECONDS = 3  # for an answer
-MAX_RUNNING = 80  # requests that run concurrently; the worker answers one after another
+MAX_RUNNING = 80  # requests that run concurrently; two workers answer them
 MAX_WAITING = 500  # requests in Gradio's queue; the next is told that the page is busy
 MAX_EVENTS_OF_ONE = 64  # of these, and those that run, from one address: a class of pupils
 MAX_WAITING_OF_ONE = 64  # requests of one address that wait for the worker: of a class, or a
@@ -67,9 +67,7 @@ if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second po
     from page.pool import BusyError, NoAnswerError, WorkerPool
 
     pool = WorkerPool(
-        sys.executable,
-        "-m",
-        "page.worker",
+        (sys.executable, "-m", "page.worker"),
         cwd=HERE,
         environment=WORKER_ENVIRONMENT,
         seconds=MAX_SECONDS,
