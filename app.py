@@ -63,9 +63,7 @@ if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second po
     from page.pool import BusyError, NoAnswerError, WorkerPool
 
     pool = WorkerPool(
-        sys.executable,
-        "-m",
-        "page.worker",
+        (sys.executable, "-m", "page.worker"),
         cwd=HERE,
         environment=WORKER_ENVIRONMENT,
         seconds=MAX_SECONDS,

@@ -17,7 +17,7 @@ from serving import pss_memory, serve
 from space_host import SPACE
 
 UNREACHABLE = "http://127.0.0.1:9"  # the Hub: it is not what is measured
-SETTLE = 5  # s until the spare worker and Gradio's reloader, of a Space, have started
+SETTLE = 5  # s until the workers and Gradio's reloader, of a Space, have started
 IMPORTS = [sys.executable, "-c", "import torch, gradio"]
 
 

@@ -1,28 +1,28 @@
-"""Processes that answer questions, one at a time; whatever ends one, the next is ready.
+"""Two workers answer questions, each one at a time; whatever ends a worker costs one answer.
 
-What reads pictures from strangers may take long, take all memory, or crash. Here it costs the
-answer to one question: a spare process takes over, and there are two processors for the page and
-for the worker.
+On Linux one program imports PyTorch and OpenCV, in a second and 300 MB, and forks the workers,
+which share them (`page.limits.serve`). Elsewhere each worker is a program of its own.
 """
 
 import asyncio
 import json
 import logging
+import os
+import socket
 import sys
-from collections import deque
-from collections.abc import Hashable, Mapping
-from contextlib import suppress
-from pathlib import Path
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Hashable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from page.fair_queue import FairQueue
-from page.launcher import Launcher, Worker
+from page.limits import FORK, end_group
 
 log = logging.getLogger(__name__)
-IN_HAND = 2  # questions that a worker holds: the one that it answers, and another asker's
-PAUSE = 0.1  # seconds between two starts, at least, should each worker end at once
+MAX_ANSWER = 1_000_000  # bytes
+START = 60  # seconds in which a worker has to be ready: a slow machine may take long
+PAUSE, RETRY = 0.1, 1.0  # seconds until the next start: after a worker's end, when none starts
 SECOND_LOOK = 0.05  # seconds
-BUSY = "Many people are asking at once. Please try again in a minute."
 
 
 class NoAnswerError(Exception):
@@ -34,69 +34,51 @@ class BusyError(Exception):
 
 
 class Question(NamedTuple):
-    """A line for the worker, who waits for its answer, and who asks, if that is known."""
-
-    line: bytes
-    future: asyncio.Future
+    words: str  # as JSON
     asker: Hashable
+    answer: asyncio.Future
+
+    def settle(self, answer=None, error: Exception | None = None) -> None:
+        if not self.answer.done():  # else nobody waits for it any more
+            self.answer.set_exception(error) if error else self.answer.set_result(answer)
 
 
+@dataclass(eq=False)
+class Worker:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    question: Question | None = None  # in hand
+    timeout: asyncio.Timeout | None = None  # when that runs out is the question's number, too
+
+
+@dataclass(eq=False)
 class WorkerPool:
-    """Two processes of a program: one answers, and one is its spare.
+    """Two workers of a program that calls `page.limits.serve`."""
 
-    The program writes `fork_server.ready_line()` when it can answer, gets each question as a line
-    of JSON, and answers each, in their order, with another line.
-
-    Parameters
-    ----------
-    command : str
-        The program and its arguments.
-    cwd : Path, optional
-        The folder that it is started in.
-    environment : mapping of str to str, optional
-        Variables that it gets beside this process's own.
-    seconds : float
-        How long a worker may take for one question.
-    longest_queue, longest_line : int
-        Questions that wait, at most: in all, and of one asker.
-    longest_answer : int
-        Bytes of an answer, at most.
-    forks : bool
-        Whether the program forks its workers (`fork_server.serve`); else it is one itself.
-    """
-
-    def __init__(
-        self,
-        *command: str,
-        cwd: Path | None = None,
-        environment: Mapping[str, str] | None = None,
-        seconds: float = 3.0,
-        longest_queue: int = 100,
-        longest_line: int = 20,
-        longest_answer: int = 1_000_000,
-        forks: bool = sys.platform == "linux",
-    ):
-        self.seconds = seconds
-        self.longest_queue, self.longest_line = longest_queue, longest_line
-        self.launcher = Launcher(command, cwd, environment or {}, longest_answer, forks)
-        self.waiting = FairQueue()
-        self.asked: deque[Question] = deque()  # the first is being answered
-        self.worker: Worker | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.timed: Question | None = None
-        self.life: asyncio.Task | None = None
+    command: tuple[str, ...]  # the program and its arguments
+    cwd: os.PathLike | None = None  # the folder that it is started in
+    environment: dict[str, str] = field(default_factory=dict)  # that it gets beside this process's
+    seconds: float = 3.0  # that a worker may take for a question
+    longest_queue: int = 100  # questions that wait, at most: in all
+    longest_line: int = 20  # and of one asker
+    forks: bool = sys.platform == "linux"
+    waiting: list[Question] = field(default_factory=list)  # the first one's asker is next
+    workers: list[Worker] = field(default_factory=list)  # the ready; the first is idle longest
+    running: asyncio.Future | None = None
+    programs: list[Process] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start the processes, if there are none, so that the first question finds one ready."""
-        self.life = self.life or asyncio.create_task(self._live())
+        """Start the workers, if there are none, so that the first question finds one ready."""
+        if not self.running or self.running.done():
+            self.starting = asyncio.Lock()
+            self.running = asyncio.gather(self._keep(b"1"), self._keep(b"2"))
 
     async def stop(self) -> None:
-        """End the processes, and the questions that wait with them."""
-        if self.life:
-            self.life.cancel()
-            await asyncio.gather(self.life, return_exceptions=True)
-        for question in (*self.asked, *self.waiting):
-            question.future.cancel()
+        """End all processes; whoever still waits gets a NoAnswerError."""
+        if self.running:
+            self.running.cancel()
+            await asyncio.gather(self.running, return_exceptions=True)
+        await self._give_up()
 
     async def ask(self, *question, asker: Hashable = None):
         """Return the answer to a question, both as JSON has them.
@@ -104,111 +86,115 @@ class WorkerPool:
         Parameters
         ----------
         asker : hashable
-            Who asks, if that is known. Askers are answered in turn.
+            Who asks. Askers take turns, and each has one question with the workers at most. None
+            is unknown, and somebody else each time.
 
         Raises
         ------
         NoAnswerError
-            If the worker ended over it, or took too long. Those that wait behind it are asked of
-            the spare.
+            If the worker ended over it or took too long, or if none starts.
         BusyError
-            If `longest_queue` questions wait already, or `longest_line` of this asker.
+            If `longest_queue` questions wait, or `longest_line` of this asker.
         """
-        if self._is_full(asker):
-            self.waiting.keep(lambda waiting: not waiting.future.done())
-            if self._is_full(asker):
-                raise BusyError(BUSY)
-        future = asyncio.get_running_loop().create_future()
-        line = json.dumps(question).encode() + b"\n"
-        self.waiting.append(Question(line, future, asker), asker)
+        asker = object() if asker is None else asker
+        own = sum(other.asker == asker for other in self.waiting)
+        if len(self.waiting) >= self.longest_queue or own >= self.longest_line:
+            raise BusyError("Many people are asking at once. Please try again in a minute.")
+        self.waiting.append(asked := Question(json.dumps(question), asker, asyncio.Future()))
         self.start()
         self._pass_on()
-        return await future
+        try:
+            return await asked.answer
+        finally:
+            if asked in self.waiting:  # who asked has left
+                self.waiting.remove(asked)
 
-    def _is_full(self, asker: Hashable) -> bool:
-        own = 0 if asker is None else self.waiting.count(asker)
-        return len(self.waiting) >= self.longest_queue or own >= self.longest_line
+    def _pass_on(self) -> None:
+        """Give waiting questions to idle workers."""
+        for worker in [worker for worker in self.workers if not worker.question]:
+            busy = {other.question.asker for other in self.workers if other.question}
+            may = (q for q in self.waiting if q.asker not in busy and not q.answer.done())
+            if question := next(may, None):
+                self.waiting.remove(question)
+                self.waiting.sort(key=lambda q: q.asker == question.asker)  # behind all others
+                self.workers.sort(key=lambda other: other is worker)
+                worker.question, ends = question, asyncio.get_running_loop().time() + self.seconds
+                worker.timeout.reschedule(ends)
+                worker.writer.write(f"[{ends}, {question.words}]\n".encode())
 
-    async def _live(self) -> None:
-        """Have a worker answer and another be ready, until there is none to be had."""
-        spare = asyncio.create_task(self.launcher.begin())
+    async def _keep(self, place: bytes) -> None:
+        """Keep a worker in this place."""
+        while True:
+            worker = None
+            try:
+                async with AsyncExitStack() as stack:
+                    worker = await self._begin(place, stack)
+                    await self._answer(worker)
+            except Exception as error:
+                log.error("A worker failed: %s", type(error).__name__)
+            await asyncio.sleep(PAUSE)
+            if not worker and not self.workers:
+                await self._give_up()
+                while not self.waiting:
+                    await asyncio.sleep(RETRY)
+
+    async def _answer(self, worker: Worker) -> None:
+        """Pass on questions and answers until the worker ends, or does what it may not."""
+        self.workers.append(worker)
         try:
             while True:
                 try:
-                    worker = await spare
-                except Exception:  # something may have ended it while it waited
-                    worker = await self.launcher.begin()
-                spare = asyncio.create_task(self.launcher.begin(PAUSE))
-                await self._answer(worker)
-        except Exception as error:
-            log.error("No worker starts: %s", type(error).__name__)
-            for question in self.waiting:
-                if not question.future.done():
-                    question.future.set_exception(NoAnswerError())
-            self.waiting = FairQueue()
+                    async with asyncio.timeout(None) as worker.timeout:
+                        self._pass_on()
+                        line = await worker.reader.readuntil(b"\n")
+                except TimeoutError:  # where the page itself stood still, the answer may be here
+                    async with asyncio.timeout(SECOND_LOOK):
+                        line = await worker.reader.readuntil(b"\n")
+                number, answer = json.loads(line)
+                if number != worker.timeout.when():
+                    raise ValueError
+                worker.question.settle(answer)
+                worker.question = None
         finally:
-            spare.cancel()
-            with suppress(Exception, asyncio.CancelledError):
-                (await spare).kill()
-            await self.launcher.end()
-            self.life = None
-        if self.waiting:  # since
-            self.start()
+            self.workers.remove(worker)
+            if worker.question:
+                worker.question.settle(error=NoAnswerError())
+            self._pass_on()
 
-    async def _answer(self, worker: Worker) -> None:
-        """Pass on questions and answers until the worker ends."""
-        self.worker = worker
-        self._pass_on()
-        try:
-            while True:
-                answer = json.loads(await worker.reader.readuntil(b"\n"))
-                future = self.asked.popleft().future
-                if not future.done():  # else nobody waits for it any more
-                    future.set_result(answer)
-                self._pass_on()
-        except Exception as error:  # whatever it is, the next question needs another worker
-            log.error("A worker has ended: %s", type(error).__name__)
-        finally:
-            self.worker = None
-            self._set_timer()
-            worker.kill()
-        if self.asked:
-            future = self.asked.popleft().future
-            if not future.done():
-                future.set_exception(NoAnswerError())
-        self.waiting.put_back(self.asked)
-        self.asked.clear()
+    async def _begin(self, place: bytes, stack: AsyncExitStack) -> Worker:
+        """Start a worker; the stack ends it, and whatever it has started."""
+        self.programs = [program for program in self.programs if program.returncode is None]
+        if self.forks:
+            async with self.starting:
+                if not self.programs:
+                    self.control, theirs = socket.socketpair()
+                    with theirs:
+                        await self._run(FORK, stdin=theirs)
+            ours, theirs = socket.socketpair()
+            with theirs:
+                socket.send_fds(self.control, [place], [theirs.fileno()])
+            reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_ANSWER)
+        else:
+            program = await self._run(stdin=PIPE, stdout=PIPE)
+            stack.callback(end_group, program.pid)
+            reader, writer = program.stdout, program.stdin
+        stack.callback(writer.close)
+        async with asyncio.timeout(START):
+            stack.callback(end_group, int(await reader.readuntil(b"\n")))
+        return Worker(reader, writer)
 
-    def _pass_on(self) -> None:
-        """Ask the worker what somebody still waits for, up to `IN_HAND` questions at once.
+    async def _run(self, *arguments: str, **streams) -> Process:
+        streams |= {"limit": MAX_ANSWER, "start_new_session": True}  # so Ctrl-C is for the page
+        how = {"cwd": self.cwd, "env": os.environ | self.environment, **streams}
+        program = await asyncio.create_subprocess_exec(*self.command, *arguments, **how)
+        self.programs.append(program)
+        return program
 
-        Who asks for much has one of them, so that the next visitor waits for no more than that.
-        """
-        while self.worker and len(self.asked) < IN_HAND:
-            in_hand = {question.asker for question in self.asked} - {None}
-            question = self.waiting.pop(besides=in_hand)
-            if question is None:
-                break
-            if not question.future.done():
-                self.worker.writer.write(question.line)
-                self.asked.append(question)
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        """Time the question that is being answered, from when the one before it was."""
-        first = self.asked[0] if self.worker and self.asked else None
-        if first is self.timed:
-            return
-        if self.timer:
-            self.timer.cancel()
-        self.timed = first
-        if first:
-            self.timer = asyncio.get_running_loop().call_later(self.seconds, self._look_again)
-
-    def _look_again(self) -> None:
-        # Where the page itself stood still, the answer may be here, not read yet.
-        self.timer = asyncio.get_running_loop().call_later(SECOND_LOOK, self._give_up)
-
-    def _give_up(self) -> None:
-        log.error("A question takes longer than %g s", self.seconds)
-        self.worker.kill()
+    async def _give_up(self) -> None:
+        """Tell all who wait, and end all processes."""
+        for question in self.waiting:
+            question.settle(error=NoAnswerError())
+        for program in self.programs:
+            if program.returncode is None:
+                end_group(program.pid)
+            await program.wait()

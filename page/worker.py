@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from huggingface_hub import constants
 
-from page import fork_server
 from page.answer import BRUSH_RADIUS, PAD_SIZE, with_article
 from page.decode import open_picture
 from page.figure import draw_figure
-from page.limits import limit_process
+from page.limits import limit_process, serve
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size, shrink
 from reading.reader import CONFIDENT, Reading, read
@@ -125,11 +124,7 @@ def draw_strokes(strokes: list[list[int]]) -> np.ndarray:
 
 
 def describe_weights(loader: WeightsLoader) -> str:
-    """Return a line that says which weights answer, how good they are, and since when.
-
-    Has newer ones looked for: it is asked for when a visitor comes.
-    """
-    loader.refresh()
+    """Return a line that says which weights answer, how good they are, and since when."""
     loader.wait_for_accuracy(0.5)  # seconds: somebody may have drawn a digit meanwhile
     weights = loader.weights()
     if weights.origin == "embedded":
@@ -210,20 +205,22 @@ QUESTIONS = {
 
 
 def answer_lines(questions: TextIO, answers: TextIO) -> None:
-    """Answer each line, [question, argument, …] as JSON, with a line of JSON.
+    """Answer each line, [number, [question, argument, …]] as JSON, with [number, answer].
 
     Parameters
     ----------
     questions, answers : text files
-        The first line of the answers is `fork_server.ready_line()`.
+        As `page.limits.serve` says.
     """
     with WeightsLoader(*configured_repo()) as loader:
         answer_upload(loader, str(WARM_UP))  # so that what it needs is loaded before the limits
         limit_process()
-        print(fork_server.ready_line(), end="", file=answers, flush=True)
+        print(os.getpid(), file=answers, flush=True)
         for line in questions:
-            question, *arguments = json.loads(line)
-            print(json.dumps(QUESTIONS[question](loader, *arguments)), file=answers, flush=True)
+            number, (question, *arguments) = json.loads(line)
+            loader.refresh()  # before each answer, so that both workers soon use the same weights
+            answer = QUESTIONS[question](loader, *arguments)
+            print(json.dumps([number, answer]), file=answers, flush=True)
 
 
 def main() -> None:
@@ -237,7 +234,7 @@ def main() -> None:
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     logging.basicConfig(format="%(message)s")
-    fork_server.serve(answer_lines)
+    serve(answer_lines)
 
 
 if __name__ == "__main__":

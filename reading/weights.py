@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -207,8 +208,7 @@ def _call_with_timeout(seconds: float, function: Callable, *args, **kwargs):
 class WeightsLoader:
     """Load weights in the background, and replace them by newer ones.
 
-    Use it as a context manager: a thread of its own loads the weights when the context is
-    entered, and ends with it.
+    Use it as a context manager: its thread loads the weights, and ends with the context.
 
     Parameters
     ----------
@@ -249,13 +249,19 @@ class WeightsLoader:
     def refresh(self) -> None:
         """Load a newer commit in the background; until then the present weights are used.
 
-        Does nothing within `refresh_interval` of the last look. A Hub that does not answer, or
-        has weights that do not fit, changes nothing.
+        Does nothing within `refresh_interval` of the last look, unless another process has loaded
+        another commit. A Hub that does not answer, or weights that do not fit, change nothing.
         """
-        if not self._loading.done() or time.monotonic() - self._looked_at < self.refresh_interval:
+        if self.repo_id is None or not self._loading.done():
             return
-        self._looked_at = time.monotonic()
-        self._thread.submit(self._load_newer)
+        interval = self.refresh_interval
+        with suppress(OSError):
+            noted = _checked_commit_file(self.repo_id, self.revision).read_text()
+            if noted != self.weights().commit:
+                interval = min(interval, HUB_TIMEOUT)
+        if time.monotonic() - self._looked_at >= interval:
+            self._looked_at = time.monotonic()
+            self._thread.submit(self._load_newer)
 
     def _load_newer(self) -> None:
         """Load what the Hub has, and use it if it is another commit than the present one."""

@@ -392,7 +392,7 @@ def is_ready(process_id: int) -> bool:
 
 
 def workers(server) -> list[int]:
-    """Return the page's two workers, the one that answers and its spare, once they are ready."""
+    """Return the page's two workers, once they are ready."""
     ends = time.monotonic() + 20
     while time.monotonic() < ends:
         (program,) = children(server.process.pid)
@@ -403,7 +403,7 @@ def workers(server) -> list[int]:
 
 
 def test_what_ends_the_worker_costs_one_answer(server, client, good):
-    """As a picture would that makes a decoder crash; the spare answers the next at once."""
+    """As a picture would that makes a decoder crash; other workers answer the next."""
     for _ in range(2):
         ours = workers(server)
         for process in ours:
@@ -419,7 +419,7 @@ def test_what_ends_the_worker_costs_one_answer(server, client, good):
 
 
 def test_one_that_is_stuck_is_given_up_after_three_seconds(server, client, good):
-    """The worker that answers, then its spare, and the one after them answers again."""
+    """One worker, then the other, and those after them answer again."""
     for process in workers(server):
         os.kill(process, signal.SIGSTOP)
     for _ in range(2):

@@ -40,7 +40,7 @@ class Site:
     def __init__(self, server, folder):
         self.server, self.folder = server, folder
         self.visit()  # waits for the weights
-        time.sleep(1)  # the spare gets ready
+        time.sleep(1)  # the other worker gets ready
         self.before, _ = held(server, folder)
         self.most = self.before, 0.0
 
@@ -216,11 +216,11 @@ def test_broken_weights_cost_no_answer(hub, kind):
         _, said, *_ = await pool.ask("upload", str(ROOT / "examples" / "digits" / GOOD[0]))
         await asyncio.sleep(0.5)  # the accuracy comes after the weights
         words = await pool.ask("weights")
-        return said, words, pss_memory(pool.launcher.programs[0].pid)
+        return said, words, pss_memory(pool.programs[0].pid)
 
     async def ask():
         command = sys.executable, "-m", "page.worker"
-        pool = WorkerPool(*command, cwd=ROOT, environment={"LENET_REPO": repo}, seconds=10)
+        pool = WorkerPool(command, cwd=ROOT, environment={"LENET_REPO": repo}, seconds=10)
         try:
             return await asyncio.wait_for(work(pool), 30)
         finally:

@@ -293,6 +293,7 @@ def describe_once(words: str, weights: WeightsLoader) -> str:
     ends = time.monotonic() + 20
     while words not in (said := describe_weights(weights)):
         assert time.monotonic() < ends, said
+        weights.refresh()
         time.sleep(0.05)
     return said
 
@@ -316,7 +317,7 @@ def test_a_push_reaches_a_page_that_runs(hub, pull):
 
         hub.fault = note
         while not any(damaged_asked_for):
-            describe_weights(weights)
+            weights.refresh()
             time.sleep(0.05)
         time.sleep(0.5)
         assert second in describe_weights(weights) and same(weights.weights().model, newer)
@@ -328,9 +329,21 @@ def test_the_hub_is_not_asked_at_every_visit(hub, pull):
         asked = []
         hub.fault = lambda request: asked.append(request.path)
         for _ in range(5):
-            describe_weights(weights)
+            weights.refresh()
         time.sleep(0.3)
         assert asked == []
+
+
+def test_what_one_worker_finds_the_other_uses_too(hub, pull, monkeypatch):
+    """Though it has looked itself a moment ago: a visitor is answered by both."""
+    monkeypatch.setattr("reading.weights.HUB_TIMEOUT", 0.5)
+    _, repo = pull
+    with loader() as other, loader(refresh_interval=0) as one:
+        for weights in (one, other):
+            weights.wait_for_accuracy(10)
+        hub.add(repo, as_file(LeNet()))
+        describe_once(hub.head(repo)[:7], one)
+        describe_once(hub.head(repo)[:7], other)
 
 
 def test_the_page_says_how_good_the_hubs_weights_are(hub, pull):
