@@ -65,13 +65,9 @@ def serve(answer_lines: Callable) -> None:
 
 
 def limit_process(memory: int = MEMORY) -> None:
-    """Limit this process for good; to be called when what it needs to answer is loaded.
+    """Limit this process for good, once what it needs to answer is loaded.
 
-    Parameters
-    ----------
-    memory : int
-        Bytes that it may take beyond those that it has now. A decoder that asks for more gets a
-        MemoryError, which is answered like any other damage.
+    A decoder that asks for more than `memory` bytes beside those gets a MemoryError.
     """
     set_limit("RLIMIT_CORE", 0)  # a crash does not write strangers' pictures to the disk
     set_limit("RLIMIT_FSIZE", FILE)

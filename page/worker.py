@@ -32,88 +32,33 @@ WARM_UP = Path(__file__).parent.parent / "examples" / "digits" / "7-crossed.png"
 
 
 class Answer(NamedTuple):
-    """What the page shows of a drawing or a picture.
+    """What the page shows of a drawing or a picture."""
 
-    Attributes
-    ----------
-    guesses : list of (str, float)
-        The likeliest numbers, three at most, best first; none if there is nothing to read.
-    words : str
-        How sure the first is, or why there is none.
-    figure : str
-        The evidence and the layers as HTML; empty if there is nothing to read.
-    boxes : list of (float, float, float, float)
-        Left, top, right and bottom of each digit of the first guess, as shares of the picture's
-        sides.
-    """
-
-    guesses: list[tuple[str, float]]
-    words: str
-    figure: str = ""
-    boxes: Sequence[tuple[float, float, float, float]] = ()
+    guesses: list[tuple[str, float]]  # up to three numbers and probabilities, best first
+    words: str  # how sure the first is, or why there is none
+    figure: str = ""  # the evidence and the layers as HTML
+    boxes: Sequence[tuple[float, ...]] = ()  # each digit's left, top, right, bottom, in [0, 1]
 
 
-def answer_upload(
-    loader: WeightsLoader, path: str, digit: int = 0, rival: int | None = None
-) -> Answer:
-    """Answer a picture.
-
-    Parameters
-    ----------
-    loader : WeightsLoader
-    path : str
-        Of the file.
-    digit, rival : int, int or None
-        What the figure is to show, as `page.figure.draw_figure` takes it.
-
-    Returns
-    -------
-    answer : Answer
-    """
+def answer_upload(loader: WeightsLoader, path: str, digit: int = 0, rival: int | None = None):
+    """Answer a picture; `digit` and `rival` are what the figure shows (`draw_figure`)."""
     return _answer(loader, lambda: open_picture(path), digit, rival)
 
 
-def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | None) -> Answer:
-    """Answer a drawing in pictures, as `answer_upload` does a picture.
-
-    Parameters
-    ----------
-    loader : WeightsLoader
-    layers : list of str
-        The paths of the pad's layers: ink where they are not transparent.
-    composite : str or None
-        Paper and ink in one picture. It is read where no layer holds ink.
-    """
+def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | None):
+    """Answer the pictures of a pad's layers, else the one of paper and ink together."""
     return _answer(loader, lambda: _flatten(layers, composite))
 
 
 def answer_strokes(
     loader: WeightsLoader, strokes: list[list[int]], digit: int = 0, rival: int | None = None
-) -> Answer:
-    """Answer a drawing in strokes, as `answer_upload` does a picture.
-
-    Parameters
-    ----------
-    loader : WeightsLoader
-    strokes : list of lists of int
-        Of each, x and y in turn, pixels of the pad.
-    """
+):
+    """Answer a drawing's strokes."""
     return _answer(loader, lambda: draw_strokes(strokes), digit, rival)
 
 
 def draw_strokes(strokes: list[list[int]]) -> np.ndarray:
-    """Draw strokes as the pad does, at half its size.
-
-    Parameters
-    ----------
-    strokes : list of lists of int
-        Of each, x and y in turn, pixels of the pad. One point is a dot.
-
-    Returns
-    -------
-    gray : uint8 ndarray of shape (h, w)
-        0 = ink, 255 = paper.
-    """
+    """Draw strokes, each [x, y, x, y, …] in pixels of the pad, as the pad does, at half its size."""
     width, height = PAD_SIZE
     gray = np.full((height // 2, width // 2), 255, np.uint8)
     for stroke in strokes:
@@ -205,13 +150,7 @@ QUESTIONS = {
 
 
 def answer_lines(questions: TextIO, answers: TextIO) -> None:
-    """Answer each line, [number, [question, argument, …]] as JSON, with [number, answer].
-
-    Parameters
-    ----------
-    questions, answers : text files
-        As `page.limits.serve` says.
-    """
+    """Answer each line, [number, [question, argument, …]] as JSON, with [number, answer]."""
     with WeightsLoader(*configured_repo()) as loader:
         answer_upload(loader, str(WARM_UP))  # so that what it needs is loaded before the limits
         limit_process()
