@@ -58,7 +58,7 @@ def answer_strokes(
 
 
 def draw_strokes(strokes: list[list[int]]) -> np.ndarray:
-    """Draw strokes, each [x, y, x, y, …] in pixels of the pad, as the pad does, at half its size."""
+    """Draw strokes as the pad does, each [x, y, x, y, …] in its pixels, at half its size."""
     width, height = PAD_SIZE
     gray = np.full((height // 2, width // 2), 255, np.uint8)
     for stroke in strokes:
