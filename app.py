@@ -8,6 +8,7 @@ this file anew when it changes.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -55,8 +56,9 @@ WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WORKER_ENVIRONMENT |= {"OPENCV_IO_MAX_IMAGE_PIXELS": "16000000", "OPENCV_LOG_LEVEL": "SILENT"}
 
 KEPT = '<span id="copied" role="status"></span>Drawings are not kept here, pictures for an hour.'
-PEN = "".join((HERE / "page" / name).read_text() for name in ("pen.js", "show.js", "link.js"))
-SHOW_FIGURE = "addEventListener('figure', (event) => (props.value = event.detail))"
+PEN = "".join(
+    (HERE / "page" / name).read_text() for name in ("pen.js", "show.js", "figure.js", "link.js")
+)
 UNREADABLE = "This picture could not be read: it is damaged, or takes too long."
 
 if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
@@ -97,7 +99,7 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
 
     Takes {"layers": [picture, …], "composite": picture}, one of which will do. Returns the three
     best guesses with their probabilities, a line of words (why there is no guess, or how sure it
-    is), and the evidence and the layers of the network as HTML.
+    is), and the evidence and the layers of the network, as JSON in an HTML element.
     """
     sketch = sketch or {}
     layers = [_path_of(layer) for layer in sketch.get("layers") or [] if layer]
@@ -113,7 +115,8 @@ async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dic
     """Read the digit, or the number, in a picture: a scan, a photograph, a drawing.
 
     Returns the three best guesses with their probabilities, a line of words (why there is no
-    guess, or how sure it is), and the evidence and the layers of the network as HTML.
+    guess, or how sure it is), and the evidence and the layers of the network, as JSON in an HTML
+    element.
     """
     if not image:
         return {}, INVITATION, ""
@@ -179,15 +182,16 @@ async def _ask(request: gr.Request, *question) -> list:
     try:
         return await pool.ask(*question, asker=request.client.host)
     except NoAnswerError:
-        return [[], UNREADABLE, "", []]
+        return [[], UNREADABLE, None, []]
     except BusyError as sentence:
-        return [[], str(sentence), "", []]
+        return [[], str(sentence), None, []]
 
 
-def _for_programs(guesses: list, words: str, figure: str, _) -> tuple[dict, str, str]:
+def _for_programs(guesses: list, words: str, figure: dict | None, _) -> tuple[dict, str, str]:
     """Return what /sketch and /upload return: what Gradio has components for."""
     best = label.postprocess(dict(guesses)).model_dump() if guesses else {}
-    return best, words, figure
+    data = f'<script type="application/json">{json.dumps(figure)}</script>' if figure else ""
+    return best, words, data
 
 
 LIGHT_BACKGROUND, DARK_BACKGROUND, ACCENT = "#faf8f4", "#161513", "#c2410c"
@@ -248,7 +252,7 @@ with gr.Blocks(
                 gr.Examples(examples, upload, label="Or one of these")
         with gr.Column(elem_id="says"):
             gr.HTML(draw_answer(), elem_id="answer", js_on_load=PEN, server_functions=[answer])
-    gr.HTML(elem_id="why", js_on_load=SHOW_FIGURE)
+    gr.HTML(elem_id="why")
     source = gr.Markdown(elem_id="source")
 
     undo.click(None, js="() => lenet.undo()")

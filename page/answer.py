@@ -30,8 +30,8 @@ def check_question(question, folder: str | Path) -> tuple:
     ----------
     question
         What was sent: {"strokes": …} as `check_strokes` takes them, or {"picture": …} as
-        `page.uploads.resolve_upload` takes it; in both, "digit" says which digit of the number is
-        to be explained, counted from 0, and "rival" with which other it is to be compared.
+        `page.uploads.resolve_upload` takes it; "digit" says which digit of the number is to be
+        explained, counted from 0; without it, none is.
     folder : str or Path
         That of the uploads.
 
@@ -42,14 +42,12 @@ def check_question(question, folder: str | Path) -> tuple:
     """
     if not isinstance(question, dict):
         raise WrongQuestionError
-    digit, rival = question.get("digit", 0), question.get("rival")
-    if type(digit) is not int or not 0 <= digit < 100:
-        raise WrongQuestionError
-    if rival is not None and (type(rival) is not int or not 0 <= rival < 10):
+    digit = question.get("digit")
+    if digit is not None and (type(digit) is not int or not 0 <= digit < 100):
         raise WrongQuestionError
     if "strokes" in question:
-        return "strokes", check_strokes(question["strokes"]), digit, rival
-    return "upload", str(resolve_upload(question.get("picture"), folder)), digit, rival
+        return "strokes", check_strokes(question["strokes"]), digit
+    return "upload", str(resolve_upload(question.get("picture"), folder)), digit
 
 
 def check_strokes(strokes) -> list[list[int]]:

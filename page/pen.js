@@ -17,7 +17,7 @@ let pen = null; // the stroke that is being drawn
 let pointer = null; // the id of the pointer that draws it
 let picture = null; // the upload
 let tab = "pad";
-let view = { digit: 0, rival: null }; // what the figure is to show
+let view = { digit: 0, rival: null }; // what the explanation is to show
 
 // The pad's own tools, by what stays the same in every language. They would lie on the paper, so
 // style.css hides them, and buttons below the pad click them.
@@ -118,11 +118,13 @@ let wanted = false;
 let turn = 0; // an answer from before a clear, an undo or a change of the tab comes too late
 let wake = () => {};
 const question = () => {
-  if (tab === "picture") return picture && { picture: { path: picture.path }, ...view };
+  const { digit } = view;
+  if (tab === "picture") return picture && { picture: { path: picture.path }, digit };
   let drawn = strokes.filter((stroke) => stroke.length).slice(-MOST_STROKES);
   while (drawn.flat().length > 2 * MOST_POINTS)
     drawn = drawn.map((stroke) => stroke.filter((_, k) => k % 4 < 2)); // every second point
-  return drawn.length ? { strokes: drawn, ...view } : null;
+  if (!drawn.length) return null;
+  return pen ? { strokes: drawn } : { strokes: drawn, digit }; // no explanation while the pen moves
 };
 const ask = async (anew = false) => {
   if (anew) {

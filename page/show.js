@@ -2,18 +2,13 @@
 const says = (sentence) => EMPTY.replace(/(<p[^>]*>)[^<]*/, (_, start) => start + sentence);
 
 // The answer, or nothing where there is nothing to answer.
-const show = async ({ answer = EMPTY, figure = "", boxes = [] } = {}) => {
+const show = ({ answer = EMPTY, figure, boxes = [] } = {}) => {
   props.value = answer;
-  dispatchEvent(new CustomEvent("figure", { detail: figure }));
   frame(boxes);
-  await wait(0); // Gradio changes the page by then, but not what the visitor has chosen there
-  document.querySelectorAll("#why input").forEach((input) => {
-    input.checked = input.hasAttribute("checked");
-  });
+  if (figure || !boxes.length) drawFigure(figure); // while the pen moves, the last one stays
 };
 addEventListener("change", ({ target }) => {
   if (!target.closest("#why")) return;
-  if (target.name === "digit") view.rival = null;
   view[target.name] = Number(target.value);
   if (target.name === "digit") ask();
 });

@@ -19,7 +19,7 @@ from huggingface_hub import constants
 
 from page.answer import BRUSH_RADIUS, PAD_SIZE, with_article
 from page.decode import open_picture
-from page.figure import draw_figure
+from page.figure import explain
 from page.limits import limit_process, serve
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size, shrink
@@ -36,25 +36,25 @@ class Answer(NamedTuple):
 
     guesses: list[tuple[str, float]]  # up to three numbers and probabilities, best first
     words: str  # how sure the first is, or why there is none
-    figure: str = ""  # the evidence and the layers as HTML
+    figure: dict | None = None  # the evidence and the layers (`page.figure.explain`)
     boxes: Sequence[tuple[float, ...]] = ()  # each digit's left, top, right, bottom, in [0, 1]
 
 
-def answer_upload(loader: WeightsLoader, path: str, digit: int = 0, rival: int | None = None):
-    """Answer a picture; `digit` and `rival` are what the figure shows (`draw_figure`)."""
-    return _answer(loader, lambda: open_picture(path), digit, rival)
+def answer_upload(loader: WeightsLoader, path: str, digit: int | None = 0) -> Answer:
+    """Answer a picture; `digit` is the one to explain, None for none."""
+    return _answer(loader, lambda: open_picture(path), digit)
 
 
-def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | None):
+def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | None) -> Answer:
     """Answer the pictures of a pad's layers, else the one of paper and ink together."""
     return _answer(loader, lambda: _flatten(layers, composite))
 
 
 def answer_strokes(
-    loader: WeightsLoader, strokes: list[list[int]], digit: int = 0, rival: int | None = None
-):
-    """Answer a drawing's strokes."""
-    return _answer(loader, lambda: draw_strokes(strokes), digit, rival)
+    loader: WeightsLoader, strokes: list[list[int]], digit: int | None = 0
+) -> Answer:
+    """Answer a drawing's strokes, as `answer_upload` does a picture."""
+    return _answer(loader, lambda: draw_strokes(strokes), digit)
 
 
 def draw_strokes(strokes: list[list[int]]) -> np.ndarray:
@@ -95,9 +95,7 @@ def describe_answer(reading: Reading) -> str:
     return f"{first[0].upper()}{first[1:]} or {second}: the network is not sure."
 
 
-def _answer(
-    loader: WeightsLoader, open_image: Callable, digit: int = 0, rival: int | None = None
-) -> Answer:
+def _answer(loader: WeightsLoader, open_image: Callable, digit: int | None = 0) -> Answer:
     """Return the answer to the picture that `open_image` opens, words alone if there is none."""
     try:
         image = open_image()
@@ -107,7 +105,7 @@ def _answer(
         return Answer([], str(reason))
     except MemoryError:  # the process may not have more (`page.limits`)
         return Answer([], DAMAGED_MESSAGE)
-    figure = draw_figure(reading.digits, model, digit, rival)
+    figure = None if digit is None else explain(reading.digits, model, digit)
     boxes = [tuple(round(side, 4) for side in one.box) for one in reading.digits]
     return Answer(reading.guesses, describe_answer(reading), figure, boxes)
 

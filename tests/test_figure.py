@@ -1,17 +1,13 @@
-"""Why the answer is what it is: the evidence adds up, and the figure shows what it should."""
+"""Why the answer is what it is: the evidence adds up, and the figure holds what it should."""
 
-import base64
-import io
-import re
-from dataclasses import replace
+import json
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from lenet import LeNet
-from page.figure import INK, add_up, colorize, draw_figure, tint
+from page.figure import LETTERS, add_up, explain
 from reading.evidence import blank_layers, evidence
 from reading.reader import DigitReading
 from reading.weights import EMBEDDED_WEIGHTS
@@ -53,74 +49,82 @@ def test_the_layers_are_what_the_network_computes():
     assert torch.equal(layers[-1], model(images))
 
 
-def figure_of(images, **how) -> tuple[str, list[Image.Image]]:
+def figure_of(images, **how) -> tuple[dict, list[DigitReading], LeNet]:
     model = LeNet.from_pretrained(EMBEDDED_WEIGHTS)
-    html = draw_figure(read(model, images), model, **how)
-    files = re.findall(r"data:image/png;base64,([^)]+)", html)
-    return html, [Image.open(io.BytesIO(base64.b64decode(file))) for file in files]
+    digits = read(model, images)
+    return json.loads(json.dumps(explain(digits, model, **how))), digits, model
 
 
-def test_the_received_picture_is_the_networks():
-    digit = torch.zeros(1, 1, 28, 28)
-    digit[0, 0, 4:24, 12:15] = 1
-    digit[0, 0, 20, 20] = 0.5
-    html, pictures = figure_of(digit)
-    ink = (255 - np.asarray(pictures[0], np.float32)) / 255 / INK
-    assert pictures[0].size == (28, 28)
-    np.testing.assert_allclose(ink, digit[0, 0], atol=0.01)
-    assert len(html) < 30_000
+def unpack(letters: str) -> np.ndarray:
+    order = LETTERS.tobytes().decode()
+    return np.array([order.index(letter) for letter in letters]) / 31 - 1
 
 
-def test_of_a_number_the_chosen_digit_is_explained():
-    digits = torch.rand(3, 1, 28, 28)
-    for chosen in (0, 2, 7):
-        html, pictures = figure_of(digits, chosen=chosen)
-        (value,) = re.findall(r'name="digit" value="(\d)" checked', html)
-        assert int(value) == min(chosen, 2)
-        assert np.array_equal(pictures[0], pictures[1 + int(value)])
+def assert_shades(letters: str, values: np.ndarray) -> None:
+    """The letters are these values, but for a common factor and for rounding."""
+    expected = values.ravel() / np.abs(values).max()
+    np.testing.assert_allclose(unpack(letters), expected, atol=0.5 / 31 + 1e-6)
 
 
-@pytest.mark.parametrize("rival", [None, *range(10)])
-def test_the_first_guess_is_compared_with_any_other(rival):
-    html, _ = figure_of(torch.rand(1, 1, 28, 28), rival=rival)
-    values = re.findall(r'name="rival" value="(\d)"( checked)?', html)
-    first = re.search(r"Why an? (\d)\?", html)[1]
-    assert {value for value, _ in values} == set("0123456789") - {first}
-    (checked,) = [value for value, state in values if state]
-    assert rival is None or str(rival) in (checked, first)
+def test_the_picture_and_the_layers_are_the_networks():
+    images = torch.rand(2, 1, 28, 28) ** 3
+    figure, digits, model = figure_of(images, chosen=1)
+    np.testing.assert_allclose((unpack(figure["input"]) + 1) / 2, images[1].ravel(), atol=0.01)
+    blank = blank_layers(model)
+    for name, k in (("C1", 0), ("C3", 2), ("F5", 4), ("F6", 5)):
+        assert_shades(figure["layers"][name], digits[1].layers[k] - blank[k])
+    assert_shades(figure["kernels"]["C3"], model.conv2.weight.detach().numpy())
+    assert figure["output"] == pytest.approx(list(digits[1].probabilities.values()), abs=1e-4)
 
 
-def test_blank_paper_leaves_every_layer_blank():
-    _, pictures = figure_of(torch.zeros(1, 1, 28, 28))
-    assert np.asarray(pictures[1])[..., 3].max() == 0, "no evidence"
-    sizes = [(168, 28), (84, 14), (160, 10), (80, 5), (12, 10), (12, 7)]
-    layers = [picture for picture in pictures if picture.size in sizes]
-    assert len(layers) == 6 and all(np.asarray(layer).min() == 255 for layer in layers)
+def test_what_the_page_leaves_out_are_means_of_what_it_has():
+    """S2 and S4 are computed in the browser: pooling takes the means of two by two values."""
+    _, (reading,), _ = figure_of(torch.rand(1, 1, 28, 28))
+    for maps, pooled in ((0, 1), (2, 3)):
+        a = reading.layers[maps]
+        means = (a[:, ::2, ::2] + a[:, 1::2, ::2] + a[:, ::2, 1::2] + a[:, 1::2, 1::2]) / 4
+        np.testing.assert_allclose(means, reading.layers[pooled], atol=1e-6)
 
 
-def test_more_is_blue_and_less_is_orange():
-    for values in (colorize(np.array([[1.0, -1.0, 0.0]])), tint(np.array([[1.0, -1.0, 0.0]]))):
-        more, less, _ = values[0, :, 2::-1].astype(int)
-        assert more[2] > 150 > more[0] and less[0] > 150 > less[2]
-    assert tint(np.array([[1.0, 0.5, 0.0]]))[0, :, 3].tolist() == [255, 128, 0]
-    assert colorize(np.zeros((1, 1))).tolist() == [[[255, 255, 255]]]
+def test_the_guesses_maps_are_the_evidence():
+    figure, (reading,), model = figure_of(torch.rand(1, 1, 28, 28) ** 3)
+    order = sorted(range(10), key=lambda digit: -reading.probabilities[str(digit)])
+    places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
+    first = order[0]
+    assert [digit for digit, *_ in figure["guesses"]] == order[:3]
+    assert [digit for digit, *_ in figure["rivals"]] == sorted(order[1:])
+    assert figure["rival"] == order[1]
+    maps = {digit: (places[digit], blank[digit]) for digit in order[:3]}
+    over = {d: (places[first] - places[d], blank[first] - blank[d]) for d in order[1:]}
+    scale = max(np.abs(one).max() for one, _ in (*maps.values(), *over.values()))
+    for name, expected in (("guesses", maps), ("rivals", over)):
+        for digit, letters, sums in figure[name]:
+            map_, start = expected[digit]
+            np.testing.assert_allclose(unpack(letters), map_.ravel() / scale, atol=0.5 / 31 + 1e-6)
+            assert sums == list(add_up(start, map_))
+
+
+@pytest.mark.parametrize("chosen", [0, 2, 7])
+def test_of_a_number_the_chosen_digit_is_explained(chosen):
+    images = torch.rand(3, 1, 28, 28)
+    figure, digits, _ = figure_of(images, chosen=chosen)
+    assert figure["chosen"] == min(chosen, 2) and len(figure["digits"]) == 3
+    own = images[figure["chosen"]].ravel()
+    np.testing.assert_allclose((unpack(figure["input"]) + 1) / 2, own, atol=0.01)
+    best = max(digits[0].probabilities, key=digits[0].probabilities.get)
+    assert figure["digits"][0][0] == int(best)
+
+
+def test_a_figure_is_short():
+    figure, *_ = figure_of(torch.rand(8, 1, 28, 28))
+    assert len(json.dumps(figure)) < 14 * 1024
 
 
 def test_a_sum_adds_up_when_it_is_rounded():
     random = np.random.default_rng(0)
     for _ in range(200):
         blank, places = random.normal(), random.normal(size=(10, 10))
-        parts = add_up(blank, places)
-        assert round(sum(parts[:3]), 1) == parts[3] == round(blank + places.sum(), 1)
-        exact = blank, places[places > 0].sum(), places[places < 0].sum()
-        assert np.allclose(parts[:3], exact, atol=0.151)
-
-
-def test_the_bars_are_the_probabilities():
-    model = LeNet().eval()
-    probabilities = dict(zip("0123456789", [0.91] + [0.01] * 9, strict=True))
-    (reading,) = read(model, torch.zeros(1, 1, 28, 28))
-    html = draw_figure([replace(reading, probabilities=probabilities)], model)
-    heights = re.findall(r"height:([\d.]+)%", html)
-    assert heights == ["91.0"] + ["1.0"] * 9
-    assert len(re.findall("class=best", html)) == 1
+        more, less, start, score = add_up(blank, places)
+        assert round(more + less + start, 1) == score == round(blank + places.sum(), 1)
+        exact = places[places > 0].sum(), places[places < 0].sum(), blank
+        assert np.allclose((more, less, start), exact, atol=0.151)
