@@ -65,16 +65,10 @@ def open_picture(path: str | Path) -> np.ndarray:
 
 
 def read_file(path: str | Path) -> bytes:
-    """Return a regular file's bytes.
-
-    Raises
-    ------
-    NoDigitError
-        If it is none, or holds more than `MAX_FILE` bytes.
-    """
-    # A pipe would keep whoever opens it waiting, and Windows has neither flag.
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    """Return a regular file's bytes, MAX_FILE at most."""
+    # A pipe would keep whoever opens it waiting, and Windows lacks these flags.
+    names = ("O_RDONLY", "O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")
+    flags = sum(getattr(os, name, 0) for name in names)
     try:
         with open(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -221,13 +215,7 @@ def check_tiff(data: bytes) -> None:
 
 
 def read_tags(data: bytes) -> dict[int, tuple[int, int, int]]:
-    """Return the first tags of a TIFF, or of Exif data: the type, the number of values, the first.
-
-    Raises
-    ------
-    struct.error
-        If they are cut off.
-    """
+    """Return the first tags of a TIFF, or of Exif data: (type, number of values, first value)."""
     order = ">" if data[:2] == b"MM" else "<"
     (place,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, place)
