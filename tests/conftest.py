@@ -17,8 +17,9 @@ from visitor import wait_for_the_pad
 
 HUB = Hub()
 
-# The Hub's client reads these when it is imported, so they are set before anything imports it.
+# The Hub's client and PyTorch read these when they are imported, so they are set before that.
 os.environ.update(
+    OMP_NUM_THREADS="1",  # the tests run in several processes, whose threads would wait in turn
     HF_ENDPOINT=HUB.url,
     HF_HOME=tempfile.mkdtemp(prefix="hf-home-"),
     HF_HUB_DISABLE_PROGRESS_BARS="1",
