@@ -21,10 +21,6 @@ import train
 import training.hub
 from training.run import RUN_FILES
 
-# huggingface_hub 2.4.0 uploads a file (lfs.py, `_upload_single_part`) by an argument that its
-# HTTP library deprecates; nothing that we pass changes it.
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning:httpx2")
-
 REPO = f"{OWNER}/lenet-mnist"
 
 
@@ -137,7 +133,6 @@ STEPS = {  # of a push, in the client's order
     "state": r"GET /api/models/[\w-]+/[\w-]+",
     "card": r"POST /api/validate-yaml",
     "plan": r"POST .*/preupload/main",
-    "upload": r"PUT /lfs/\w+",
     "commit": r"POST .*/commit/main",
     "tag": r"POST .*/tag/\w+",
     "tag's commit": r"GET /api/models/[\w-]+/[\w-]+/revision/v1",
@@ -174,7 +169,6 @@ def at(step, fault, times=100):
         ("tag", status(500), 5),
         # What it retries is not retried once more.
         ("plan", status(503), 6),
-        ("upload", disconnect, 6),
     ],
 )
 def test_a_failed_push_leaves_the_old_or_the_new(hub, run, capsys, step, fault, tries):
