@@ -2,7 +2,6 @@
 
 import ast
 import io
-import json
 import re
 import shlex
 import shutil
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from huggingface_hub import ModelCard, close_session
+from huggingface_hub import close_session
 from loopback_hub import OWNER, READ_TOKEN, WRITE_TOKEN, disconnect, stall, status
 from serving import ROOT
 
@@ -250,27 +249,6 @@ def test_a_folder_without_a_run_is_not_pushed(hub, run, capsys):
     assert "curves.png" in capsys.readouterr().err
     assert push_only(run / "nowhere") == 2
     assert hub.commits == {}
-
-
-def test_the_card_has_the_runs_metrics(hub, run):
-    assert push_only(run) == 0
-    card = ModelCard(hub.commits[REPO][-1]["README.md"].decode())
-    metrics = json.loads((run / "metrics.json").read_text())
-    data = card.data
-    assert data.license == "mit" and data.to_dict()["library_name"] == "pytorch"
-    assert (data.pipeline_tag, data.datasets) == ("image-classification", ["ylecun/mnist"])
-    results = {result.metric_type: result.metric_value for result in data.eval_results}
-    assert results == {
-        "accuracy": metrics["test_accuracy"],
-        "ece": metrics["test_calibration_error"],
-    }
-    for digit, row in enumerate(metrics["confusion"]):
-        assert f"| **{digit}** | {' | '.join(str(n or '') for n in row)} |" in card.text
-    assert sum(map(sum, metrics["confusion"])) == 297
-    right = sum(row[digit] for digit, row in enumerate(metrics["confusion"]))
-    assert right / 297 == pytest.approx(metrics["test_accuracy"])
-    for file in re.findall(r"\]\((\w+\.png)\)", card.text):
-        assert file in hub.commits[REPO][-1]
 
 
 def test_the_cards_python_runs(hub, run, tmp_path, monkeypatch, capsys):
