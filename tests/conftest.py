@@ -44,18 +44,6 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in ("test_train", "test_browser", "test_space"))
 
 
-def pytest_terminal_summary(terminalreporter):
-    reports = [
-        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
-    ]
-    rows = [dict(report.user_properties).get("failed push") for report in reports]
-    if any(rows):
-        terminalreporter.section("failed pushes")
-        head = ("fails at", "with", "exit status", "the Hub holds", "the folder holds")
-        for row in (head, *sorted(filter(None, rows))):
-            terminalreporter.line("{:16}{:12}{!s:14}{:16}{}".format(*row))
-
-
 def write_idx(path: Path, array: np.ndarray) -> None:
     """Write an array of bytes as MNIST's files have it (the MNIST page, "IDX file format")."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
