@@ -7,7 +7,7 @@
 
 A run writes one folder, runs/<recipe>: the weights (model.safetensors, config.json), the metrics
 of each epoch (metrics.json, curves.png) and the model card (README.md). Ctrl-C stops after the
-epoch; --resume continues from there, or after a crash.
+epoch; --resume continues from there, or after a crash, and --overwrite starts anew.
 """
 
 import argparse

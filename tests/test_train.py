@@ -273,6 +273,7 @@ def test_what_fails_in_mid_run_costs_an_epoch_at_most(
         after_epoch(2, no_memory if failure == "memory" else full_disk)
     assert run_train(tiny_mnist, tmp_path, "--epochs", "2") == 1
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.glob("*.unfinished"))  # it would keep the disk full
     message = capsys.readouterr().err.splitlines()[-1]
     assert ("File too large" if "disk" in failure else "CUDA out of memory") in message
     assert message.endswith(f". The epochs before are kept in {tmp_path}; --resume goes on.")
