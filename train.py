@@ -7,7 +7,7 @@
 
 A run writes one folder, runs/<recipe>: the weights (model.safetensors, config.json), the metrics
 of each epoch (metrics.json, curves.png) and the model card (README.md). Ctrl-C stops after the
-epoch; --resume continues from there, or after a crash.
+epoch; --resume continues from there, or after a crash, and --overwrite starts anew.
 """
 
 import argparse
@@ -23,20 +23,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lenet import LeNet
+from training.checkpoint import check_checkpoint, load_checkpoint, locked, save_checkpoint
 from training.data import batches_of, load_mnist, make_training_set, split
-from training.hub import DEFAULT_RETRY, Retry, check_hub, push
+from training.hub import check_hub, push
 from training.metrics import calibrated, measure
 from training.recipes import RECIPES, Recipe
 from training.run import (
-    CHECKPOINT,
     check_finished,
-    check_resume,
     check_space,
     choose_device,
     interruptible,
-    load_checkpoint,
     provenance,
-    save_checkpoint,
     save_run,
     settings_of,
 )
@@ -117,7 +114,7 @@ def _epoch_line(epoch: int, epochs: int, metrics: dict) -> str:
     ).format(**metrics)
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the command line's arguments; `recipe` is a `Recipe`, with their overrides."""
     parser = argparse.ArgumentParser(description="Train LeNet on MNIST.")
     add = parser.add_argument
@@ -125,7 +122,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
         add(f"--{name}", type=_positive(kind), help="overrides the recipe's")
     add("--seed", type=int, default=0, help="the same seed gives the same bits (%(default)s)")
-    add("--device", help="cuda, cpu, … (cuda if there is a GPU)")
+    add("--device", help="cpu, cuda, cuda:N or mps (cuda if there is a GPU)")
     add(
         "--data-dir",
         type=Path,
@@ -133,7 +130,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="holds MNIST/raw, which is downloaded if missing (%(default)s)",
     )
     add("--output-dir", type=Path, help="the run's folder (runs/<recipe>)")
-    add("--resume", action="store_true", help="continue the interrupted run in --output-dir")
+    anew = parser.add_mutually_exclusive_group().add_argument
+    anew("--resume", action="store_true", help="continue the interrupted run in --output-dir")
+    anew("--overwrite", action="store_true", help="start anew in spite of an interrupted run")
     add("--min-accuracy", type=float, metavar="SHARE", help="fail if the test accuracy is lower")
     add("--push", action="store_true", help="push the run to the Hugging Face Hub")
     add("--repo-id", metavar="OWNER/NAME", help="repository to push to (<you>/lenet-mnist)")
@@ -163,60 +162,37 @@ def _positive(kind: type) -> Callable[[str], float]:
     return parse
 
 
-def _push(folder: Path, repo_id: str, tag: str | None, retry: Retry) -> int:
+def _push(folder: Path, repo_id: str, tag: str | None) -> int:
     """Push a run, or print how to do it later; return the exit status."""
     try:
-        print(f"pushed: {push(folder, repo_id, tag, retry)}")
+        print(f"pushed: {push(folder, repo_id, tag)}")
     except OSError as error:
         again = ["python", "train.py", "--push-only", str(folder), "--repo-id", repo_id]
         again = shlex.join(again + (["--tag", tag] if tag else []))
-        return _fail(
-            f"not pushed to {repo_id}: {error}. All of it is kept in {folder}; "
-            f"to send it again: {again}",
-            status=1,
-        )
+        kept = f"All of it is kept in {folder}; to send it again: {again}"
+        return _fail(f"not pushed to {repo_id}: {error}. {kept}", status=1)
     return 0
 
 
-def _fail(reason: str | Exception, status: int) -> int:
-    """Print why the program ends, and return its exit status."""
+def _fail(reason: str | Exception, status: int, then: str = "") -> int:
+    """Print the first line of why the program ends; return its exit status."""
+    reason = str(reason).partition("\n")[0]
+    reason = f"{reason.rstrip('.')}. {then}" if then else reason
     print(f"train.py: {reason}", file=sys.stderr)
     return status
 
 
-def main(argv: list[str] | None = None, *, retry: Retry = DEFAULT_RETRY) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : list of str, optional
-    retry : Retry
-
-    Returns
-    -------
-    status : int
-        0; 1 if the run or the push failed, 2 if nothing was started, 130 if Ctrl-C stopped it.
-    """
-    arguments = parse_arguments(argv)
+def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
+    """Train, measure, save and push as the command line says; return the exit status."""
     recipe, folder = arguments.recipe, arguments.output_dir
-    settings = settings_of(recipe, arguments.seed)
-    checkpoint = folder / CHECKPOINT
     # What can fail is found before the training, not after it.
-    try:
-        if arguments.push_only:
-            check_finished(arguments.push_only)
-            repo_id = check_hub(arguments.repo_id, arguments.private, retry=retry)
-            return _push(arguments.push_only, repo_id, arguments.tag, retry)
-        device = choose_device(arguments.device)
-        check_space(folder)
-        if arguments.resume:
-            check_resume(checkpoint, settings)
-        repo_id = None
-        if arguments.push:
-            repo_id = check_hub(arguments.repo_id, arguments.private, arguments.tag, retry)
-        images, labels = load_mnist(arguments.data_dir, train=True, device=device)
-    except (OSError, ValueError) as error:
-        return _fail(error, status=2)
+    device = choose_device(arguments.device)
+    settings = settings_of(recipe, arguments.seed, device)
+    check_checkpoint(checkpoint, settings, arguments.resume, arguments.overwrite)
+    repo_id = None
+    if arguments.push:
+        repo_id = check_hub(arguments.repo_id, arguments.private, arguments.tag)
+    images, labels = load_mnist(arguments.data_dir, train=True, device=device)
 
     make_deterministic()
     if not arguments.resume:
@@ -225,17 +201,17 @@ def main(argv: list[str] | None = None, *, retry: Retry = DEFAULT_RETRY) -> int:
         with interruptible() as stop:
             how = {"checkpoint": checkpoint, "stop": stop, "report": tqdm.write}
             model, history = train(images, labels, recipe, seed=arguments.seed, **how)
-    except (ArithmeticError, OSError, ValueError) as error:
-        return _fail(error, status=1)
-
-    # The test set is read once, when every choice is made.
-    test_set = load_mnist(arguments.data_dir, train=False, device=device)
-    metrics = settings | measure(model, *test_set) | provenance(settings, history, device)
+        # The test set is read once, when every choice is made.
+        test_set = load_mnist(arguments.data_dir, train=False, device=device)
+        metrics = settings | measure(model, *test_set) | provenance(settings, history, device)
+        save_run(folder, model, metrics, repo_id or str(folder))
+    except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
+        kept = f"The epochs before are kept in {folder}; --resume goes on." * checkpoint.exists()
+        return _fail(error, status=1, then=kept)
     print(
         "test accuracy {test_accuracy:.4f} ({test_errors} errors), calibration error "
         "{test_calibration_error:.4f}; {seconds:.1f} s on {device}".format(**metrics)
     )
-    save_run(folder, model, metrics, repo_id or str(folder))
     print(f"saved in {folder}")
     if len(history) < recipe.epochs:
         print(f"stopped after epoch {len(history)} of {recipe.epochs}; --resume goes on")
@@ -243,7 +219,30 @@ def main(argv: list[str] | None = None, *, retry: Retry = DEFAULT_RETRY) -> int:
     checkpoint.unlink(missing_ok=True)
     if arguments.min_accuracy is not None and metrics["test_accuracy"] < arguments.min_accuracy:
         return _fail(f"that is less than {arguments.min_accuracy}", status=1)
-    return _push(folder, repo_id, arguments.tag, retry) if arguments.push else 0
+    return _push(folder, repo_id, arguments.tag) if arguments.push else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    status : int
+        0; 1 if the run or the push failed, 2 if nothing was started, 130 if Ctrl-C stopped it.
+    """
+    arguments = _parse_arguments(argv)
+    try:
+        if arguments.push_only:
+            check_finished(arguments.push_only)
+            repo_id = check_hub(arguments.repo_id, arguments.private)
+            return _push(arguments.push_only, repo_id, arguments.tag)
+        check_space(arguments.output_dir)
+        with locked(arguments.output_dir) as checkpoint:
+            return _run(arguments, checkpoint)
+    except (OSError, ValueError) as error:
+        return _fail(error, status=2)
+    except RuntimeError as error:  # a damaged checkpoint; no memory for MNIST on the GPU
+        return _fail(error, status=1)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Literal
 
 from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import logging as hub_logging
 
@@ -98,6 +99,8 @@ def load_weights(
     hub_logging.set_verbosity_error()  # one line of ours instead of the client's line a retry
     try:
         return _call_with_timeout(timeout, _from_hub, repo_id, revision)
+    except RevisionNotFoundError:
+        reason = f"it has no revision {revision or 'main'}"
     except Exception as error:  # whatever went wrong there, the page has to answer
         reason = str(error).partition("\n")[0] or f"no answer within {timeout:g} s"
     try:

@@ -17,8 +17,9 @@ from visitor import wait_for_the_pad
 
 HUB = Hub()
 
-# The Hub's client reads these when it is imported, so they are set before anything imports it.
+# The Hub's client and PyTorch read these when they are imported, so they are set before that.
 os.environ.update(
+    OMP_NUM_THREADS="1",  # the tests run in several processes, whose threads would wait in turn
     HF_ENDPOINT=HUB.url,
     HF_HOME=tempfile.mkdtemp(prefix="hf-home-"),
     HF_HUB_DISABLE_PROGRESS_BARS="1",
@@ -43,18 +44,6 @@ def hub(monkeypatch):
 def pytest_collection_modifyitems(items):
     """Have the files that take longest begin first, so that none is left to one process at last."""
     items.sort(key=lambda item: item.path.stem not in ("test_train", "test_browser", "test_space"))
-
-
-def pytest_terminal_summary(terminalreporter):
-    reports = [
-        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
-    ]
-    rows = [dict(report.user_properties).get("failed push") for report in reports]
-    if any(rows):
-        terminalreporter.section("failed pushes")
-        head = ("fails at", "with", "exit status", "the Hub holds", "the folder holds")
-        for row in (head, *sorted(filter(None, rows))):
-            terminalreporter.line("{:16}{:12}{!s:14}{:16}{}".format(*row))
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

@@ -38,8 +38,13 @@ class Hub:
     """A server on a free port of the loopback address; `commits` and `fault` are the tests'."""
 
     def __init__(self):
+        self.port = 0
+        self.clear()
+        self.start()
+
+    def clear(self) -> None:
+        """Be as new."""
         self.commits: dict[str, list[dict[str, bytes]]] = {}
-        self.large_files: dict[str, bytes] = {}  # by sha256, as Git LFS has it
         self.tags: dict[tuple[str, str], str] = {}  # of a repository and a tag, the commit
         self.renamed: dict[str, str] = {}  # of a repository's old name, the new one
         self.jobs: list[dict] = []  # as they were ordered
@@ -48,8 +53,6 @@ class Hub:
         # Called with the request's handler before it is answered; True says that it has
         # dealt with the request itself.
         self.fault = lambda request: False
-        self.port = 0
-        self.start()
 
     @property
     def url(self) -> str:
@@ -62,15 +65,6 @@ class Hub:
         self.server.handle_error = tell_of_errors
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def clear(self) -> None:
-        """Be as new."""
-        for everything in (self.commits, self.large_files, self.tags, self.renamed):
-            everything.clear()
-        self.jobs.clear()
-        self.created.clear()
-        self.pays = True
-        self.fault = lambda request: False
 
     def stop(self) -> None:
         """From now on connections are refused, until `start`."""
@@ -91,11 +85,10 @@ class Hub:
     def files_at(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Give a revision's commit id and files, or None if there is no such revision."""
         revision = self.tags.get((repo, revision), revision)
-        ids = [commit_id(files, n) for n, files in enumerate(self.commits[repo], 1)]
-        number = (
-            len(ids) - 1 if revision == "main" else ids.index(revision) if revision in ids else None
-        )
-        return None if number is None else (ids[number], self.commits[repo][number])
+        history = enumerate(self.commits[repo], 1)
+        by_id = {commit_id(files, number): files for number, files in history}
+        commit = self.head(repo) if revision == "main" else revision
+        return (commit, by_id[commit]) if commit in by_id else None
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -110,7 +103,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         if not self.hub.fault(self):
             self.route()
 
-    do_HEAD = do_POST = do_PUT = do_GET
+    do_HEAD = do_POST = do_GET
 
     def route(self):
         for old, new in self.hub.renamed.items():
@@ -146,15 +139,20 @@ class RequestHandler(BaseHTTPRequestHandler):
     def may_write(self) -> bool:
         return self.token == WRITE_TOKEN
 
+    def found(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        """Return a revision's commit id and files, or answer that there is none."""
+        if repo not in self.hub.commits:
+            return self.refuse(404, "RepoNotFound", "Repository not found")
+        found = self.hub.files_at(repo, revision)
+        return found or self.refuse(404, "RevisionNotFound", "Invalid rev id")
+
     # The routes
 
     def whoami(self):
         if self.token not in (WRITE_TOKEN, READ_TOKEN):
             return self.refuse(401, message="Invalid username or password.")
         role = "write" if self.may_write() else "read"
-        return self.send(
-            200, {"type": "user", "name": OWNER, "auth": {"accessToken": {"role": role}}}
-        )
+        self.send(200, {"type": "user", "name": OWNER, "auth": {"accessToken": {"role": role}}})
 
     def create(self):
         wanted = json.loads(self.body)
@@ -169,69 +167,40 @@ class RequestHandler(BaseHTTPRequestHandler):
             return self.send(409, {"error": "You already created this model repo", **url})
         self.hub.commits[repo] = [{}]
         self.hub.created.append(wanted)
-        return self.send(200, url)
+        self.send(200, url)
 
     def auth_check(self, repo: str, write: str | None):
         if repo not in self.hub.commits:
             return self.refuse(404, "RepoNotFound")
         if write and not self.may_write():
             return self.refuse(403, message="This token may only read.")
-        return self.send(200, {})
+        self.send(200, {})
 
     def info(self, repo: str, revision: str | None):
-        if repo not in self.hub.commits:
-            return self.refuse(404, "RepoNotFound", "Repository not found")
-        found = self.hub.files_at(repo, revision or "main")
-        if found is None:
-            return self.refuse(404, "RevisionNotFound", "Invalid rev id")
-        commit, files = found
-        siblings = [{"rfilename": name} for name in files]
-        return self.send(200, {"id": repo, "sha": commit, "siblings": siblings})
+        if found := self.found(repo, revision or "main"):
+            siblings = [{"rfilename": name} for name in found[1]]
+            self.send(200, {"id": repo, "sha": found[0], "siblings": siblings})
 
     def tree(self, repo: str, revision: str):
-        if repo not in self.hub.commits:
-            return self.refuse(404, "RepoNotFound", "Repository not found")
-        _, files = self.hub.files_at(repo, revision)
-        listed = [{"type": "file", "path": n, "size": len(f), "oid": "0"} for n, f in files.items()]
-        return self.send(200, listed)
+        if found := self.found(repo, revision):
+            about = {"type": "file", "oid": "0"}
+            self.send(200, [{**about, "path": n, "size": len(f)} for n, f in found[1].items()])
 
     def validate_yaml(self):
         errors = [] if json.loads(self.body)["content"].startswith("---\n") else ["no metadata"]
-        return self.send(400 if errors else 200, {"errors": errors, "warnings": []})
+        self.send(400 if errors else 200, {"errors": errors, "warnings": []})
 
     def preupload(self, repo: str, revision: str):
         there = self.hub.commits[repo][-1]
 
-        def plan(file):
-            path = file["path"]
-            mode = "lfs" if path.endswith(".safetensors") else "regular"
-            plan = {"path": path, "uploadMode": mode, "shouldIgnore": False}
+        def plan(path):
+            plan = {"path": path, "uploadMode": "regular", "shouldIgnore": False}
             if path in there:  # the client leaves out what has not changed
-                blob = there[path]
-                git_blob = b"blob %d\0%s" % (len(blob), blob)
-                sha = hashlib.sha256(blob) if mode == "lfs" else hashlib.sha1(git_blob)
-                plan["oid"] = sha.hexdigest()
+                blob = b"blob %d\0%s" % (len(there[path]), there[path])
+                plan["oid"] = hashlib.sha1(blob).hexdigest()
             return plan
 
-        return self.send(200, {"files": [plan(f) for f in json.loads(self.body)["files"]]})
-
-    def lfs_batch(self, repo: str):
-        def plan(wanted):
-            href = f"{self.hub.url}/lfs/{wanted['oid']}"
-            actions = {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}
-            return {**wanted, "actions": actions}
-
-        objects = [plan(wanted) for wanted in json.loads(self.body)["objects"]]
-        return self.send(200, {"transfer": "basic", "objects": objects})
-
-    def lfs_upload(self, oid: str):
-        if hashlib.sha256(self.body).hexdigest() != oid:
-            return self.refuse(400, message="hash mismatch")
-        self.hub.large_files[oid] = self.body
-        return self.send(200)
-
-    def lfs_verify(self, oid: str):
-        return self.send(200 if oid in self.hub.large_files else 404)
+        self.send(200, {"files": [plan(file["path"]) for file in json.loads(self.body)["files"]]})
 
     def commit(self, repo: str, revision: str):
         if not self.may_write():
@@ -244,38 +213,31 @@ class RequestHandler(BaseHTTPRequestHandler):
                 return self.refuse(412, message="A commit has happened since.")
             if key == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
-            if key == "lfsFile":
-                files[value["path"]] = self.hub.large_files[value["oid"]]
             if key == "deletedFile":
                 deleted.add(value["path"])
         oid = self.hub.add(repo, files, deleted)
-        url = f"{self.hub.url}/{repo}/commit/{oid}"
-        return self.send(200, {"commitUrl": url, "commitOid": oid})
+        self.send(200, {"commitUrl": f"{self.hub.url}/{repo}/commit/{oid}", "commitOid": oid})
 
     def tag(self, repo: str, revision: str):
         name = json.loads(self.body)["tag"]
         if (repo, name) in self.hub.tags:
             return self.refuse(409, message="Tag already exists")
         self.hub.tags[repo, name] = self.hub.files_at(repo, revision)[0]
-        return self.send(200, {})
+        self.send(200, {})
 
     def order_job(self, owner: str):
         self.hub.jobs.append(json.loads(self.body))
         job = {"id": "1", "createdAt": "2026-01-01T00:00:00.000Z", "status": {"stage": "RUNNING"}}
         owner = {"id": "1", "name": owner, "type": "user"}
-        return self.send(200, {**self.hub.jobs[-1], **job, "owner": owner})
+        self.send(200, {**self.hub.jobs[-1], **job, "owner": owner})
 
     def resolve(self, repo: str, revision: str, name: str):
-        if repo not in self.hub.commits:
-            return self.refuse(404, "RepoNotFound", "Repository not found")
-        found = self.hub.files_at(repo, revision)
-        if found is None:
-            return self.refuse(404, "RevisionNotFound", "Invalid rev id")
-        commit, files = found
-        if name not in files:
-            return self.send(404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
-        etag = hashlib.sha256(files[name]).hexdigest()
-        return self.send(200, files[name], X_Repo_Commit=commit, ETag=f'"{etag}"')
+        if found := self.found(repo, revision):
+            commit, files = found
+            if name not in files:
+                return self.send(404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
+            etag = hashlib.sha256(files[name]).hexdigest()
+            self.send(200, files[name], X_Repo_Commit=commit, ETag=f'"{etag}"')
 
 
 ROUTES = [
@@ -288,9 +250,6 @@ ROUTES = [
     ("POST", ROUTE + r"/tag/(?P<revision>[^/]+)", RequestHandler.tag),
     ("POST", r"/api/jobs/(?P<owner>[\w-]+)", RequestHandler.order_job),
     ("POST", ROUTE + r"/commit/(?P<revision>[^/]+)", RequestHandler.commit),
-    ("POST", ROUTE + r"\.git/info/lfs/objects/batch", RequestHandler.lfs_batch),
-    ("PUT", r"/lfs/(?P<oid>\w+)", RequestHandler.lfs_upload),
-    ("POST", r"/lfs/(?P<oid>\w+)/verify", RequestHandler.lfs_verify),
     ("ANY", ROUTE + r"/resolve/(?P<revision>[^/]+)/(?P<name>.+)", RequestHandler.resolve),
     ("GET", ROUTE + r"(?:/revision/(?P<revision>[^/]+))?", RequestHandler.info),
 ]
@@ -318,5 +277,5 @@ def status(code, **headers):
 
 def stall(request) -> bool:
     """Answer nothing for longer than a client waits."""
-    threading.Event().wait(2 if request.command in ("POST", "PUT") else 30)
+    threading.Event().wait(30)
     return True

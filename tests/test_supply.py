@@ -95,7 +95,8 @@ def test_nothing_runs_what_it_is_sent(source):
 @pytest.mark.parametrize(
     ("module", "others"),
     [
-        ("app", {"torch", "cv2", "torchvision", "matplotlib", "train"}),
+        # `spaces` imports PyTorch, which takes 400 MB.
+        ("app", {"torch", "spaces", "cv2", "torchvision", "matplotlib", "train"}),
         ("page.worker", {"gradio", "torchvision", "matplotlib", "train"}),
     ],
 )

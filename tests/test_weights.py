@@ -6,24 +6,22 @@ Each test has a repository of its own: the client's cache remembers names.
 import json
 import logging
 import re
-import subprocess
-import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 import safetensors.torch
 import torch
-from conftest import serve_page
-from gradio_client import Client, handle_file
 from huggingface_hub import hf_hub_download
-from loopback_hub import OWNER, disconnect, stall, status
-from serving import ROOT
+from loopback_hub import OWNER, disconnect, status
 
 from lenet import LeNet
 from page.worker import describe_weights
 from reading.weights import (
     EMBEDDED_WEIGHTS,
+    HUB_TIMEOUT,
     Weights,
     WeightsLoader,
     configured_repo,
@@ -43,9 +41,19 @@ def pull(hub, monkeypatch, tmp_path, request):
     return model, repo
 
 
-def load() -> Weights:
+def load(timeout: float = HUB_TIMEOUT) -> Weights:
     """Load what the environment names, as the page does."""
-    return load_weights(*configured_repo())
+    return load_weights(*configured_repo(), timeout)
+
+
+@contextmanager
+def stopped(hub):
+    """Within the context, connections to the Hub are refused."""
+    hub.stop()
+    try:
+        yield
+    finally:
+        hub.start()
 
 
 def same(one, other) -> bool:
@@ -78,49 +86,33 @@ def test_the_hubs_weights_come_first(hub, pull):
     assert same(weights.model, model) and not weights.model.training
 
 
-def test_they_come_back_bit_equal_in_a_fresh_process(hub, pull, tmp_path):
-    model, repo = pull
-    code = (
-        "import sys; from reading.weights import *; weights = load_weights(*configured_repo());"
-        "weights.model.save_pretrained(sys.argv[1]); print(weights.origin, weights.commit)"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "pulled"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert process.stdout.split() == ["hub", hub.head(repo)]
-    assert same(LeNet.from_pretrained(tmp_path / "pulled"), model)
-
-
 def test_a_spaces_owner_names_the_repository(hub, pull, monkeypatch):
-    model, repo = pull
+    _, repo = pull
     hub.commits["visitor/lenet-mnist"] = hub.commits.pop(repo)
     monkeypatch.delenv("LENET_REPO")
     monkeypatch.setenv("SPACE_AUTHOR_NAME", "visitor")
     weights = load()
     assert weights.repo_id == "visitor/lenet-mnist" and weights.origin == "hub"
-    assert same(weights.model, model)
 
 
-def test_a_pinned_revision_is_the_one_that_answers(hub, pull, monkeypatch):
+def test_a_pinned_revision_is_the_one_that_answers(hub, pull, monkeypatch, caplog):
     model, repo = pull
     pinned = hub.head(repo)
     hub.add(repo, {"model.safetensors": b"a later, broken one"})
     monkeypatch.setenv("LENET_REVISION", pinned)
     weights = load()
     assert weights.commit == pinned and same(weights.model, model)
+    monkeypatch.setenv("LENET_REVISION", "v7")
+    assert load().origin == "embedded"
+    assert f"No weights from {repo} (it has no revision v7)" in caplog.text
 
 
 def test_a_renamed_repository_is_found(hub, pull):
-    model, repo = pull
+    _, repo = pull
     new_name = f"{OWNER}/another-name"
     hub.commits[new_name] = hub.commits.pop(repo)
     hub.renamed[repo] = new_name
-    weights = load()
-    assert weights.commit == hub.head(new_name) and same(weights.model, model)
+    assert load().commit == hub.head(new_name)
 
 
 # The cache
@@ -129,15 +121,10 @@ def test_a_renamed_repository_is_found(hub, pull):
 def test_the_cache_answers_when_the_hub_is_gone(hub, pull, caplog):
     model, repo = pull
     load()
-    commit = hub.head(repo)
-    hub.stop()
-    try:
-        with caplog.at_level(logging.WARNING, "reading.weights"):
-            weights = load()
-    finally:
-        hub.start()
-    assert (weights.origin, weights.commit) == ("cache", commit) and same(weights.model, model)
-    assert len(caplog.messages) == 1
+    with stopped(hub), caplog.at_level(logging.WARNING, "reading.weights"):
+        weights = load()
+    assert (weights.origin, weights.commit) == ("cache", hub.head(repo))
+    assert same(weights.model, model) and len(caplog.messages) == 1
 
 
 def test_the_cache_keeps_offering_the_last_good_weights(hub, pull):
@@ -163,11 +150,8 @@ def test_the_cache_never_names_a_commit_that_was_not_checked(hub, pull):
 
     hub.fault = push_meanwhile
     assert load().commit == good != hub.head(repo)
-    hub.stop()
-    try:
+    with stopped(hub):
         weights = load()
-    finally:
-        hub.start()
     assert (weights.origin, weights.commit) == ("cache", good) and same(weights.model, model)
 
 
@@ -224,60 +208,46 @@ def without(name):
         pytest.param(status(401), id="401"),
         pytest.param(status(403, X_Error_Code="GatedRepo"), id="gated"),
         pytest.param(status(404, X_Error_Code="RepoNotFound"), id="404"),
-        pytest.param(status(404, X_Error_Code="RevisionNotFound"), id="no such revision"),
-        pytest.param(status(409), id="409"),
         pytest.param(status(429, Retry_After="60"), id="429"),
         pytest.param(status(500), id="500"),
-        pytest.param(stall, id="stalled"),
-        pytest.param(None, id="refused"),
     ],
 )
-def test_a_failing_hub_costs_seconds_and_one_line(hub, pull, caplog, fault):
-    if fault:
-        hub.fault = fault
-    else:
-        hub.stop()
-    started = time.monotonic()
-    try:
-        with caplog.at_level(logging.WARNING):
-            weights = load()
-    finally:
-        if not fault:
-            hub.start()
-    assert time.monotonic() - started < 30
+def test_a_failing_hub_costs_one_line(hub, pull, caplog, fault):
+    hub.fault = fault
+    with caplog.at_level(logging.WARNING):
+        weights = load()
     assert weights.origin == "embedded"
     assert same(weights.model, LeNet.from_pretrained(EMBEDDED_WEIGHTS))
     assert len(caplog.messages) == 1 and "embedded" in caplog.messages[0]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"\0" * 247584, id="zeros"),
-        pytest.param(b"\xff" * 100, id="noise"),
-        pytest.param(safetensors.torch.save({"weight": torch.zeros(3)}), id="another network"),
-    ],
-)
-def test_weights_that_do_not_fit_are_not_used(hub, pull, content):
-    _, repo = pull
-    hub.add(repo, {"model.safetensors": content})
-    assert load().origin == "embedded"
+def test_a_stalled_hub_is_not_waited_for(hub, pull):
+    answered = Event()
+    hub.fault = lambda request: answered.wait(60)
+    try:
+        assert load(timeout=0.2).origin == "embedded"
+        assert not answered.is_set() and HUB_TIMEOUT <= 5
+    finally:
+        answered.set()
 
 
 @pytest.mark.parametrize(
-    "config",
+    "name, content",
     [
-        "{}",
-        "no JSON",
-        '{"second_sigmoid": "no", "temperature": 1.0}',
-        '{"second_sigmoid": true, "temperature": "hot"}',
-        '{"second_sigmoid": true, "temperature": -1}',
+        ("model.safetensors", b""),
+        ("model.safetensors", b"\0" * 247584),
+        ("model.safetensors", b"\xff" * 100),
+        ("model.safetensors", safetensors.torch.save({"weight": torch.zeros(3)})),
+        ("config.json", b"{}"),
+        ("config.json", b"no JSON"),
+        ("config.json", b'{"second_sigmoid": "no", "temperature": 1.0}'),
+        ("config.json", b'{"second_sigmoid": true, "temperature": "hot"}'),
+        ("config.json", b'{"second_sigmoid": true, "temperature": -1}'),
     ],
 )
-def test_a_configuration_that_does_not_fit_is_not_used(hub, pull, config):
+def test_a_file_that_does_not_fit_is_not_used(hub, pull, name, content):
     _, repo = pull
-    hub.add(repo, {"config.json": config.encode()})
+    hub.add(repo, {name: content})
     assert load().origin == "embedded"
 
 
@@ -290,9 +260,9 @@ def loader(**settings) -> WeightsLoader:
 
 def describe_once(words: str, weights: WeightsLoader) -> str:
     """Describe the weights, visit for visit, until these words are there."""
-    ends = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while words not in (said := describe_weights(weights)):
-        assert time.monotonic() < ends, said
+        assert time.monotonic() < deadline, said
         weights.refresh()
         time.sleep(0.05)
     return said
@@ -309,17 +279,17 @@ def test_a_push_reaches_a_page_that_runs(hub, pull):
         assert "50.00%" in describe_once(second, weights)
         assert same(weights.weights().model, newer)
         hub.add(repo, {"model.safetensors": b"damaged"})
-        damaged_asked_for = []
+        looked_again = Event()
 
         def note(request):
-            damaged_asked_for.append(hub.head(repo) in request.path)
-            return False
+            asked.append(request.path)
+            # The first look asks for its weights four times: the fifth belongs to the next one.
+            if sum("model.safe" in path and hub.head(repo) in path for path in asked) > 4:
+                looked_again.set()
 
-        hub.fault = note
-        while not any(damaged_asked_for):
+        asked, hub.fault = [], note
+        while not looked_again.wait(0.05):
             weights.refresh()
-            time.sleep(0.05)
-        time.sleep(0.5)
         assert second in describe_weights(weights) and same(weights.weights().model, newer)
 
 
@@ -330,8 +300,7 @@ def test_the_hub_is_not_asked_at_every_visit(hub, pull):
         hub.fault = lambda request: asked.append(request.path)
         for _ in range(5):
             weights.refresh()
-        time.sleep(0.3)
-        assert asked == []
+    assert asked == []  # nor by what leaving the context would have waited for
 
 
 def test_what_one_worker_finds_the_other_uses_too(hub, pull, monkeypatch):
@@ -347,37 +316,23 @@ def test_what_one_worker_finds_the_other_uses_too(hub, pull, monkeypatch):
 
 
 def test_the_page_says_how_good_the_hubs_weights_are(hub, pull):
-    """From the Hub and, once they have been there, from the cache."""
+    """By the commit that was loaded; once they have been there, from the cache, too."""
     _, repo = pull
     hub.add(repo, accuracy(0.8765))
-    with loader() as weights:
-        words = describe_once("87.65%", weights)
-        assert f"[{repo}@{hub.head(repo)[:7]}]({hub.url}/{repo})" in words and "UTC" in words
-    hub.stop()
-    try:
-        with loader() as weights:
-            assert "cache" in describe_once("87.65%", weights)
-    finally:
-        hub.start()
-
-
-def test_the_accuracy_is_that_of_the_commit_that_was_loaded(hub, pull):
-    """Somebody pushes other weights between the loading and the look at the figures."""
-    _, repo = pull
-    hub.add(repo, accuracy(0.25))
     loaded = hub.head(repo)
 
     def push_meanwhile(request):
         if request.path.endswith("metrics.json"):
             hub.fault = lambda request: False
-            hub.add(repo, accuracy(0.75))
+            hub.add(repo, accuracy(0.25))
         return False
 
     hub.fault = push_meanwhile
     with loader() as weights:
-        words = describe_once("%", weights)
-    assert loaded[:7] in words and "25.00%" in words
-    assert hub.head(repo) != loaded
+        words = describe_once("87.65%", weights)
+    assert hub.head(repo) != loaded and f"[{repo}@{loaded[:7]}]({hub.url}/{repo})" in words
+    with stopped(hub), loader() as weights:
+        assert "cache" in describe_once("87.65%", weights)
 
 
 @pytest.mark.parametrize("metrics", [None, b"no JSON", b"[]", b"{}", b'{"test_accuracy": "high"}'])
@@ -389,23 +344,3 @@ def test_weights_without_figures_answer_all_the_same(hub, pull, metrics):
         weights.wait_for_accuracy(10)
         words = describe_weights(weights)
     assert repo in words and "%" not in words
-
-
-def test_a_stalled_hub_delays_the_first_answer_by_seconds_at_most(hub, pull, tmp_path):
-    """Against a Hub that refuses at once, by the clock of a visitor."""
-
-    def seconds_to_first_answer():
-        started = time.monotonic()
-        with serve_page(tmp_path / "log") as server:
-            picture = handle_file(ROOT / "examples" / "digits" / "7-crossed.png")
-            label, *_ = Client(server.url, verbose=False).predict(picture, api_name="/upload")
-            assert label["label"] == "7"
-            return time.monotonic() - started
-
-    hub.stop()
-    try:
-        refused = seconds_to_first_answer()
-    finally:
-        hub.start()
-    hub.fault = stall
-    assert seconds_to_first_answer() - refused < 10

@@ -1,6 +1,8 @@
 """MNIST, the drawn images beside it, and the batches of an epoch."""
 
 from dataclasses import dataclass
+from hashlib import md5
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,14 @@ from training.scans import scan
 from training.strokes import write_digits, write_non_digits
 
 NO_DIGIT = 10  # the label of a non-digit
+# MNIST's files, and their MD5. torchvision checks that of the archives that it downloads only.
+FILES = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+COUNTS = {"train": 60_000, "t10k": 10_000}
 
 
 @dataclass(frozen=True)
@@ -60,20 +70,49 @@ def load_mnist(
     Raises
     ------
     OSError
-        If MNIST is not in `data_dir` and cannot be downloaded; the message says what to do.
+        If one of the four files is damaged, or they are not in `data_dir` and cannot be
+        downloaded; the message says what to do.
     """
     from torchvision.datasets import MNIST  # takes long, and callers need not load MNIST
 
+    raw = Path(data_dir) / "MNIST" / "raw"
+    counts = {name: _count_in(raw / name) for name in FILES if (raw / name).exists()}
+    for part in COUNTS:
+        if len({count for name, count in counts.items() if name.startswith(part)}) > 1:
+            raise OSError(f"{raw} has not as many {part}-labels as {part}-images")
     try:
         mnist = MNIST(data_dir, train=train, download=True)
     except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise OSError(
-            f"MNIST could not be downloaded ({error}). Put train-images-idx3-ubyte, "
-            "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte "
-            f"(or their .gz) into {Path(data_dir) / 'MNIST' / 'raw'} and run this again, "
-            "or name the folder that holds MNIST/raw with --data-dir."
+            f"MNIST could not be downloaded ({reason}). Put {', '.join(FILES)} (or their .gz) "
+            f"into {raw} and run this again, or name the folder that holds MNIST/raw with "
+            "--data-dir."
         ) from error
     return mnist.data.unsqueeze(1).to(device), mnist.targets.to(device)
+
+
+def _count_in(file: Path) -> int:
+    """Return how many images or labels a file holds; raise OSError, naming it, if it is damaged.
+
+    Another data set in MNIST's form may have another count; with MNIST's, it must be MNIST.
+    """
+    content = file.read_bytes()
+    shape = (28, 28) if "images" in file.name else ()
+    start = 8 + 4 * len(shape)
+    magic, count, *sizes = np.frombuffer(content[:start].ljust(start, b"\0"), ">u4").tolist()
+    expected, found = FILES[file.name], md5(content, usedforsecurity=False).hexdigest()
+    if not content:
+        reason = "it is empty"
+    elif magic != 0x801 + len(shape) or tuple(sizes) != shape:
+        reason = f"it begins with {content[:20]!r}"
+    elif len(content) != start + count * prod(shape):
+        reason = f"it has {len(content):,} bytes instead of {start + count * prod(shape):,}"
+    elif count == COUNTS[file.name.partition("-")[0]] and found != expected:
+        reason = f"its MD5 is {found} instead of {expected}"
+    else:
+        return count
+    raise OSError(f"{file} is damaged: {reason}. Delete it and run this again to download it anew.")
 
 
 def scale(images: Tensor) -> Tensor:
@@ -117,21 +156,8 @@ def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Ten
     return order[held_out:], order[:held_out]
 
 
-def add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
-    """Return MNIST's images, as many drawn digits and scans, and a third as many non-digits.
-
-    Parameters
-    ----------
-    images : uint8 tensor of shape (N, 1, 28, 28)
-    labels : int64 tensor of shape (N,)
-    seed : int
-        The same seed draws the same images.
-
-    Returns
-    -------
-    training_set : TrainingSet
-        On the device of `images`.
-    """
+def _add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
+    """Return MNIST's images, as many drawn digits and scans, and a third as many non-digits."""
     tqdm.write("Drawing digits and non-digits that MNIST lacks …")
     drawn, drawn_labels = write_digits(len(images), seed)
     scans = scan(images.cpu().numpy(), seed)
@@ -162,7 +188,7 @@ def make_training_set(images: Tensor, labels: Tensor, recipe: Recipe, seed: int)
     training_set : TrainingSet
     """
     if any(recipe.added_shares):
-        return add_drawings(images, labels, seed)
+        return _add_drawings(images, labels, seed)
     return TrainingSet(images, labels, counts=(len(images), 0, 0, 0))
 
 
@@ -187,63 +213,19 @@ def batches_of(
     ValueError
         If there are too few images for a mixed batch.
     """
-    device = training_set.images.device
-    if not any(training_set.counts[1:]):
-        return plain_batches(len(training_set.images), recipe.batch_size, generator, device)
-    shares = recipe.added_shares
-    return mixed_batches(training_set.counts, recipe.batch_size, shares, generator, device)
+    counts, size, device = training_set.counts, recipe.batch_size, training_set.images.device
+    if not any(counts[1:]):
+        return torch.randperm(counts[0], generator=generator).to(device).split(size)
+    return _mixed_batches(counts, size, recipe.added_shares, generator).to(device).unbind()
 
 
-def plain_batches(
-    n: int, batch_size: int, generator: torch.Generator, device: torch.device | str = "cpu"
-) -> tuple[Tensor, ...]:
-    """Return batches of the indices 0 to n - 1, shuffled; the last one may be smaller.
-
-    Parameters
-    ----------
-    n, batch_size : int
-    generator : torch.Generator
-        On the CPU.
-    device : torch.device or str
-
-    Returns
-    -------
-    batches : tuple of int64 tensors of shape (batch_size,), on `device`
-    """
-    return torch.randperm(n, generator=generator).to(device).split(batch_size)
-
-
-def mixed_batches(
-    counts: tuple[int, ...],
-    batch_size: int,
-    shares: tuple[float, ...],
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
-) -> tuple[Tensor, ...]:
-    """Return batches with the same number of each kind of image, MNIST's first.
+def _mixed_batches(
+    counts: tuple[int, ...], batch_size: int, shares: tuple[float, ...], generator: torch.Generator
+) -> Tensor:
+    """Return batches, one a row, with the same number of each kind of image, MNIST's first.
 
     MNIST's images come at most once an epoch (those that do not fill a batch are left out); the
     other kinds are drawn with replacement.
-
-    Parameters
-    ----------
-    counts : tuple of ints
-        As `TrainingSet.counts`.
-    batch_size : int
-    shares : tuple of float
-        Of each batch, in [0, 1], that the kinds after MNIST's have.
-    generator : torch.Generator
-        On the CPU.
-    device : torch.device or str
-
-    Returns
-    -------
-    batches : tuple of int64 tensors of shape (batch_size,), on `device`
-
-    Raises
-    ------
-    ValueError
-        If there are too few of MNIST's images for one batch.
     """
     n, *others = counts
     sizes = [round(batch_size * share) for share in shares]
@@ -256,4 +238,4 @@ def mixed_batches(
     for count, added in zip(others, sizes, strict=True):
         parts.append(first + torch.randint(count, (steps, added), generator=generator))
         first += count
-    return torch.cat(parts, dim=1).to(device).unbind()
+    return torch.cat(parts, dim=1)

@@ -12,20 +12,8 @@ METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accura
 
 
 @torch.no_grad()
-def logits_of(model: LeNet, images: Tensor) -> Tensor:
-    """Return a network's logits of stored images, computed in eval mode.
-
-    Parameters
-    ----------
-    model : LeNet
-        Its mode, training or eval, is left as it was.
-    images : uint8 tensor of shape (N, 1, 28, 28), on the model's device
-        0 = paper, 255 = ink.
-
-    Returns
-    -------
-    logits : float32 tensor of shape (N, 10)
-    """
+def _logits_of(model: LeNet, images: Tensor) -> Tensor:
+    """Return a network's logits of stored images, computed in eval mode."""
     was_training = model.training
     model.eval()
     logits = torch.cat([model(scale(batch)) for batch in images.split(2000)])
@@ -61,7 +49,7 @@ def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float
         Its mode, training or eval, is left as it was.
     images, labels : as `load_mnist` returns them, on the model's device
     """
-    return loss_and_accuracy(logits_of(model, images), labels)
+    return loss_and_accuracy(_logits_of(model, images), labels)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -107,7 +95,7 @@ def calibrated(weights: dict, second_sigmoid: bool, images: Tensor, labels: Tens
         model.load_state_dict(weights)
         return model
 
-    return network(fit_temperature(logits_of(network(), images), labels))
+    return network(fit_temperature(_logits_of(network(), images), labels))
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
@@ -136,18 +124,8 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
     return sums.abs().sum().item() / len(labels)
 
 
-def confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
-    """Return counts of first guesses: a row per true digit, a column per guess.
-
-    Parameters
-    ----------
-    logits : float32 tensor of shape (N, 10)
-    labels : int64 tensor of shape (N,)
-
-    Returns
-    -------
-    counts : list of 10 lists of 10 ints
-    """
+def _confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
+    """Return counts of first guesses: a row per true digit, a column per guess."""
     pairs = labels * 10 + logits.argmax(1)
     return pairs.cpu().bincount(minlength=100).view(10, 10).tolist()
 
@@ -165,14 +143,14 @@ def measure(model: LeNet, images: Tensor, labels: Tensor) -> dict:
     -------
     metrics : dict
         "test_loss" (nats per image), "test_accuracy" and "test_calibration_error" in [0, 1],
-        "test_errors" (images), "confusion" (as `confusion_matrix`).
+        "test_errors" (images), "confusion" (a row per digit, a column per guess).
     """
-    logits = logits_of(model, images)
+    logits = _logits_of(model, images)
     loss, accuracy = loss_and_accuracy(logits, labels)
     return {
         "test_loss": loss,
         "test_accuracy": accuracy,
         "test_errors": round((1 - accuracy) * len(labels)),
         "test_calibration_error": calibration_error(model.probabilities(logits), labels),
-        "confusion": confusion_matrix(logits, labels),
+        "confusion": _confusion_matrix(logits, labels),
     }

@@ -1,8 +1,8 @@
-"""A run's folder: its checkpoint, its five files, and the facts that its metrics record."""
+"""A run: its device, its folder's five files, and the facts that its metrics record."""
 
 import json
-import os
 import platform
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,49 +11,43 @@ from pathlib import Path
 from threading import Event
 
 import torch
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from lenet import LeNet
 from training.card import draw_curves, model_card
 from training.recipes import RECIPES, Recipe
-from training.state import TrainState
 
 RUN_FILES = ("model.safetensors", "config.json", "metrics.json", "curves.png", "README.md")
-CHECKPOINT = "checkpoint.pt"
 SPACE_NEEDED = 8_000_000  # bytes: two checkpoints, curves and weights
 
 
-def settings_of(recipe: Recipe, seed: int) -> dict:
-    """Return what identifies a run.
+def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
+    """Return what identifies a run: with the same settings it gives the same bits.
 
     Parameters
     ----------
     recipe : Recipe
     seed : int
+    device : torch.device
 
     Returns
     -------
     settings : dict
-        "recipe" (its name), "epochs", "batch_size", "lr" and "seed".
+        "recipe" (its name), "epochs", "batch_size", "lr", "seed" and "device" (its type).
     """
-    names = ("epochs", "batch_size", "lr")
-    return {"recipe": recipe.name, **{name: getattr(recipe, name) for name in names}, "seed": seed}
+    values = {name: getattr(recipe, name) for name in ("epochs", "batch_size", "lr")}
+    return {"recipe": recipe.name, **values, "seed": seed, "device": device.type}
 
 
-def command_of(settings: dict) -> str:
-    """Return the command line that repeats a run.
-
-    Parameters
-    ----------
-    settings : dict
-        As `settings_of` returns them.
-    """
+def _command_of(settings: dict) -> str:
+    """Return the command line that repeats a run."""
     recipe = RECIPES[settings["recipe"]]
     command = f"python train.py --recipe {recipe.name} --seed {settings['seed']}"
     for name in ("epochs", "batch_size", "lr"):
         if settings[name] != getattr(recipe, name):
             command += f" --{name.replace('_', '-')} {settings[name]}"
-    return command
+    return f"{command} --device {settings['device']}"
 
 
 def check_space(folder: Path) -> None:
@@ -81,59 +75,13 @@ def check_space(folder: Path) -> None:
         trial.unlink(missing_ok=True)
 
 
-def save_checkpoint(path: Path, state: TrainState) -> None:
-    """Write a run's state atomically: a crash leaves the old file or the new one, whole.
-
-    Parameters
-    ----------
-    path : Path
-    state : TrainState
-    """
-    unfinished = path.with_suffix(".unfinished")
-    settings = settings_of(state.recipe, state.seed)  # for check_resume
-    torch.save({"settings": settings, "state": state.state_dict()}, unfinished)
-    os.replace(unfinished, path)
-
-
-def load_checkpoint(path: Path, state: TrainState) -> None:
-    """Load a run's state, as `save_checkpoint` wrote it, into `state`."""
-    device = next(state.model.parameters()).device
-    saved = torch.load(path, map_location=device, weights_only=True)
-    state.load_state_dict(saved["state"])
-
-
-def check_resume(path: Path, settings: dict) -> None:
-    """Raise unless a checkpoint is there, and is of a run with the same settings.
-
-    Parameters
-    ----------
-    path : Path
-        The checkpoint's.
-    settings : dict
-        As `settings_of` returns them.
-
-    Raises
-    ------
-    ValueError
-        The message says what to do.
-    """
-    if not path.exists():
-        raise ValueError(f"no interrupted run in {path.parent}: leave --resume out")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if saved["settings"] != settings:
-        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in saved["settings"].items())
-        raise ValueError(f"the run in {path.parent} was started with {flags}")
-    if "state" not in saved:
-        raise ValueError(f"{path} is another version's: leave --resume out to start anew")
-
-
 def choose_device(name: str | None) -> torch.device:
-    """Return the device to train on.
+    """Return the device to train on, after a try of it.
 
     Parameters
     ----------
     name : str or None
-        As PyTorch names it; None for CUDA where there is a GPU, else the CPU.
+        cpu, cuda, cuda:N or mps; None for CUDA where there is a GPU that works, else the CPU.
 
     Returns
     -------
@@ -142,18 +90,21 @@ def choose_device(name: str | None) -> torch.device:
     Raises
     ------
     ValueError
-        If there is no such device here.
+        If there is no such device here, or it does not work; the message says why.
     """
-    if name is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        print("No CUDA GPU found: training on the CPU.")
-        return torch.device("cpu")
+    if name and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise ValueError(f"--device is cpu, cuda, cuda:N or mps, not {name!r}")
     try:
-        return torch.zeros(0, device=name).device
+        # A GPU may be found and still be too old, busy or without the driver that it needs.
+        matrix = torch.ones(8, 8, device=name or "cuda")
+        (matrix @ matrix).sum().item()
+        return matrix.device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name}: {reason}. Try --device cpu.") from error
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+    if name:
+        raise ValueError(f"--device {name}: {reason}. Try --device cpu.")
+    print(f"No usable GPU ({reason}). Training on the CPU.")
+    return torch.device("cpu")
 
 
 @contextmanager
@@ -181,7 +132,7 @@ def device_name(device: torch.device) -> str:
     return f"{device.type} with {threads} thread{'s' if threads > 1 else ''}"
 
 
-def git_commit() -> str | None:
+def _git_commit() -> str | None:
     """Return the commit of this code, with "-dirty" if it has changed since; None if unknown."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
@@ -211,8 +162,8 @@ def provenance(settings: dict, history: list[dict], device: torch.device) -> dic
         "seconds": sum(epoch["seconds"] for epoch in history),
         "device": device_name(device),
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
-        "git_commit": git_commit(),
-        "command": command_of(settings),
+        "git_commit": _git_commit(),
+        "command": _command_of(settings),
         "history": history,
     }
 
@@ -236,7 +187,10 @@ def save_run(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
     repo_id : str
         Where the model card loads the weights from: "owner/name", or a folder.
     """
-    model.save_pretrained(folder)
+    try:
+        model.save_pretrained(folder)
+    except SafetensorError as error:  # of a full disk, for instance
+        raise OSError(f"cannot write {folder} ({error}): make room.") from error
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     draw_curves(metrics["history"], folder / "curves.png")
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))

@@ -28,6 +28,7 @@ def make_deterministic() -> None:
     """Have PyTorch compute the same bits from the same seed, on a GPU as well."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS varies in its bits
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32: the page computes in float32
     torch.utils.deterministic.fill_uninitialized_memory = False  # a check that takes time
 
 
@@ -93,7 +94,7 @@ def make_loss_fn(
         return F.cross_entropy(logits, targets[label]), right.sum() / is_digit.sum()
 
     if use_compile:
-        loss_and_accuracy = compile_if_possible(loss_and_accuracy, device)
+        loss_and_accuracy = _compile_if_possible(loss_and_accuracy, model)
     if recipe.threads > 1 and device.type == "cpu":
         parameters = list(model.parameters())
         loss_and_accuracy = in_threads(loss_and_accuracy, parameters, recipe.threads)
@@ -107,20 +108,13 @@ def make_loss_fn(
     return augmented
 
 
-def compile_if_possible(function: Callable, device: torch.device) -> Callable:
-    """Return a function sped up by torch.compile; where that fails, say why and do without.
-
-    Parameters
-    ----------
-    function : callable
-        Of tensors, always of the same shapes.
-    device : torch.device
-        Where its tensors lie.
-    """
+def _compile_if_possible(loss_fn: Callable, model: LeNet) -> Callable:
+    """Return a loss function sped up by torch.compile; where that fails, say why and do without."""
+    parameters = list(model.parameters())
     # On a GPU this also records CUDA graphs: launching the kernels one by one takes longest.
-    mode = "reduce-overhead" if device.type == "cuda" else None
-    fast = torch.compile(function, dynamic=False, mode=mode)
-    first_call, compiled = Lock(), False  # of several threads one compiles, the others wait
+    mode = "reduce-overhead" if parameters[0].device.type == "cuda" else None
+    fast = torch.compile(loss_fn, dynamic=False, mode=mode)
+    first_call, compiled = Lock(), False  # one thread compiles; the others wait for it
 
     def call(*arguments):
         nonlocal fast, compiled
@@ -128,36 +122,22 @@ def compile_if_possible(function: Callable, device: torch.device) -> Callable:
             if compiled:
                 return fast(*arguments)
             with first_call:
-                result = fast(*arguments)
+                # Backward is compiled at its first call, which may fail as well.
+                torch.autograd.grad(fast(*arguments)[0], parameters)
             compiled = True
-            return result
         except Exception as error:  # without a C++ compiler, for instance
-            if fast is function:
+            if fast is loss_fn:
                 raise
-            fast = function
-            reason = str(error).strip().partition("\n")[0]
+            fast = loss_fn
+            reason = " ".join(str(error).split("\n")[:2])  # PyTorch names the reason in the second
             tqdm.write(f"Training goes on more slowly, without torch.compile: {reason}")
-            return function(*arguments)
+        return fast(*arguments)
 
     return call
 
 
-def train_step(state: TrainState, loss_fn: LossFn, batch: Tensor) -> tuple[Tensor, Tensor]:
-    """Take one step: update the weights, the learning rate and the running mean in place.
-
-    Parameters
-    ----------
-    state : TrainState
-    loss_fn : callable
-        As `make_loss_fn` returns it, of the state's model.
-    batch : int64 tensor of shape (N,)
-        Indices of images.
-
-    Returns
-    -------
-    loss, accuracy : scalar tensors
-        As `loss_fn` returns them, before the step.
-    """
+def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor) -> tuple[Tensor, Tensor]:
+    """Update the weights, the learning rate and the running mean; return loss and accuracy."""
     loss, accuracy = loss_fn(batch)
     state.optimizer.zero_grad()
     loss.backward()
@@ -193,7 +173,7 @@ def train_epoch(
     loss_sum, accuracy_sum, seen = 0, 0, 0
     # The sums stay on the device: reading one makes the program wait for it.
     for i, batch in enumerate(batches, 1):
-        loss, accuracy = train_step(state, loss_fn, batch)
+        loss, accuracy = _train_step(state, loss_fn, batch)
         loss_sum = loss_sum + loss * len(batch)
         accuracy_sum = accuracy_sum + accuracy * len(batch)
         seen += len(batch)

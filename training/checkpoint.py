@@ -1,0 +1,123 @@
+"""The checkpoint in a run's folder: written whole or not at all, and lost only when asked for."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import torch
+
+from training.run import settings_of
+from training.state import TrainState
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Hold a run's folder alone, and yield the path of its checkpoint.
+
+    The lock ends with the process, however that ends.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    OSError
+        If another training holds it.
+    """
+    handle = None
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise OSError(
+            f"another training runs in {folder}: wait, or name another folder with --output-dir"
+        ) from None
+    except (ImportError, OSError):  # Windows and some network file systems have no such lock
+        pass
+    try:
+        yield folder / CHECKPOINT
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def save_checkpoint(path: Path, state: TrainState) -> None:
+    """Write a run's state atomically: a crash or a full disk leaves the old file, whole.
+
+    Parameters
+    ----------
+    path : Path
+    state : TrainState
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    device = next(state.model.parameters()).device
+    settings = settings_of(state.recipe, state.seed, device)  # for check_checkpoint
+    content = BytesIO()
+    torch.save({"settings": settings, "state": state.state_dict()}, content)
+    unfinished = path.with_suffix(".unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content.getbuffer())
+            os.fsync(file.fileno())  # else a power cut may leave the new name without its content
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(f"cannot write {path} ({error.strerror}): make room.") from error
+
+
+def load_checkpoint(path: Path, state: TrainState) -> None:
+    """Load a run's state, as `save_checkpoint` wrote it, into `state`."""
+    device = next(state.model.parameters()).device
+    saved = torch.load(path, map_location=device, weights_only=True)
+    state.load_state_dict(saved["state"])
+
+
+def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) -> None:
+    """Raise unless a run may begin, or go on, in a checkpoint's folder.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint's, whether it exists or not.
+    settings : dict
+        As `settings_of` returns them.
+    resume, overwrite : bool
+        Whether the run is to go on from the checkpoint, or to replace it.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to resume, or it has other settings; if an interrupted run would be
+        lost. The message says what to do.
+    RuntimeError
+        If the checkpoint is damaged.
+    """
+    if resume and not path.exists():
+        raise ValueError(f"no interrupted run in {path.parent}: leave --resume out")
+    if path.exists() and not (resume or overwrite):
+        raise ValueError(
+            f"{path.parent} holds an interrupted run: continue it with --resume, or start anew "
+            "with --overwrite"
+        )
+    if not resume:
+        return
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved_settings, _ = saved["settings"], saved["state"]
+    except Exception as error:  # whatever PyTorch raises of a file that it did not write
+        raise RuntimeError(f"{path} is damaged: start anew with --overwrite.") from error
+    if saved_settings != settings:
+        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in saved_settings.items())
+        raise ValueError(f"the run in {path.parent} was started with {flags}")
