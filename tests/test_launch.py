@@ -134,11 +134,9 @@ LOCAL, KAGGLE = "127.0.0.1", {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}
 @pytest.mark.parametrize(
     ("options", "variables", "anywhere", "believe_host", "believe_address"),
     [
-        ({}, {}, False, False, False),
-        ({"share": True}, {}, True, False, False),
-        ({}, {"GRADIO_SHARE": "True"}, True, False, False),
+        ({}, {}, False, False, False), ({"share": True}, {}, True, False, False),
+        ({}, {"GRADIO_SHARE": "True"}, True, False, False), ({}, KAGGLE, True, False, False),
         ({"share": False}, {"GRADIO_SHARE": "True"}, False, False, False),
-        ({}, KAGGLE, True, False, False),
         ({"server_name": "0.0.0.0"}, {}, True, False, False),
         ({"server_name": LOCAL}, {"GRADIO_SERVER_NAME": "0.0.0.0"}, False, False, False),
         ({}, {"GRADIO_SERVER_NAME": "0.0.0.0"}, True, False, False),
@@ -147,7 +145,7 @@ LOCAL, KAGGLE = "127.0.0.1", {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}
         ({}, {"GRADIO_ROOT_PATH": "/x", "FORWARDED_ALLOW_IPS": "10.0.0.7, ::1"}, True, True, True),
         ({}, {"SPACE_ID": "me/lenet"}, True, True, True),
     ],
-)
+)  # fmt: skip
 def test_the_page_knows_where_it_stands(
     launched, monkeypatch, capsys, options, variables, anywhere, believe_host, believe_address
 ):

@@ -91,9 +91,10 @@ def test_links_are_not_followed(tmp_path):
 
 
 def test_empty_folders_go_when_no_upload_can_be_about_to_move_there(tmp_path):
-    (tmp_path / ("ab" * 32) / "b").mkdir(parents=True)
+    inner = tmp_path / ("ab" * 32) / "b"
+    inner.mkdir(parents=True)
     purge(tmp_path, HOUR, PLENTY)
-    assert (tmp_path / ("ab" * 32) / "b").exists()
+    assert inner.exists()
     purge(tmp_path, HOUR, PLENTY, now=time.time() + HOUR)
     assert list(tmp_path.iterdir()) == []
 

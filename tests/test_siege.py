@@ -5,8 +5,6 @@ sends them. While they do, the next visitor is answered; how soon, `benchmarks/s
 """
 
 import asyncio
-import json
-import os
 import re
 import sys
 import time
@@ -18,13 +16,7 @@ import pytest
 from assault import ROUTES, Attacker
 from attacks import ATTACKS as PICTURES
 from load import client_from
-from loopback_hub import OWNER
-from safetensors.torch import save
-from serving import ROOT, children, pss_memory
 from siege import ATTACKER, GOOD, MAX_DISK, MAX_GROWTH, VISITOR, Visitor, costliest, held
-
-from lenet import LeNet
-from page.pool import WorkerPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the measures are Linux'")
 UNREAD = "too long to read|is damaged|could not be read|couldn't read|[Nn]othing to read"
@@ -118,36 +110,3 @@ def test_uploads_up_to_the_bound_and_beyond(site, attack):
     while (left := held(site.server, site.uploads)[1]) > 600 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left < 600  # of 800, besides what the tests before have sent
-
-
-# A Hub's weights; tests/test_checks.py has those that are broken
-
-
-def commit(metrics: bytes) -> dict[str, bytes]:
-    """Return a repository's files: the page's own weights, and these metrics."""
-    weights = save(LeNet.from_pretrained(ROOT / "weights").state_dict())
-    config = json.dumps({"second_sigmoid": True, "temperature": 0.66}).encode()
-    return {"model.safetensors": weights, "config.json": config, "metrics.json": metrics}
-
-
-def test_a_long_file_beside_the_weights_costs_no_memory(hub):
-    repo = f"{OWNER}/long-metrics"
-    hub.add(repo, commit(b'{"test_accuracy": 0.99,' + b" " * 90_000_000 + b"}"))
-    others = set(children(os.getpid()))
-
-    async def work(pool):
-        _, said, *_ = await pool.ask("upload", str(ROOT / "examples" / "digits" / GOOD[0]))
-        await asyncio.sleep(0.5)  # the accuracy comes after the weights
-        ours = set(children(os.getpid())) - others
-        return said, await pool.ask("weights"), sum(map(pss_memory, ours))
-
-    async def ask():
-        command = sys.executable, "-m", "page.worker"
-        pool = WorkerPool(*command, cwd=ROOT, environment={"LENET_REPO": repo}, seconds=10)
-        try:
-            return await asyncio.wait_for(work(pool), 60)
-        finally:
-            await pool.stop()
-
-    said, words, memory = asyncio.run(ask())
-    assert "7" in said and "%" not in words and 0 < memory < 700
