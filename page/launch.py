@@ -87,8 +87,6 @@ def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middl
     notebook = gr.utils.colab_check() or gr.utils.is_hosted_notebook()  # where Gradio shares
     shared = option("share", str(notebook)).lower() == "true"
     local = option("server_name", LOCAL_HOSTS[0]) in LOCAL_HOSTS and not shared and not behind_proxy
-    if local and not options.get("quiet"):
-        print(LOCAL_ONLY)
     forwarded = b"" if behind_proxy else b"|forwarded|x-forwarded-.*|x-real-ip"
     gate = Middleware(
         Gate,
@@ -99,6 +97,8 @@ def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middl
         proxies=_believe(os.environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES * in_space)),
         on_upload=purger.note,
     )
+    if local and not options.get("quiet"):
+        print(LOCAL_ONLY)
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS if local else ["*"])
     return [hosts, gate]
 
