@@ -274,7 +274,7 @@ with gr.Blocks(
 
 
 demo.queue(max_size=MAX_RUNNING, status_update_rate=10)  # nobody is shown a place in the queue
-gradio_patches.patch(demo, WRONG_ARGUMENTS)
+gradio_patches.patch(demo)
 declare_gpu_function()
 
 

@@ -24,15 +24,15 @@ SPACE_PROXIES = (
     "::ffff:100.64.0.0/106"
 )
 LOCAL_ONLY = (
-    "* Only localhost is served. To share the page: python app.py --share. Behind a tunnel or a "
-    "proxy of your own: GRADIO_ROOT_PATH=<its address> python app.py"
+    "* This page only answers requests for localhost. To share it: python app.py --share. "
+    "Behind a tunnel or proxy of your own: GRADIO_ROOT_PATH=<its address> python app.py"
 )
 
 
 def launch_of(
     demo: gr.Blocks, pool: WorkerPool, max_age_s: float, max_total_bytes: int, settings: Mapping
 ) -> Callable:
-    """Return what is to be `demo.launch`, so that there is no other way to launch the page.
+    """Return what replaces `demo.launch`, so that there is no other way to launch the page.
 
     Parameters
     ----------
@@ -86,39 +86,35 @@ def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middl
     behind_proxy = in_space or option("root_path") != ""
     notebook = gr.utils.colab_check() or gr.utils.is_hosted_notebook()  # where Gradio shares
     shared = option("share", str(notebook)).lower() == "true"
-    local = option("server_name", LOCAL_HOSTS[0]) in LOCAL_HOSTS
-    local_only = local and not shared and not behind_proxy
-    if local_only:
-        print(LOCAL_ONLY)
-    proxies = _believe(os.environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES if in_space else ""))
+    local = option("server_name", LOCAL_HOSTS[0]) in LOCAL_HOSTS and not shared and not behind_proxy
+    forwarded = b"" if behind_proxy else b"|forwarded|x-forwarded-.*|x-real-ip"
     gate = Middleware(
         Gate,
         uploads=demo.GRADIO_CACHE,
         functions={number for number, function in demo.fns.items() if function.fn},
         mcp=option("mcp_server").lower() == "true",
-        drop_headers=re.compile(
-            rb"x-gradio-.*" if behind_proxy else rb"x-gradio-.*|forwarded|x-forwarded-.*|x-real-ip"
-        ),
-        proxies=proxies,
+        drop_headers=re.compile(rb"x-gradio-.*" + forwarded),
+        proxies=_believe(os.environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES * in_space)),
         on_upload=purger.note,
     )
-    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS if local_only else ["*"])
+    if local and not options.get("quiet"):
+        print(LOCAL_ONLY)
+    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_HOSTS if local else ["*"])
     return [hosts, gate]
 
 
 def _believe(proxies: str) -> tuple:
     """Have uvicorn believe X-Forwarded-For of these networks; return them parsed.
 
-    It takes one that does not parse for a host's name, and then believes nobody.
+    uvicorn takes one that does not parse for a host's name, and then believes nobody.
     """
-    try:
-        networks = tuple(ipaddress.ip_network(one.strip()) for one in proxies.split(",") if one)
-    except ValueError as error:
-        raise RuntimeError(
-            f"FORWARDED_ALLOW_IPS names proxies by their networks: {error}"
-        ) from None
     os.environ["FORWARDED_ALLOW_IPS"] = proxies
-    return networks
+    try:
+        return tuple(ipaddress.ip_network(one.strip()) for one in proxies.split(",") if one.strip())
+    except ValueError as error:
+        raise SystemExit(
+            f"FORWARDED_ALLOW_IPS lists the networks of proxies, such as 10.0.0.0/8: {error}."
+        ) from None
 
 
 class _OwnWordsFormatter(logging.Formatter):

@@ -7,6 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -26,12 +27,10 @@ class NotUploadedError(ValueError):
 def resolve_upload(file: dict | str, folder: str | Path) -> Path:
     """Return the path of an upload that a caller of an endpoint names.
 
-    Only the path counts: addresses are not fetched, and `data:` URLs not read.
-
     Parameters
     ----------
     file : dict or str
-        What the endpoint is sent, Gradio's FileData as a dict; or the path alone.
+        Gradio's FileData as a dict, of which only the path counts; or the path alone.
     folder : str or Path
         The folder of uploads, as Gradio names it (`demo.GRADIO_CACHE`).
 
@@ -56,39 +55,21 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
     return Path(path)
 
 
-def purge(
-    folder: str | Path,
-    max_age_s: float,
-    max_total_bytes: int,
-    keep: Collection[str] = (),
-    now: float | None = None,
-) -> None:
+def purge(folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] = (), now=None):
     """Delete the uploads that are too old, then the oldest while all are too large.
 
-    Symbolic links are deleted themselves, never followed. Gradio's own `delete_cache` knows the
-    age only (`route_utils.py:1157`), and none of the uploads that broke off.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The folder of uploads. What Gradio does not name as it names uploads is left alone.
-    max_age_s : float
-        Seconds since a file has last changed.
-    max_total_bytes : int
-        Bytes of all that may be left.
-    keep : collection of str
-        Paths that stay whatever their age, and count all the same: the page's examples.
-    now : float, optional
-        Seconds since the epoch, for tests.
+    What Gradio does not name as it names uploads is left alone, and so are the paths in `keep`,
+    which count all the same. Symbolic links are deleted, never followed. Gradio's own
+    `delete_cache` knows the age only, and not the uploads that broke off.
     """
     now = time.time() if now is None else now
-    files, empty = [], []
-    for entry in Path(folder).iterdir():
-        if not PURGED.fullmatch(entry.name):
-            continue
-        for path in (*entry.rglob("*"), entry) if not entry.is_symlink() else [entry]:
+    files, folders = [], []
+    for where, inner, names in os.walk(folder):
+        if where == str(folder):
+            inner[:], names = filter(PURGED.fullmatch, inner), filter(PURGED.fullmatch, names)
+        for path in (os.path.join(where, name) for name in (*inner, *names)):
             try:
-                info = path.lstat()
+                info = os.lstat(path)
             except OSError:
                 continue
             # A copy keeps its original's time of modification: when it came is the later.
@@ -97,32 +78,36 @@ def purge(
                 size = max(info.st_size, getattr(info, "st_blocks", 0) * 512) + FILE_OVERHEAD
                 files.append((changed, size, path))
             elif now - changed > EMPTY_SECONDS:
-                empty.append(path)
+                folders.append(path)
     total = sum(size for _, size, _ in files)
     for changed, size, path in sorted(files):
         if now - changed <= max_age_s and total <= max_total_bytes:
             break  # so are all younger ones
-        if str(path) not in keep:
-            try:
-                path.unlink(missing_ok=True)
+        if path not in keep:
+            with suppress(OSError):
+                Path(path).unlink(missing_ok=True)
                 total -= size
-            except OSError:
-                continue
-    for path in sorted(empty, reverse=True):  # a folder comes after what is in it
-        try:
-            path.rmdir()
-        except OSError:  # it is not empty
-            continue
+    for path in reversed(folders):  # the inner ones first
+        with suppress(OSError):  # it is not empty
+            os.rmdir(path)
 
 
 class Purger:
     """Purge a folder at the start, every three minutes, and when much has been uploaded.
 
-    Its arguments are those of `purge`.
+    Parameters
+    ----------
+    folder : str or Path
+    max_age_s : float
+        Seconds since a file last changed.
+    max_total_bytes : int
+        Bytes of all that may be left.
+    keep : collection of str
+        Paths that stay: the page's examples.
     """
 
-    def __init__(self, *limits, keep: Collection[str] = ()):
-        self.limits, self.keep = limits, keep
+    def __init__(self, folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] = ()):
+        self.limits = folder, max_age_s, max_total_bytes, keep
         self.uploaded = 0
         self.much = asyncio.Event()
 
@@ -138,11 +123,9 @@ class Purger:
             self.uploaded = 0
             self.much.clear()
             try:
-                await asyncio.to_thread(purge, *self.limits, self.keep)
+                await asyncio.to_thread(purge, *self.limits)
             except OSError as error:
                 log.warning("The purge of uploads failed: %s", type(error).__name__)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(PURGE_SECONDS):
                     await self.much.wait()
-            except TimeoutError:
-                pass

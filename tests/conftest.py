@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -92,11 +93,27 @@ def serve_page(log: Path, **environment: str) -> Iterator[Server]:
         assert not [f for f in failures if "ClientDisconnect" not in f], log.read_text()
 
 
+class Site(NamedTuple):
+    """The page's server, its folder of uploads, and its log."""
+
+    server: Server
+    uploads: Path
+    log: Path
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[Server]:
+def site(tmp_path_factory) -> Iterator[Site]:
     """The page, served as a visitor finds it."""
-    with serve_page(tmp_path_factory.mktemp("page") / "log") as server:
-        yield server
+    folder = tmp_path_factory.mktemp("page")
+    uploads, log = folder / "uploads", folder / "log"
+    with serve_page(log, GRADIO_TEMP_DIR=str(uploads)) as server:
+        yield Site(server, uploads, log)
+
+
+@pytest.fixture(scope="session")
+def server(site) -> Server:
+    """Its server alone."""
+    return site.server
 
 
 @pytest.fixture(scope="session")

@@ -207,7 +207,7 @@ def test_read_says_why_there_is_no_guess(client, file, tmp_path):
 def test_read_takes_nothing_but_an_upload(client, picture):
     if isinstance(picture, dict) and str(picture.get("path")).startswith("http"):
         picture["meta"] = {"_type": "gradio.FileData"}  # with which Gradio would fetch it
-    with pytest.raises(AppError, match="not what this endpoint takes"):
+    with pytest.raises(AppError, match="Wrong arguments"):
         client.predict(picture=picture, api_name="/read")
 
 

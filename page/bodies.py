@@ -1,0 +1,59 @@
+"""What the JSON of a request may hold: what the page's code, and a client of its API, sends."""
+
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+MAX_VALUES = 8192  # in a body: Gradio walks through all of them, several times
+ID = r"[A-Za-z0-9_-]{1,64}"  # of sessions, events and uploads; a field's name
+Id = Annotated[str, Field(pattern=f"^{ID}$")]
+Number = Annotated[int, Field(ge=0, lt=1000)]  # of a function or a component
+
+
+class Call(BaseModel, extra="forbid", strict=True):
+    """A call of an endpoint, or of one of the page's own events."""
+
+    data: list
+    session_hash: Id | None = None
+    event_id: Id | None = None
+    fn_index: Number | None = None
+    trigger_id: Number | None = None
+    event_data: Any = None
+
+
+class ServerCall(BaseModel, extra="forbid", strict=True):
+    """A call of `answer` in app.py, by page/pen.js."""
+
+    data: Any
+    session_hash: Id
+    component_id: int
+    fn_name: Literal["answer"]
+
+
+BODIES = {
+    "call": TypeAdapter(Call),
+    "named": TypeAdapter(dict[Id, Any]),
+    "server": TypeAdapter(ServerCall),
+    "rpc": TypeAdapter(dict[Literal["jsonrpc", "id", "method", "params", "result", "error"], Any]),
+}
+
+
+def is_right(kind: str, body: bytes, functions: Collection[int]) -> bool:
+    """Return whether a body is right for its kind of route.
+
+    Parameters
+    ----------
+    kind : str
+        One of `BODIES`.
+    body : bytes
+    functions : collection of int
+        Gradio's numbers of the functions that may be called.
+    """
+    if sum(map(body.count, b",[{")) > MAX_VALUES:  # each value follows one of these
+        return False
+    try:
+        call = BODIES[kind].validate_json(body, strict=True)
+    except ValidationError:
+        return False
+    return kind != "call" or call.fn_index in (None, *functions)
