@@ -11,21 +11,15 @@ MAX_PAST_EVENTS = 100  # that Gradio keeps: it lists them all after each answer
 
 
 def gradio_environment() -> dict[str, str]:
-    """Return variables by which Gradio keeps uploads to itself, and does without bad proxies.
-
-    Raises
-    ------
-    RuntimeError
-        If the folder of uploads is another user's.
-    """
+    """Return variables by which Gradio keeps uploads to itself, and asks itself without a proxy."""
     # Gradio's own default is one folder for every such page of this user.
     folder = os.environ.get("GRADIO_TEMP_DIR") or str(private_folder())
     variables = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_MAX_EVENTS": str(MAX_PAST_EVENTS)}
-    for name in ("NO_PROXY", "no_proxy"):  # Gradio asks at its start whether it answers
-        variables[name] = ",".join(filter(None, (os.environ.get(name), "localhost,127.0.0.1")))
-    for name in (*PROXIES, *map(str.lower, PROXIES)):
+    for name in filter(os.environ.get, (*PROXIES, *map(str.lower, PROXIES))):
+        for no in ("NO_PROXY", "no_proxy"):  # Gradio asks at its start whether it answers
+            variables[no] = ",".join(filter(None, (os.environ.get(no), "localhost,127.0.0.1")))
         # httpx raises ImportError where it finds such a proxy and not the package for it.
-        if os.environ.get(name, "").startswith("socks") and not find_spec("socksio"):
+        if os.environ[name].startswith("socks") and not find_spec("socksio"):
             variables[name] = ""
     return variables
 

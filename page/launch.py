@@ -34,21 +34,8 @@ def launch_of(
 ) -> Callable:
     """Return what replaces `demo.launch`, so that there is no other way to launch the page.
 
-    Parameters
-    ----------
-    demo : gr.Blocks
-    pool : WorkerPool
-        It is started, and ended, with the server.
-    max_age_s, max_total_bytes
-        Limits of uploads, as `purge` takes them.
-    settings : mapping
-        Options of `gr.Blocks.launch`, unless a caller says otherwise.
-
-    Returns
-    -------
-    launch : callable
-        It takes the options of `gr.Blocks.launch`, by name, and returns what that returns. What a
-        caller's `app_kwargs` have comes beside the page's own middlewares and lifespan.
+    `max_age_s` and `max_total_bytes` are `purge`'s, `settings` options of `gr.Blocks.launch`. What
+    a caller's `app_kwargs` have comes beside the page's own middlewares and lifespan.
     """
 
     def launch(**options):
