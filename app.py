@@ -32,7 +32,6 @@ from page.answer import (
     PAD_SIZE,
     WrongQuestionError,
     check_question,
-    draw_answer,
 )
 from page.gate import WRONG, WRONG_ARGUMENTS
 from page.launch import launch_of
@@ -55,6 +54,7 @@ MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call o
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WORKER_ENVIRONMENT |= {"OPENCV_IO_MAX_IMAGE_PIXELS": "16000000", "OPENCV_LOG_LEVEL": "SILENT"}
 
+NOTHING = f'<ol class="guesses"></ol><p class="words" aria-live="polite">{INVITATION}</p>'
 KEPT = '<span id="copied" role="status"></span>Drawings are not kept here, pictures for an hour.'
 PEN = "".join(
     (HERE / "page" / name).read_text() for name in ("pen.js", "show.js", "figure.js", "link.js")
@@ -85,13 +85,13 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
 
 
 async def answer(question: dict, request: gr.Request) -> dict:
-    """Answer what page/pen.js asks: with HTML, and the box of each digit that was read."""
+    """Answer what page/pen.js asks: guesses, words, explanation, and the box of each digit."""
     try:
         asked = check_question(question, demo.GRADIO_CACHE)
     except (WrongQuestionError, NotUploadedError):
         raise HTTPException(WRONG.status_code, WRONG.detail) from None
     guesses, words, figure, boxes = await _ask(request, *asked)
-    return {"answer": draw_answer(guesses, words), "figure": figure, "boxes": boxes}
+    return {"guesses": guesses, "words": words, "figure": figure, "boxes": boxes}
 
 
 async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[dict, str, str]:
@@ -251,7 +251,7 @@ with gr.Blocks(
                 examples = [save_file_to_cache(file, demo.GRADIO_CACHE) for file in EXAMPLES]
                 gr.Examples(examples, upload, label="Or one of these")
         with gr.Column(elem_id="says"):
-            gr.HTML(draw_answer(), elem_id="answer", js_on_load=PEN, server_functions=[answer])
+            gr.HTML(NOTHING, elem_id="answer", js_on_load=PEN, server_functions=[answer])
     gr.HTML(elem_id="why")
     source = gr.Markdown(elem_id="source")
 

@@ -1,10 +1,8 @@
-"""What the page asks of the worker, checked, and the worker's answer as the page shows it.
+"""What the page asks of the worker, checked.
 
 It runs in the page's own process, so it needs neither PyTorch nor OpenCV.
 """
 
-from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from page.uploads import resolve_upload
@@ -66,31 +64,6 @@ def check_strokes(strokes) -> list[list[int]]:
     return strokes
 
 
-def draw_answer(guesses: Sequence[tuple[str, float]] = (), words: str = INVITATION) -> str:
-    """Return the guesses and the words as HTML.
-
-    Parameters
-    ----------
-    guesses : sequence of (str, float)
-        Numbers and their probabilities, the best first.
-    words : str
-        How sure the best is, or why there is none.
-    """
-    rows = "".join(
-        f'<li><b>{escape(number)}</b><span class="bar"><i style="width:{p:.1%}"></i></span>'
-        f"<span>{percent(p)}</span></li>"
-        for number, p in guesses
-    )
-    return f'<ol class="guesses">{rows}</ol><p class="words" aria-live="polite">{escape(words)}</p>'
-
-
 def with_article(number: str) -> str:
     """Return "a 7", but "an 8", and "42"."""
     return number if len(number) > 1 else f"an {number}" if number == "8" else f"a {number}"
-
-
-def percent(p: float) -> str:
-    """Return a probability in words that never say 0 or 100 % of what is neither."""
-    if p < 0.001:
-        return "&lt;0.1 %"
-    return "&gt;99.9 %" if p > 0.999 else f"{100 * p:.1f} %"

@@ -38,7 +38,6 @@ const make = (tag, html = "", kind = "") => {
   element.className = kind;
   return element;
 };
-const percent = (p) => (p < 0.001 ? "&lt;0.1 %" : p > 0.999 ? "&gt;99.9 %" : `${(100 * p).toFixed(1)} %`);
 const signed = (n) => `${n < 0 ? "−" : "+"}${Math.abs(n).toFixed(1)}`;
 const sum = (name, [gains, losses, blank, score]) =>
   `${gains.toFixed(1)} for − ${(-losses).toFixed(1)} against ${signed(blank).replace(/^./, "$& ")} ` +

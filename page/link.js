@@ -138,5 +138,5 @@ const redraw = async (drawn) => {
 const code = new URLSearchParams(location.search).get("d");
 if (code !== null) {
   const linked = decode(code, WIDTH, HEIGHT);
-  padIsReady().then(() => (linked ? redraw(linked) : show({ answer: says(BROKEN_LINK) })));
+  padIsReady().then(() => (linked ? redraw(linked) : show({ words: BROKEN_LINK })));
 }

@@ -1,6 +1,6 @@
 // The browser's side of the page: it keeps the strokes that are drawn on the pad, asks what they
 // are while the pen moves, and shows the answers. It runs once, for the answer's gr.HTML, which
-// gives it `props` and `server`; page/show.js and page/link.js follow it. Written for Gradio 6.31.
+// gives it `server`; page/show.js and page/link.js follow it. Written for Gradio 6.31.
 const [WIDTH, HEIGHT] = [640, 480]; // of the pad's paper: PAD_SIZE of page/answer.py
 const [MOST_STROKES, MOST_POINTS] = [500, 4000]; // that the server takes
 const NEAR = 1.5; // pixels between two points of a stroke, at least
@@ -10,7 +10,7 @@ const FAILED = "No answer came. Please try again, or reload the page.";
 const one = (selector) => document.querySelector(selector);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-const EMPTY = props.value; // what the answer says where there is none
+const EMPTY = one("#answer .words").textContent; // what is said where there is no answer
 
 const strokes = []; // each [x, y, x, y, …]
 let pen = null; // the stroke that is being drawn
@@ -141,7 +141,7 @@ const ask = async (anew = false) => {
     const [asked, mine, started] = [question(), turn, performance.now()];
     const answer = asked && (await Promise.race([answered(asked), wait(PATIENCE)]));
     const took = performance.now() - started;
-    if (mine === turn) show(asked ? (answer ?? { answer: says(FAILED) }) : {});
+    if (mine === turn) show(asked ? (answer ?? { words: FAILED }) : {});
     const awake = new Promise((done) => (wake = done));
     if (pen) await Promise.race([wait(Math.max(PERIOD - took, took)), awake]);
   }
@@ -150,9 +150,9 @@ const ask = async (anew = false) => {
 const answered = async (asked) => {
   try {
     const answer = await server.answer(asked);
-    return answer.answer ? answer : { answer: says(answer.detail ?? FAILED) };
+    return answer.words ? answer : { words: answer.detail ?? FAILED };
   } catch {
-    return { answer: says(FAILED) };
+    return { words: FAILED };
   }
 };
 window.lenet = {

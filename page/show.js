@@ -1,9 +1,12 @@
 // The browser's side of an answer: its words and figure, and frames around what was read.
-const says = (sentence) => EMPTY.replace(/(<p[^>]*>)[^<]*/, (_, start) => start + sentence);
+const percent = (p) => (p < 0.001 ? "&lt;0.1 %" : p > 0.999 ? "&gt;99.9 %" : `${(100 * p).toFixed(1)} %`);
 
 // The answer, or nothing where there is nothing to answer.
-const show = ({ answer = EMPTY, figure, boxes = [] } = {}) => {
-  props.value = answer;
+const show = ({ guesses = [], words = EMPTY, figure, boxes = [] } = {}) => {
+  one("#answer .guesses").innerHTML = guesses.map(([number, p]) =>
+    `<li><b>${number}</b><span class="bar"><i style="width:${100 * p}%"></i></span>` +
+    `<span>${percent(p)}</span></li>`).join("");
+  one("#answer .words").textContent = words;
   frame(boxes);
   if (figure || !boxes.length) drawFigure(figure); // while the pen moves, the last one stays
 };
