@@ -58,9 +58,8 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
 def purge(folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] = (), now=None):
     """Delete the uploads that are too old, then the oldest while all are too large.
 
-    What Gradio does not name as it names uploads is left alone, and so are the paths in `keep`,
-    which count all the same. Symbolic links are deleted, never followed. Gradio's own
-    `delete_cache` knows the age only, and not the uploads that broke off.
+    What Gradio does not name as it names uploads stays, and so does `keep`, which counts. Links
+    are deleted, never followed. Gradio's own `delete_cache` knows no sum, nor broken uploads.
     """
     now = time.time() if now is None else now
     files, folders = [], []

@@ -23,8 +23,7 @@ META = {"meta": {"_type": "gradio.FileData"}}
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A folder of uploads with one in it, and with what an attacker may hope for beside it."""
-    folder = tmp_path / "uploads"
-    return fill(folder)
+    return fill(tmp_path / "uploads")
 
 
 def fill(folder: Path) -> Path:
@@ -91,8 +90,7 @@ def test_an_upload_is_found_as_clients_name_it(folder, name):
 
 def test_the_folder_itself_may_be_a_link(folder, tmp_path):
     """As /tmp is on a Mac."""
-    link = tmp_path / "link"
-    link.symlink_to(folder)
+    (link := tmp_path / "link").symlink_to(folder)
     path = link / HASH / "seven.png"
     assert resolve_upload(str(path), link) == path
 
