@@ -15,7 +15,8 @@ from PIL import Image
 from lenet import LeNet
 from reading import lattice
 from reading.candidates import Candidates, find_candidates, only_candidate
-from reading.ink import SMALL_SIDE, find_ink
+from reading.ink import find_ink
+from reading.paper import SMALL_SIDE
 from reading.parts import choose_line, find_parts
 from reading.picture import NoDigitError, load_pixels, to_gray
 from reading.preprocess import frame, to_mnist
@@ -247,8 +248,8 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarr
         digit = frame(restore(ink.amount))
         return only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]])
     parts = find_parts(ink)
-    chosen = choose_line(parts, ink.on_even_paper)
-    line, left, top = parts.crop_to(chosen)
+    chosen = choose_line(parts)
+    line, corner = parts.crop_to(chosen)
     # A dash is no tall digit: no part holds more than about eight digits side by side.
     height = float(max(parts.boxes[chosen, 3].max(), parts.boxes[chosen, 2].max() / MOST_DIGITS))
     stroke = max(1.0, stroke_width(line))
@@ -256,8 +257,7 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarr
     if scale < 1:
         line = shrink_strokes(line, 1 / scale)
     candidates = find_candidates(line, height * scale, max(1.0, stroke * scale))
-    corner = np.array([left, top] * 2) + ink.corner * 2
-    boxes = (candidates.boxes / scale + corner) / (gray.shape[::-1] * 2)
+    boxes = (candidates.boxes / scale + np.tile(corner, 2)) / (gray.shape[::-1] * 2)
     return candidates, boxes.clip(0, 1)
 
 
