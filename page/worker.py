@@ -26,6 +26,7 @@ from page.limits import limit_process
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size
 from reading.reader import CONFIDENT, Reading, read
+from reading.signs import MARK
 from reading.weights import WeightsLoader, configured_repo
 
 PAD_READ_AT = 320  # pixels: strokes as broad as the pad's lose nothing, in half the time
@@ -153,7 +154,7 @@ def describe_answer(reading: Reading) -> str:
     if p >= CONFIDENT or not others:
         return f"That is {with_article(first)}."
     first, second = with_article(first), with_article(others[0][0])
-    return f"{first[0].upper()}{first[1:]} or {second}: the network is not sure."
+    return f"It could be {first} or {second}."
 
 
 def _answer(
@@ -168,9 +169,13 @@ def _answer(
         return Answer([], str(reason))
     except MemoryError:  # the process may not have more (`page.limits`)
         return Answer([], DAMAGED_MESSAGE)
-    figure = draw_figure(reading.digits, model, digit, rival)
-    boxes = [tuple(round(side, 4) for side in one.box) for one in reading.digits]
-    return Answer(reading.guesses, describe_answer(reading), figure, boxes)
+    guesses, digits = reading.guesses, reading.digits
+    if MARK in reading.text:  # then it is no number, and only its digits are shown
+        guesses = [(reading.text, guesses[0][1])] if reading.text != MARK else []
+        digits = [one for one in digits if one.is_digit]
+    figure = draw_figure(digits, model, digit, rival) if digits else ""
+    boxes = [tuple(round(side, 4) for side in one.box) for one in digits]
+    return Answer(guesses, describe_answer(reading), figure, boxes)
 
 
 def _flatten(layers: list[str], composite: str | None) -> Image.Image:

@@ -178,7 +178,7 @@ def choose_line(parts: Parts) -> np.ndarray:
     part &= big | (np.maximum(*_gaps(boxes, boxes[big])).min(axis=1, initial=tall) < 0.1 * tall)
     beside, below = _gaps(boxes[big], boxes[big])
     one_above_other = (beside < -0.3 * np.minimum.outer(width[big], width[big])) & (
-        below > 0.3 * tall
+        below > 0.15 * tall
     )
     if (one_above_other & np.logical_and.outer(*[height[big] > 0.4 * tall] * 2)).any():
         raise NoDigitError(TWO_LINES_MESSAGE)
