@@ -312,9 +312,8 @@ def with_bars(picture):
 
 
 def circled(picture):
-    return cv2.ellipse(
-        np.pad(picture, 60, constant_values=255), (200, 200), (170, 160), 8, 0, 350, 0, 7
-    )
+    paper = np.pad(picture, 60, constant_values=255)
+    return cv2.ellipse(paper, (200, 200), (170, 160), 8, 0, 350, 0, 7)
 
 
 def ruled(picture, pitch=40):
@@ -443,6 +442,13 @@ def test_a_small_fives_bar_that_stands_apart_stays():
         for paths in ((FIVE, BAR), (FIVE,))
     ]
     assert unlike(*map(to_mnist, small)) > 0.1
+
+
+def test_a_halo_around_a_small_digit_does_not_widen_its_box():
+    small = np.asarray(strokes(FIVE).resize((28, 28), Image.Resampling.BOX))
+    halo = 255 - cv2.GaussianBlur(255 - small, (0, 0), 2.2) * 0.15
+    hazy = np.minimum(small, halo.astype(np.uint8))
+    assert unlike(to_mnist(hazy), to_mnist(small)) < 0.12
 
 
 @pytest.mark.parametrize("lean", [0.02, 0.1])
