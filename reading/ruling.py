@@ -42,14 +42,16 @@ def _remove_rows(ink: np.ndarray, level: float) -> np.ndarray:
     """Return ink without lines that run from left to right, more or less level."""
     height, width = ink.shape
     y, x = np.nonzero(ink[:, ::SAMPLED] > level)
-    rows = y + np.outer(SLOPES, SAMPLED * x - width / 2).astype(np.int32) + height
-    rows += 3 * height * np.arange(len(SLOPES))[:, None]
-    counts = np.bincount(rows.ravel(), minlength=3 * height * len(SLOPES))
+    rows = y + np.outer(SLOPES, SAMPLED * x - width / 2).astype(np.int32)
+    rows -= rows.min(initial=0)
+    span = rows.max(initial=0) + 1
+    rows += span * np.arange(len(SLOPES))[:, None]
+    counts = np.bincount(rows.ravel(), minlength=span * len(SLOPES))
     counts = counts.reshape(len(SLOPES), -1)
     best = np.square(counts).sum(axis=1).argmax()
     if counts[best].max() < 0.6 * ACROSS * width / SAMPLED:
         return ink
-    long = np.ones((1, round(LENGTH * width)), np.uint8)
+    long = np.ones((1, max(3, round(LENGTH * width))), np.uint8)
     broad = np.ones((max(9, round(BROAD * height)), 1), np.uint8)
     gray, lines = (255 * ink).astype(np.uint8), np.zeros(ink.shape, np.uint8)
     for slope in SLOPES[best] + np.array([-0.02, 0, 0.02]):
