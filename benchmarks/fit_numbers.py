@@ -38,7 +38,7 @@ def prepare(model: LeNet, drawings) -> list[dict]:
     items = []
     for number, picture in drawings:
         try:
-            candidates, _ = candidates_of(picture)
+            candidates, *_ = candidates_of(picture)
         except NoDigitError:
             continue
         with torch.inference_mode():

@@ -38,7 +38,7 @@ VISITOR, ATTACKER = "127.0.0.2", "127.0.0.3"
 AT_ONCE = 10
 MAX_P99 = 8  # seconds
 MAX_GROWTH = MAX_DISK = 1000  # MB
-READ = re.compile(r"That is an? \d|not sure")  # the page's sentence, where it has read a picture
+READ = re.compile(r"That is an? \d|may not be")  # the page's sentence, where it has read a picture
 
 
 def costliest() -> bytes:

@@ -24,6 +24,7 @@ from page.limits import limit_process, serve
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size, shrink
 from reading.reader import CONFIDENT, Reading, read
+from reading.signs import MARK
 from reading.weights import WeightsLoader, configured_repo
 
 PAD_READ_AT = 320  # pixels: strokes as broad as the pad's lose nothing, in half the time
@@ -92,7 +93,7 @@ def describe_answer(reading: Reading) -> str:
     if p >= CONFIDENT or not others:
         return f"That is {with_article(first)}."
     first, second = with_article(first), with_article(others[0][0])
-    return f"{first[0].upper()}{first[1:]} or {second}: the network is not sure."
+    return f"It could be {first} or {second}."
 
 
 def _answer(loader: WeightsLoader, open_image: Callable, digit: int | None = 0) -> Answer:
@@ -105,9 +106,13 @@ def _answer(loader: WeightsLoader, open_image: Callable, digit: int | None = 0) 
         return Answer([], str(reason))
     except MemoryError:  # the process may not have more (`page.limits`)
         return Answer([], DAMAGED_MESSAGE)
-    figure = None if digit is None else explain(reading.digits, model, digit)
-    boxes = [tuple(round(side, 4) for side in one.box) for one in reading.digits]
-    return Answer(reading.guesses, describe_answer(reading), figure, boxes)
+    guesses, digits = reading.guesses, reading.digits
+    if MARK in reading.text:  # then it is no number, and only its digits are shown
+        guesses = [(reading.text, guesses[0][1])] if reading.text != MARK else []
+        digits = [one for one in digits if one.is_digit]
+    figure = explain(digits, model, digit) if digits and digit is not None else None
+    boxes = [tuple(round(side, 4) for side in one.box) for one in digits]
+    return Answer(guesses, describe_answer(reading), figure, boxes)
 
 
 def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
@@ -117,6 +122,8 @@ def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
         pixels = open_picture(path)
         decoded += pixels.shape[0] * pixels.shape[1]
         check_size(decoded)
+        if pixels.ndim < 3 or pixels.shape[2] < 4 or pixels[..., 3].min() == 255:
+            return pixels  # it has no transparency, so that it holds its own paper
         if (alpha := _to_alpha(pixels)).any():
             inked.append(alpha)
     if not inked:
@@ -133,10 +140,8 @@ def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
 
 def _to_alpha(layer: np.ndarray) -> np.ndarray:
     """Return how opaque a layer is, uint8, no larger than it is read at."""
-    has_alpha = layer.ndim == 3 and layer.shape[2] == 4
-    alpha = layer[..., 3] if has_alpha else np.full(layer.shape[:2], 255, np.uint8)
-    longest = max(alpha.shape)
-    return shrink(alpha, longest // max(1, longest // PAD_READ_AT))
+    longest = max(layer.shape[:2])
+    return shrink(layer[..., 3], longest // max(1, longest // PAD_READ_AT))
 
 
 QUESTIONS = {

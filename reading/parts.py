@@ -8,8 +8,12 @@ import numpy as np
 from reading.ink import NOTHING_MESSAGE, Ink
 from reading.picture import NoDigitError, border
 
-TWO_LINES_MESSAGE = "That looks like two lines of writing. One number at a time, please."
+TWO_LINES_MESSAGE = "I see two lines. Please write one number on one line."
 MAX_PARTS = 32  # of a line: eight digits in up to four strokes
+# What encloses writing is a frame:
+ENCLOSED = 0.25  # of the frame's shorter side: a point in a 0 is smaller
+DIRECTIONS = 36  # in which the frame is looked for
+AROUND = 0.8  # of these
 
 
 @dataclass(frozen=True)
@@ -18,23 +22,29 @@ class Parts:
 
     Attributes
     ----------
-    labels : int32 ndarray of shape (H, W)
-        The part that each pixel is of; 0 = paper.
+    labels : int32 ndarray of shape (h, w)
+        The part that each pixel is of; 0 = paper. Only the rectangle that holds all ink.
+    corner : int ndarray of shape (2,)
+        The column and the row of the picture that `labels` starts at.
     boxes : int ndarray of shape (N, 4)
-        Left, top, width and height of each part, pixels.
+        Left, top, width and height of each part, pixels of `labels`.
     mass : ndarray of shape (N,)
-        Sum of the squared ink of each part; 0 for what is no part of anything.
+        Sum of the squared ink of each part; 0 for what is no writing: the paper and frames.
     main : int
         The part that is most likely writing.
+    on_even_paper : bool
+        As `reading.ink.Ink` has it.
     """
 
     labels: np.ndarray
+    corner: np.ndarray
     boxes: np.ndarray
     mass: np.ndarray
     main: int
+    on_even_paper: bool
 
-    def crop_to(self, chosen: np.ndarray) -> tuple[np.ndarray, int, int]:
-        """Return the ink of some parts, cropped to it, and the column and row it starts at.
+    def crop_to(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ink of some parts, cropped to it, and where in the picture it starts.
 
         Parameters
         ----------
@@ -44,11 +54,13 @@ class Parts:
         -------
         ink : float32 ndarray of shape (h, w)
             0 or 1.
-        left, top : int
+        corner : int ndarray of shape (2,)
+            Its column and its row.
         """
-        left, top = self.boxes[chosen, :2].min(axis=0)
+        left, top = low = self.boxes[chosen, :2].min(axis=0)
         right, bottom = (self.boxes[chosen, :2] + self.boxes[chosen, 2:4]).max(axis=0)
-        return chosen[self.labels[top:bottom, left:right]].astype(np.float32), left, top
+        ink = chosen[self.labels[top:bottom, left:right]].astype(np.float32)
+        return ink, low + self.corner
 
 
 def find_parts(ink: Ink) -> Parts:
@@ -63,39 +75,78 @@ def find_parts(ink: Ink) -> Parts:
     -------
     parts : Parts
     """
-    amount = ink.amount
-    mask = (amount > ink.threshold).view(np.uint8)
+    mask = (ink.amount > ink.threshold).view(np.uint8)
+    left, top, width, height = cv2.boundingRect(mask)
+    corner = np.array([left, top])
+    mask = np.ascontiguousarray(mask[top : top + height, left : left + width])
     # Grana's algorithm: of OpenCV 5's it alone counts pixels quickly, three times as fast.
     count, labels, boxes, centers = cv2.connectedComponentsWithStatsWithAlgorithm(
         mask, 8, cv2.CV_32S, cv2.CCL_GRANA
     )
     inked = np.flatnonzero(mask.view(bool))  # of bytes it takes ten times as long
     part_of_pixel = labels.ravel()[inked]
-    mass = np.bincount(part_of_pixel, np.square(amount.ravel()[inked]), minlength=count)
-    main = mass.argmax()
-    if not ink.on_even_paper:
-        # In a photograph the digit is a long stroke about the middle; a shadow's corner is
-        # broad for its length, and what runs along the border is the table, but for a digit
-        # that the picture cuts off: its centre is nearer to the middle.
-        depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).ravel()[inked]
-        depths = np.bincount(part_of_pixel, depth, minlength=count)
-        mean_depth = depths / np.maximum(boxes[:, cv2.CC_STAT_AREA], 1)
-        length = mass / np.maximum(mean_depth, 0.5) ** 1.5
-        middle = np.array(amount.shape[::-1]) / 2
-        distance = np.linalg.norm(centers / middle - 1, axis=1)
-        along_border = np.bincount(border(labels), minlength=count)
-        mass[along_border > np.where(distance > 0.5, 0.25, 0.75) * boxes[:, 2:4].max(axis=1)] = 0
-        main = (np.sign(mass) * length * (1.2 - distance).clip(0.05)).argmax()
-    return Parts(labels, boxes[:, :4], mass, main)
+    amount = ink.amount[top : top + height, left : left + width].ravel()[inked]
+    mass = np.bincount(part_of_pixel, np.square(amount), minlength=count)
+    mass[_surrounds(labels, boxes[:, :4], mass)] = 0
+    shape = np.array(ink.amount.shape[::-1])
+    if ink.on_even_paper:
+        mass[_bars(boxes[:, :4] + [left, top, 0, 0], mass, shape)] = 0
+        return Parts(labels, corner, boxes[:, :4], mass, int(mass.argmax()), True)
+    # In a photograph the digit is a long stroke about the middle; a shadow's corner is
+    # broad for its length, and what runs along the border is the table, but for a digit
+    # that the picture cuts off: its centre is nearer to the middle.
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).ravel()[inked]
+    depths = np.bincount(part_of_pixel, depth, minlength=count)
+    mean_depth = depths / np.maximum(boxes[:, cv2.CC_STAT_AREA], 1)
+    length = mass / np.maximum(mean_depth, 0.5) ** 1.5
+    distance = np.linalg.norm((centers + corner) / (shape / 2) - 1, axis=1)
+    edges = np.pad(labels, ((top, shape[1] - top - height), (left, shape[0] - left - width)))
+    along_border = np.bincount(border(edges), minlength=count)
+    mass[along_border > np.where(distance > 0.5, 0.25, 0.75) * boxes[:, 2:4].max(axis=1)] = 0
+    main = (np.sign(mass) * length * (1.2 - distance).clip(0.05)).argmax()
+    return Parts(labels, corner, boxes[:, :4], mass, int(main), False)
 
 
-def choose_line(parts: Parts, on_even_paper: bool) -> np.ndarray:
+def _surrounds(labels: np.ndarray, boxes: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Return which parts are no writing: frames around others, and what lies outside of these.
+
+    A frame is seen from the middle of what it encloses in nearly all directions.
+    """
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    size = boxes[:, 2:].max(axis=1)
+    real = mass > 0
+    real[real] = size[real] > ENCLOSED / 2 * np.median(size[mass > 0.02 * mass.max()])
+    inside = (low[:, None] < low).all(axis=2) & (high[:, None] > high).all(axis=2)
+    inside &= np.logical_and.outer(real, real)
+    inside &= size >= ENCLOSED * boxes[:, 2:].min(axis=1)[:, None]
+    for frame, part in zip(*np.nonzero(inside), strict=True):
+        left, top, width, height = boxes[frame]
+        y, x = np.nonzero(labels[top : top + height, left : left + width] == frame)
+        middle = (low[part] + high[part]) / 2 - low[frame]
+        turn = np.arctan2(y - middle[1], x - middle[0]) * DIRECTIONS / (2 * np.pi)
+        inside[frame, part] = len(np.unique(turn.round() % DIRECTIONS)) > AROUND * DIRECTIONS
+    frames, depth = inside.any(axis=1), inside.sum(axis=0)
+    if not frames.any():
+        return frames
+    return frames | (depth < depth[np.where(frames, 0, mass).argmax()])
+
+
+def _bars(boxes: np.ndarray, mass: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Return which parts run all along a side of the picture, if others stay clear of it."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    at_side = (low <= 1) | (high >= shape - 1)
+    bars = ((boxes[:, 2:] > 0.95 * shape) & at_side[:, ::-1]).any(axis=1) & (mass > 0)
+    others = (mass > 0) & ~bars
+    others &= mass > 0.02 * mass[others].max(initial=0)
+    return bars & (others.any() and not at_side[others].any())
+
+
+def choose_line(parts: Parts) -> np.ndarray:
     """Return which parts are the line of writing: without specks, underlines and what is far off.
 
     Parameters
     ----------
     parts : Parts
-    on_even_paper : bool
         All of a drawing is meant; of a photograph, what stands in line with the main part.
 
     Returns
@@ -113,7 +164,7 @@ def choose_line(parts: Parts, on_even_paper: bool) -> np.ndarray:
         raise NoDigitError(NOTHING_MESSAGE)  # noise, cloth, a page of text
     _, top, width, height = boxes.T
     bottom = top + height
-    if not on_even_paper:
+    if not parts.on_even_paper:
         part &= _in_line(boxes, part, main)
     tall = np.max(np.maximum(height, width / 4)[part & (mass > 0.3 * mass[main])])
     # An underline lies below a digit; a dash between two is part of the line.
@@ -127,7 +178,7 @@ def choose_line(parts: Parts, on_even_paper: bool) -> np.ndarray:
     part &= big | (np.maximum(*_gaps(boxes, boxes[big])).min(axis=1, initial=tall) < 0.1 * tall)
     beside, below = _gaps(boxes[big], boxes[big])
     one_above_other = (beside < -0.3 * np.minimum.outer(width[big], width[big])) & (
-        below > 0.3 * tall
+        below > 0.15 * tall
     )
     if (one_above_other & np.logical_and.outer(*[height[big] > 0.4 * tall] * 2)).any():
         raise NoDigitError(TWO_LINES_MESSAGE)

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from reading.ink import NOTHING_MESSAGE, SMALL_SIDE, Ink, find_ink
-from reading.parts import Parts, find_parts
+from reading.ink import find_ink
+from reading.paper import SMALL_SIDE
+from reading.parts import choose_line, find_parts
 from reading.picture import NoDigitError, load_pixels, to_gray
 from reading.small import restore
 from reading.stroke_width import BOX_SIZE, normalize_stroke_width
@@ -54,72 +55,20 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
     # A small one was cropped by somebody already, and its grays are all it has: its strokes stay.
     if max(gray.shape) <= SMALL_SIDE:
         return frame(restore(ink.amount))
-    return frame(normalize_stroke_width(find_digit(ink)))
-
-
-# The digit's own ink
-
-
-def find_digit(ink: Ink) -> np.ndarray:
-    """Return the digit's ink, cropped to it, without specks, ruled lines and the table's edge.
-
-    Parameters
-    ----------
-    ink : Ink
-        As `reading.ink.find_ink` returns it.
-
-    Returns
-    -------
-    digit : float32 ndarray of shape (h, w)
-        0 or 1: NIST's digits were bilevel, too.
-
-    Raises
-    ------
-    NoDigitError
-        If there is another digit, or nothing stands out.
-    """
     parts = find_parts(ink)
-    return parts.crop_to(_choose_parts(parts, ink.on_even_paper))[0]
-
-
-def _choose_parts(parts: Parts, on_even_paper: bool) -> np.ndarray:
-    """Return which connected parts make up the digit whose largest part is the main one.
-
-    Parameters
-    ----------
-    parts : Parts
-    on_even_paper : bool
-        Whether a part far from the digit is another digit; in a photograph it is ignored.
-
-    Returns
-    -------
-    chosen : bool ndarray of shape (N,)
-
-    Raises
-    ------
-    NoDigitError
-        If there is another digit, or nothing stands out.
-    """
-    boxes, mass, main = parts.boxes, parts.mass, parts.main
-    if mass[main] == 0 or (mass.sum() > 4 * mass[main] and (mass > 0).sum() > 20):
-        raise NoDigitError(NOTHING_MESSAGE)  # noise, cloth, a page of text
-    left, top, width, height = boxes.T
-    right, bottom, side = left + width, top + height, np.maximum(width, height)
-    # Gaps beside, and above or below, the main part, in its size; negative where they overlap.
-    beside = (np.maximum(left, left[main]) - np.minimum(right, right[main])) / side[main]
-    below = (np.maximum(top, top[main]) - np.minimum(bottom, bottom[main])) / side[main]
-    gap = np.maximum(beside, below)
-    size = side / side[main]
-
-    speck = (size < 0.25) & (gap > 0.1) | (mass < 0.02 * mass[main])
-    underline = (width > 4 * height) & (top > bottom[main] - 0.1 * height[main])
-    part = (mass > 0) & ~speck & ~underline
-    apart = (beside > 0.12) | (below > 0.3)
-    if (part & (size > 0.5) & apart & (on_even_paper | (gap < 1))).any():
+    chosen = choose_line(parts)
+    if _are_apart(parts.boxes[chosen]):
         raise NoDigitError(SEVERAL_MESSAGE)
-    part &= gap < 0.3
-    part[main] = True
-    return part
+    return frame(normalize_stroke_width(parts.crop_to(chosen)[0]))
+
+
+def _are_apart(boxes: np.ndarray) -> bool:
+    """Return whether there are large parts with paper between them."""
+    low, high = boxes[:, 0], boxes[:, 0] + boxes[:, 2]
+    size = boxes[:, 2:].max(axis=1)
+    large = size > 0.5 * size.max()
+    gaps = np.maximum.outer(low, low) - np.minimum.outer(high, high)
+    return bool((gaps[large][:, large] > 0.12 * size.max()).any())
 
 
 # The frame

@@ -4,7 +4,6 @@ read(Image.open("postcode.png")).guesses    # [("75005", 0.93), ("75006", 0.02),
 recognize(Image.open("seven.png"))          # {"0": …, …, "9": …}
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,10 +14,12 @@ from PIL import Image
 from lenet import LeNet
 from reading import lattice
 from reading.candidates import Candidates, find_candidates, only_candidate
-from reading.ink import SMALL_SIDE, find_ink
+from reading.ink import find_ink
+from reading.paper import SMALL_SIDE
 from reading.parts import choose_line, find_parts
 from reading.picture import NoDigitError, load_pixels, to_gray
 from reading.preprocess import frame, to_mnist
+from reading.signs import DOUBT_MESSAGE, MARK, Signs, describe_doubt, find_signs, with_marks
 from reading.small import restore
 from reading.stroke_width import BOX_SIZE, shrink_strokes, stroke_width
 from reading.weights import configured_repo, load_weights
@@ -32,8 +33,9 @@ EITHER_CONFIDENT = 0.9  # the two likeliest digits' probability: letters have le
 SMALLEST = 0.5  # of the tallest digit's height: of 800 written numbers two have a smaller digit
 RIVAL = 0.25  # of the best guess's probability: a likely rival's doubts are told, too
 
-DOUBT_MESSAGE = "Is that a digit? The network is not sure that it sees one."
-LONG_MESSAGE = "That is more than eight digits. A shorter number, please."
+SURE = 0.95  # the number's probability: digits that touch in little room aren't doubted
+
+LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class DigitReading:
     layers : list of float32 ndarrays
         As `LeNet.layers` computes them, without the batch's dimension.
     probabilities : dict of str to float
-        Of "0" to "9", calibrated; they sum to 1.
+        Of "0" to "9", calibrated; they sum to 1, less what speaks for several digits.
     box : tuple of four floats
         Left, top, right and bottom of the digit's ink, as shares of the picture's width and
         height. Of a picture that is read as one digit whatever it holds, all of it.
@@ -74,11 +76,14 @@ class Reading:
         The digits of the best guess, from left to right.
     doubt : str
         A sentence, fit for the page, if something in the picture is no digit; else empty.
+    text : str
+        The headline: the number, or "3 ? 4" if a mark is among its digits.
     """
 
     guesses: list[tuple[str, float]]
     digits: list[DigitReading]
     doubt: str
+    text: str = ""
 
 
 def read_digit(image: Image.Image | np.ndarray, model: LeNet) -> DigitReading:
@@ -152,82 +157,61 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
         If there is nothing to read, or more than a number; the message is fit for the page.
     """
     model = model or _default_model()
-    candidates, boxes = candidates_of(image)
+    candidates, boxes, signs = candidates_of(image)
     with torch.inference_mode():
         layers = model.layers(torch.from_numpy(candidates.digits)[:, None])
         logits = layers[-1].double()
         probabilities = model.probabilities(logits)
-    scores = lattice.score(candidates, logits.numpy(), probabilities.log().numpy())
+    logs = probabilities.log().numpy()
+    scores = lattice.score(candidates, logits.numpy(), logs)
+    # One digit is as likely as the network says, less what speaks for several.
+    scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
     guesses = lattice.find_best(candidates.edges, scores, GUESSES)
-    path = list(guesses[0].path)
-    is_digit = _seem_digits(candidates, logits, probabilities, path)
-    if len(path) > MOST_DIGITS:
-        raise NoDigitError(LONG_MESSAGE if np.mean(is_digit) > 0.5 else DOUBT_MESSAGE)
+    chosen, known = guesses[0], _seem_digits(candidates, logits, probabilities, guesses[0], signs)
+    if len(chosen.path) > MOST_DIGITS:
+        raise NoDigitError(LONG_MESSAGE if np.mean(known) > 0.5 else DOUBT_MESSAGE)
+    text = with_marks(chosen.number, known, boxes[list(chosen.path)], signs)
+    # A sign that is taken for a part of the digit beside it is found in a rival's path.
+    for rival in guesses[1:]:
+        if MARK in text or not all(known) or rival.probability < RIVAL * guesses[0].probability:
+            break
+        is_digit = _seem_digits(candidates, logits, probabilities, rival, signs)
+        if not all(is_digit) and len(rival.path) <= MOST_DIGITS:
+            chosen, known = rival, is_digit
+            text = with_marks(rival.number, known, boxes[list(rival.path)], signs)
+    doubt = describe_doubt(text)
+    path = list(chosen.path)
+    share = chosen.probability / float(probabilities[0, int(chosen.number)]) if path == [0] else 1
     digits = [
         DigitReading(
             candidates.digits[k],
             [layer[k].numpy() for layer in layers],
-            dict(zip(DIGITS, probabilities[k].tolist(), strict=True)),
+            dict(zip(DIGITS, (share * probabilities[k]).tolist(), strict=True)),
             tuple(boxes[k].tolist()),
-            known,
+            is_digit,
         )
-        for k, known in zip(path, is_digit, strict=True)
+        for k, is_digit in zip(path, known, strict=True)
     ]
-    doubt = describe_doubt(guesses[0].number, is_digit)
-    # A sign that is taken for a part of the digit beside it is found in a rival's path.
-    for rival in guesses[1:]:
-        if doubt or rival.probability < RIVAL * guesses[0].probability:
-            break
-        known = _seem_digits(candidates, logits, probabilities, list(rival.path))
-        doubt = describe_doubt(rival.number, known)
-    return Reading([(guess.number, guess.probability) for guess in guesses], digits, doubt)
+    if not any(character.isdigit() for character in text):
+        text = chosen.number if not signs.dotted.any() else MARK
+    return Reading([(guess.number, guess.probability) for guess in guesses], digits, doubt, text)
 
 
-def _seem_digits(candidates, logits, probabilities, path: list[int]) -> list[bool]:
-    """Return whether each candidate of a path seems to be a digit."""
+def _seem_digits(candidates, logits, probabilities, guess, signs: Signs) -> list[bool]:
+    """Return whether each candidate of a guess's path seems to be a digit."""
+    path = list(guess.path)
     first, second = probabilities[path].topk(2).values.T.numpy()
     is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
     is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
     height = np.diff(candidates.boxes[path][:, [1, 3]])[:, 0]
     is_digit &= height >= SMALLEST * height.max()
-    is_digit &= not lattice.is_crowded(candidates, path)
+    is_digit &= guess.probability >= SURE or not lattice.is_crowded(candidates, path)
+    left, right = candidates.boxes[path][:, [0, 2]].T[..., None]
+    is_digit &= ~((left < signs.dotted) & (signs.dotted < right)).any(axis=1)
     return is_digit.tolist()
 
 
-def describe_doubt(number: str, is_digit: Sequence[bool]) -> str:
-    """Return a sentence that says what was read beside what is no digit.
-
-    Parameters
-    ----------
-    number : str
-        The best guess.
-    is_digit : sequence of bool
-        Whether each of its digits seems to be one.
-
-    Returns
-    -------
-    sentence : str
-        Empty if all of them do.
-    """
-    if all(is_digit):
-        return ""
-    if not any(is_digit):
-        return DOUBT_MESSAGE
-    signs = "".join(digit if known else " " for digit, known in zip(number, is_digit, strict=True))
-    read, gaps = signs.split(), len(signs.strip().split())
-    inside, before, after = gaps > 1, signs.startswith(" "), signs.endswith(" ")
-    if inside + before + after > 1 or gaps > 2:
-        return f"I read {_listed(read)}, and other things that are no digits."
-    where = "between them" if inside else "before it" if before else "after it"
-    return f"I read {_listed(read)}, and something {where} that is no digit."
-
-
-def _listed(words: Sequence[str]) -> str:
-    """Return "3", "3 and 4", "3, 4 and 5"."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarray]:
+def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarray, Signs]:
     """Return what may be digits in a picture.
 
     Parameters
@@ -240,25 +224,30 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarr
     candidates : reading.candidates.Candidates
     boxes : float ndarray of shape (N, 4)
         Left, top, right and bottom of their ink, as shares of the picture's sides.
+    signs : Signs
     """
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
     if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already
         digit = frame(restore(ink.amount))
-        return only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]])
+        return only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]]), Signs()
     parts = find_parts(ink)
-    chosen = choose_line(parts, ink.on_even_paper)
-    line, left, top = parts.crop_to(chosen)
+    chosen = choose_line(parts)
+    stroke = max(1.0, stroke_width(parts.crop_to(chosen)[0]))
+    signs, dotted = find_signs(parts, chosen, stroke)
+    if (chosen & ~signs).any():
+        chosen = chosen & ~signs
+    line, corner = parts.crop_to(chosen)
     # A dash is no tall digit: no part holds more than about eight digits side by side.
     height = float(max(parts.boxes[chosen, 3].max(), parts.boxes[chosen, 2].max() / MOST_DIGITS))
-    stroke = max(1.0, stroke_width(line))
     scale = min(1.0, 4 * BOX_SIZE / height)
     if scale < 1:
         line = shrink_strokes(line, 1 / scale)
     candidates = find_candidates(line, height * scale, max(1.0, stroke * scale))
-    corner = np.array([left, top] * 2) + ink.corner * 2
-    boxes = (candidates.boxes / scale + corner) / (gray.shape[::-1] * 2)
-    return candidates, boxes.clip(0, 1)
+    boxes = (candidates.boxes / scale + np.tile(corner, 2)) / (gray.shape[::-1] * 2)
+    centers = parts.boxes[:, 0] + parts.boxes[:, 2] / 2 + parts.corner[0]
+    found = Signs(centers[signs] / gray.shape[1], (centers[dotted] - corner[0]) * scale)
+    return candidates, boxes.clip(0, 1), found
 
 
 @cache

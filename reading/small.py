@@ -9,6 +9,7 @@ import numpy as np
 from reading.picture import crop, pad
 
 FAINT = 0.1  # of the most ink: what holds less joins no strokes
+HALO = 0.08  # of the most ink
 SPECK_SIDE = 0.3  # of the largest part's longer side
 SPECK_DISTANCE = 0.1  # of the same, and more than one pixel: bilevel strokes are often broken
 BLUR = 0.5  # pixels, standard deviation: a bilevel picture gets the grays that shrinking gives
@@ -30,7 +31,10 @@ def restore(amount: np.ndarray) -> np.ndarray:
     digit : float32 ndarray of shape (h, w)
         In [0, 1], cropped to the ink. Of a bilevel picture, smoothed.
     """
-    digit = crop(remove_specks(amount))
+    digit = remove_specks(amount)
+    # A halo of faint gray, as a JPEG leaves it, doesn't widen the box.
+    left, top, width, height = cv2.boundingRect((digit > HALO).view(np.uint8))
+    digit = digit[top : top + height, left : left + width]
     if ((digit > 0.05) & (digit < 0.95)).any():  # its grays tell where its edges run
         return digit
     digit = cv2.GaussianBlur(pad(unstretch(digit), 2), (0, 0), BLUR)

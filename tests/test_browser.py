@@ -93,7 +93,7 @@ def test_undoing_every_stroke_empties_the_answer(visit, locale):
 
 def test_what_is_no_number_gets_words_instead_of_a_guess(page):
     draw(page, "X")
-    expect(page.locator(".words")).to_contain_text("not sure", timeout=TIMEOUT)
+    expect(page.locator(".words")).to_contain_text("may not be a digit", timeout=TIMEOUT)
 
 
 def received(page) -> str:

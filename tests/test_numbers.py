@@ -29,12 +29,12 @@ NUMBERS = {
     ],
 }
 NO_NUMBERS = {
-    "7a": ([SEVEN, A], "I read 7, and something after it that is no digit."),
+    "7a": ([SEVEN, A], "I read 7. The mark after it isn't a digit."),
     "3+4": (
         [moved(stroke, -0.3) for stroke in DIGITS["3"]]
         + [[(0.42, 0.5), (0.62, 0.5)], [(0.52, 0.4), (0.52, 0.6)]]
         + [moved(stroke, 0.45) for stroke in DIGITS["4"]],
-        "I read 3 and 4, and something between them that is no digit.",
+        "I read 3 and 4. The mark between them isn't a digit.",
     ),
 }
 both_widths = pytest.mark.parametrize("width, height", [(360, 740), (1440, 900)])

@@ -294,6 +294,57 @@ def test_ink_may_run_off_the_edge():
     assert digit[4:10].sum() > 0 and digit.sum() > 20
 
 
+# Settings
+
+
+def at_the_edge(picture, width, value=90):
+    return np.pad(picture[width:-width, width:-width], width, constant_values=value)
+
+
+def on_a_desk(picture):
+    desk = np.random.default_rng(0).normal(60, 6, (560, 560)).clip(0, 255).astype(np.uint8)
+    desk[140:420, 140:420] = picture
+    return desk
+
+
+def with_bars(picture):
+    return np.pad(picture, ((80, 120), (0, 0)))
+
+
+def circled(picture):
+    paper = np.pad(picture, 60, constant_values=255)
+    return cv2.ellipse(paper, (200, 200), (170, 160), 8, 0, 350, 0, 7)
+
+
+def ruled(picture, pitch=40):
+    paper = np.pad(picture, 100, constant_values=255)
+    paper[::pitch] = paper[1::pitch] = np.minimum(paper[::pitch], 150)
+    return paper
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param(lambda p: at_the_edge(p, 1), id="line at the edge"),
+        pytest.param(lambda p: at_the_edge(at_the_edge(p, 20, 255), 3, 0), id="nested lines"),
+        pytest.param(lambda p: np.pad(p, 30), id="black margin"),
+        pytest.param(lambda p: np.pad(255 - p, 30, constant_values=255), id="white margin"),
+        pytest.param(lambda p: np.pad(p, ((30, 0), (0, 0)), constant_values=50), id="title bar"),
+        pytest.param(with_bars, id="bars above and below"),
+        pytest.param(circled, id="circle"),
+        pytest.param(on_a_desk, id="note on a desk"),
+        pytest.param(ruled, id="ruled"),
+    ],
+)
+@pytest.mark.parametrize("name", ["L", "0", "6"])
+def test_what_surrounds_the_paper_is_no_ink(setting, name):
+    if name == "L":
+        picture = np.asarray(draw(width=14))
+    else:
+        picture = draw_strokes([100 * np.float32(LOOPS[name][0])], side=170, brush=12)
+    assert unlike(to_mnist(setting(picture)), to_mnist(picture)) < 0.15
+
+
 # What lies between the strokes
 
 LOOPS = {  # and their holes
@@ -391,6 +442,13 @@ def test_a_small_fives_bar_that_stands_apart_stays():
         for paths in ((FIVE, BAR), (FIVE,))
     ]
     assert unlike(*map(to_mnist, small)) > 0.1
+
+
+def test_a_halo_around_a_small_digit_does_not_widen_its_box():
+    small = np.asarray(strokes(FIVE).resize((28, 28), Image.Resampling.BOX))
+    halo = 255 - cv2.GaussianBlur(255 - small, (0, 0), 2.2) * 0.15
+    hazy = np.minimum(small, halo.astype(np.uint8))
+    assert unlike(to_mnist(hazy), to_mnist(small)) < 0.12
 
 
 @pytest.mark.parametrize("lean", [0.02, 0.1])

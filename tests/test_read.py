@@ -12,7 +12,8 @@ import reading
 from lenet import LeNet
 from reading.lattice import find_best
 from reading.picture import NoDigitError
-from reading.reader import describe_doubt, recognize
+from reading.reader import recognize
+from reading.signs import describe_doubt
 from reading.weights import EMBEDDED_WEIGHTS
 from training.curves import smooth
 
@@ -30,6 +31,15 @@ PATHS = {
     "8": "52,12 28,0 8,20 50,70 30,100 5,78 48,25 52,12",
     "9": "55,18 30,0 5,25 25,48 55,20 50,60 40,100",
     "+": "0,60 60,60 / 30,30 30,90",
+    ".": "0,96 2,98",
+    ",": "6,92 4,102 -2,116",
+    ":": "0,35 2,36 / 0,85 2,86",
+    "−": "0,52 34,50",
+    "=": "0,42 40,42 / 0,62 40,62",
+    "/": "45,-8 0,108",
+    "*": "0,30 30,60 / 30,30 0,60 / 15,25 15,65",
+    "?": "2,18 18,0 44,14 40,34 22,50 20,68 / 20,92 21,94",
+    "!": "0,0 0,65 / 0,92 1,94",
     "a": "50,45 15,45 5,75 25,98 52,70| 52,50| 55,90 70,98",
     "round a": "56,52 30,38 6,56 4,84 24,100 46,88 56,60| 57,40| 57,84 66,100 84,94",
 }
@@ -145,9 +155,9 @@ def test_any_scribble_gives_a_reading_or_a_sentence(model, seed):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("3+4", "I read 3 and 4, and something between them that is no digit."),
-        ("12+7", "I read 12 and 7, and something between them that is no digit."),
-        ("7a", "I read 7, and something after it that is no digit."),
+        ("3+4", "I read 3 and 4. The mark between them isn't a digit."),
+        ("12+7", "I read 12 and 7. The mark between them isn't a digit."),
+        ("7a", "I read 7. The mark after it isn't a digit."),
     ],
 )
 def test_says_what_it_read_beside_what_is_no_digit(model, text, words):
@@ -155,25 +165,42 @@ def test_says_what_it_read_beside_what_is_no_digit(model, text, words):
 
 
 @pytest.mark.parametrize(
-    "number, is_digit, words",
+    "text, words",
     [
-        ("42", (True, True), ""),
-        ("8", (False,), "Is that a digit? The network is not sure that it sees one."),
-        ("18", (False, True), "I read 8, and something before it that is no digit."),
-        (
-            "3424",
-            (True, False, True, False),
-            "I read 3 and 2, and other things that are no digits.",
-        ),
-        (
-            "1824",
-            (True, False, True, True),
-            "I read 1 and 24, and something between them that is no digit.",
-        ),
+        ("42", ""),
+        ("?", "This may not be a digit."),
+        ("? 8", "I read 8. The mark before it isn't a digit."),
+        ("3 ? 2 ?", "I read 3 and 2. The other marks aren't digits."),
+        ("1 ? 24", "I read 1 and 24. The mark between them isn't a digit."),
     ],
 )
-def test_the_words_of_doubt(number, is_digit, words):
-    assert describe_doubt(number, is_digit) == words
+def test_the_words_of_doubt(text, words):
+    assert describe_doubt(text) == words
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(
+    "text, read",
+    [
+        ("3.14", "3 ? 14"), ("12,50", "12 ? 50"), ("10:30", "10 ? 30"), ("−7", "? 7"),
+        ("24/7", "24 ? 7"), ("?", "?"), ("3+4", "3 ? 4"), ("5−2", "5 ? 2"), ("1/2", "1 ? 2"),
+        ("7?", "7 ?"), ("8=8", "8 ? 8"), ("6!", "6 ?"), ("0,99", "0 ? 99"), ("2*3", "2 ? 3"),
+    ],
+)  # fmt: skip
+def test_a_sign_among_digits_keeps_its_place(model, text, read, seed):
+    found = reading.read(draw(text, seed=seed)[0], model)
+    assert found.text == read and found.doubt
+
+
+def test_digits_that_surely_touch_are_not_doubted(model):
+    assert not reading.read(draw("88", gap=-2)[0], model).doubt
+
+
+def test_a_digits_probability_is_the_same_everywhere(model):
+    for digit in "0123456789":
+        found = reading.read(draw(digit)[0], model)
+        number, probability = found.guesses[0]
+        assert found.digits[0].probabilities[number] == pytest.approx(probability, rel=1e-9)
 
 
 def test_the_best_numbers_are_the_likeliest_of_all_paths():

@@ -27,9 +27,8 @@ def ring(x, y, width=25, height=40) -> list[tuple[float, float]]:
 
 def line_of(gray: np.ndarray) -> np.ndarray:
     """Return the ink of the line of writing."""
-    ink = find_ink(gray)
-    parts = find_parts(ink)
-    return parts.crop_to(choose_line(parts, ink.on_even_paper))[0]
+    parts = find_parts(find_ink(gray))
+    return parts.crop_to(choose_line(parts))[0]
 
 
 def pieces(line: np.ndarray, height=80, stroke=8) -> list[int]:

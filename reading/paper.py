@@ -1,0 +1,187 @@
+"""What the writing lies on: where it is, how bright, and whether the ink on it is darker.
+
+Ink is narrow, and there is less of it than of the paper around it. What is broad is a surface:
+the sheet, a desk, a bar. The sheet is the surface that the strongest stroke lies on.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from reading.picture import border, shrink
+
+SMALL_SIDE = 40  # pixels: a picture up to this size is examined as it is, to its faintest pixel
+UNIFORM = 3  # of 255: paper that varies less is a screen's, or a drawing's
+MIN_CONTRAST = 0.1  # of black on white; anything fainter is taken for blank paper
+THUMBNAIL_SIDE = 32  # pixels: enough to tell the paper from the ink by
+STROKES_SIDE = 80  # pixels: enough to find strokes
+PARTS_WEIGHT = 0.17  # of e times as many parts, in shares of the border: a logistic regression's
+STROKE, NARROWEST = 1 / 6, 1 / 16  # of the picture's shorter side: the broadest, and most, strokes
+NARROW = 0.1  # of its extent: half the width of a pen's stroke, mostly
+WRITTEN = 0.2  # of a sheet's extent: what is written on it
+BROADER = 1.3  # times: a sheet than the strokes on it
+RECTANGLE = 0.88  # of the rectangle around it: a sheet; a bold 0 is less
+STEPS = 40  # for each e times as much light
+EDGE = 4  # of these, from pixel to pixel: a shadow's edge is softer, that of a sheet sharper
+WHOLE = 0.95  # of the strongest stroke's pixels
+LOGARITHMS = np.log(np.arange(256) + 16.0)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The surface that the writing lies on.
+
+    Attributes
+    ----------
+    is_light : bool
+        Whether the ink is darker.
+    level : float or None
+        Of 255, if the paper has one level; None if it is lit unevenly.
+    noise : float
+        Of 255: the median distance from the level.
+    mask : uint8 ndarray of shape (H, W), or None
+        1 = paper and what is written on it; None if that is all of the picture.
+    """
+
+    is_light: bool
+    level: float | None
+    noise: float = 0.0
+    mask: np.ndarray | None = None
+
+
+def find_paper(gray: np.ndarray) -> Paper:
+    """Find the paper in a picture.
+
+    Parameters
+    ----------
+    gray : uint8 ndarray of shape (H, W)
+        As `reading.picture.to_gray` returns it.
+
+    Returns
+    -------
+    paper : Paper
+    """
+    edge = border(gray).astype(np.float32)
+    distance = np.abs(edge - np.median(edge))
+    small = max(gray.shape) <= SMALL_SIDE
+    uniform = small or (distance < UNIFORM).mean() > 0.6
+    if (distance > 255 * MIN_CONTRAST).mean() > 0.15:  # much of the border may be ink
+        edge = _paper_at_border(gray, edge)
+        level = np.median(edge)
+        # A drawing's or a screen's paper, unlike a photograph's, has one level to the last bit.
+        uniform = small or ((edge == level).mean() > 0.6 and (gray == level).mean() > 0.12)
+    if small or (uniform and _is_ink(gray, np.median(edge))):
+        return _uniform(gray, edge)
+    thumbnail = shrink(gray, STROKES_SIDE)
+    strokes = [_strokes(picture) for picture in (thumbnail, 255 - thumbnail)]
+    weights = [np.power(found, 6, dtype=np.float32).sum() for found in strokes]
+    is_light = weights[0] >= weights[1]
+    return _surface(gray, strokes[0 if is_light else 1], is_light)
+
+
+def _uniform(gray: np.ndarray, paper: np.ndarray) -> Paper:
+    """Return the paper of which some pixels are given."""
+    level = float(np.median(paper))
+    difference = gray - np.float32(level)
+    is_light = float((difference * np.abs(difference)).sum()) <= 0
+    return Paper(is_light, level, float(np.median(np.abs(paper - level))))
+
+
+def _is_ink(gray: np.ndarray, level: float) -> bool:
+    """Return whether what differs from a level is ink, not a sheet that is written on.
+
+    A sheet is broad, and has narrow strokes in it; what is in a bold 0 is about as broad as it.
+    """
+    thumbnail = shrink(gray, STROKES_SIDE).astype(np.float32)
+    mask = (np.abs(thumbnail - level) > 255 * MIN_CONTRAST).view(np.uint8)
+    extent = max(cv2.boundingRect(mask)[2:])
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).max()
+    if depth <= max(2, NARROW * extent):
+        return True
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = max(contours, key=cv2.contourArea)
+    filled = cv2.drawContours(np.zeros_like(mask), [largest], -1, 1, cv2.FILLED)
+    own = np.median(thumbnail[(filled & mask) > 0])
+    written = filled & (np.abs(thumbnail - own) > 255 * MIN_CONTRAST).view(np.uint8)
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(written)
+    if boxes[1:, 2:4].max(initial=0) < WRITTEN * extent:
+        return True
+    if filled.sum() < RECTANGLE * np.prod(cv2.minAreaRect(largest)[1]):
+        return True
+    return depth < BROADER * cv2.distanceTransform(written, cv2.DIST_L2, 3).max()
+
+
+def _strokes(thumbnail: np.ndarray) -> np.ndarray:
+    """Return by how much strokes are darker than the paper around them; 0 elsewhere."""
+    # Without light strokes: they would part a dark sheet into pieces that are narrow.
+    thumbnail = remove_strokes(thumbnail, False, NARROWEST)
+    closed = remove_strokes(thumbnail, True)
+    around = cv2.medianBlur(thumbnail, max(3, min(thumbnail.shape) // 4 | 1))
+    darker = cv2.subtract(np.minimum(closed, around), thumbnail)
+    # What runs along the picture's border is a bar or a frame.
+    mask = (darker > 255 * MIN_CONTRAST / 2).view(np.uint8)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask)
+    along = np.bincount(border(labels), minlength=count) > 0.5 * boxes[:, 2:4].max(axis=1)
+    return np.where(along[labels], np.uint8(0), darker)
+
+
+def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool) -> Paper:
+    """Return the paper around the strongest of the strokes."""
+    row, column = np.unravel_index(strokes.argmax(), strokes.shape)
+    scale = gray.shape[0] / strokes.shape[0], gray.shape[1] / strokes.shape[1]
+    seed = int((column + 0.5) * scale[1]), int((row + 0.5) * scale[0])
+    bare = cv2.blur(remove_strokes(gray, is_light), (3, 3))
+    bare = (LOGARITHMS[bare] * STEPS).astype(np.uint8)
+    filled = np.zeros((gray.shape[0] + 2, gray.shape[1] + 2), np.uint8)
+    cv2.floodFill(bare, filled, seed, 0, EDGE, EDGE, 4 | cv2.FLOODFILL_MASK_ONLY | 1 << 8)
+    contours, _ = cv2.findContours(filled[1:-1, 1:-1], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    mask = np.zeros(gray.shape, np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.concatenate(contours)), 1)
+    # Writing is all on one surface: what cuts through it is a shadow.
+    _, labels = cv2.connectedComponents((strokes > strokes.max() / 2).view(np.uint8))
+    main = cv2.resize((labels == labels[row, column]).view(np.uint8), gray.shape[::-1])
+    if mask[main > 0].mean() < WHOLE:
+        mask[:] = 1
+    paper = gray[mask > 0].astype(np.float32)
+    level = float(np.median(paper))
+    distance = np.abs(paper - level)
+    uniform = (distance < UNIFORM).mean() > 0.6
+    return Paper(
+        is_light,
+        level if uniform else None,
+        float(np.median(distance)),
+        None if mask.all() else mask,
+    )
+
+
+def remove_strokes(gray: np.ndarray, is_light: bool, narrow: float = STROKE) -> np.ndarray:
+    """Return a picture without what is darker, or lighter, than the paper and narrow."""
+    size = max(3, int(min(gray.shape) * narrow))
+    operation = cv2.MORPH_CLOSE if is_light else cv2.MORPH_OPEN
+    return cv2.morphologyEx(gray, operation, np.ones((size, size), np.uint8))
+
+
+def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Return the pixels of the border that are paper, where it may cut through the ink.
+
+    Ink hangs together, and where it fills the picture it cuts the paper into parts: the four
+    corners and the inside of a 0. The border votes for its larger share, the parts for the many;
+    what nowhere reaches half across the picture is no digit, but paper in its corners.
+    """
+    thumbnail = shrink(gray, THUMBNAIL_SIDE)
+    otsu, light = cv2.threshold(thumbnail, 0, 1, cv2.THRESH_OTSU)
+    light_parts, light_reach = _measure_parts(light)
+    dark_parts, dark_reach = _measure_parts(1 - light)
+    is_light = edge > otsu
+    vote = is_light.mean() - 0.5
+    vote += PARTS_WEIGHT * np.log(max(1, light_parts) / max(1, dark_parts))
+    vote += float(light_reach < 0.5) - float(dark_reach < 0.5)
+    paper = edge[is_light == (vote > 0)]
+    return paper if paper.size else edge
+
+
+def _measure_parts(mask: np.ndarray) -> tuple[int, float]:
+    """Return how many parts a mask has, and how far one reaches, in sides of the picture."""
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(mask)
+    return count - 1, (boxes[1:, 2:4] / mask.shape[::-1]).max(initial=0)
