@@ -1,8 +1,10 @@
 // The browser's side of an answer: its words and figure, and frames around what was read.
 const says = (sentence) => EMPTY.replace(/(<p[^>]*>)[^<]*/, (_, start) => start + sentence);
 
+const empty = () => (notice && tab === "pad" ? says(notice) : EMPTY);
+
 // The answer, or nothing where there is nothing to answer.
-const show = async ({ answer = EMPTY, figure = "", boxes = [] } = {}) => {
+const show = async ({ answer = empty(), figure = "", boxes = [] } = {}) => {
   props.value = answer;
   dispatchEvent(new CustomEvent("figure", { detail: figure }));
   frame(boxes);
@@ -39,3 +41,4 @@ const frame = (boxes) => {
   }
   (tab === "picture" ? image.parentElement : one("#pad")).append(layer);
 };
+wait(0).then(() => notice && show()); // Gradio shows its own first
