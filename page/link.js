@@ -84,25 +84,6 @@ const copy = async () => {
     note.textContent = `${link} `; // to be copied by hand
   }
 };
-const toPage = (x, y) => {
-  const { app, image_container } = window.editor;
-  const frame = app.canvas.getBoundingClientRect();
-  const at = image_container.toGlobal({ x, y });
-  const zoom = frame.width / app.screen.width;
-  return { clientX: frame.left + at.x * zoom, clientY: frame.top + at.y * zoom };
-};
-const padIsReady = async () => {
-  const place = () =>
-    one("#pad .toolbar-wrap") && !one("#pad .empty") && window.editor?.image_container
-      ? JSON.stringify([toPage(0, 0), toPage(WIDTH, HEIGHT)])
-      : null;
-  for (let still = 0, before = null; still < 5; ) {
-    await wait(50);
-    const now = place();
-    still = now && now === before ? still + 1 : 0;
-    before = now;
-  }
-};
 // Cut a stroke where it is too long for the pad to paint as one.
 const cut = (stroke) => {
   const pieces = [stroke.slice(0, 2)];
@@ -117,26 +98,40 @@ const cut = (stroke) => {
   }
   return pieces;
 };
-const redraw = async (drawn) => {
+// Paint a stroke at one go; return whether the pad was ready for it.
+const paint = (stroke) => {
+  const canvas = one("#pad canvas");
+  if (!canvas?.offsetWidth) return false;
+  const { frame, scale, x, y } = paper();
   const how = { pointerId: -1, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
-  const point = async (type, stroke, k) => {
-    const at = toPage(stroke[k], stroke[k + 1]);
-    window.editor.app.canvas.dispatchEvent(new PointerEvent(type, { ...how, ...at }));
-    await wait(16); // so that the pad keeps up, and the page still answers
+  const point = (type, k) => {
+    const [left, top] = [frame.left + x + stroke[k] * scale, frame.top + y + stroke[k + 1] * scale];
+    canvas.dispatchEvent(new PointerEvent(type, { ...how, clientX: left, clientY: top }));
   };
-  for (const stroke of drawn.flatMap(cut)) {
-    for (let tries = 0; tries < 20 && !pen; tries++) {
-      if (tries) await padIsReady(); // the pad has not painted it: page/pen.js took it back
-      await point("pointermove", stroke, 0);
-      await point("pointerdown", stroke, 0);
-    }
-    for (let k = 2; k < stroke.length; k += 2) await point("pointermove", stroke, k);
-    await point("pointerup", stroke, stroke.length - 2);
-    await wait(PERIOD);
+  point("pointerdown", 0);
+  if (late) drop();
+  if (!pen) return false;
+  // With each movement the pad would paint the stroke anew, whole; at the end it does so, too.
+  const { renderer } = window.editor.app;
+  renderer.render = () => {};
+  for (let k = 2; k < stroke.length; k += 2) point("pointermove", k);
+  delete renderer.render;
+  lift();
+  return true;
+};
+const unpainted = [];
+const redraw = async (drawn) => {
+  const begun = unpainted.length > 0;
+  unpainted.push(...drawn.flatMap(cut));
+  if (begun || !webgl) return;
+  while (unpainted.length) {
+    if (!pen && paint(unpainted[0])) unpainted.shift();
+    await new Promise(requestAnimationFrame); // so that the pad keeps up, and the page answers
   }
 };
 const code = new URLSearchParams(location.search).get("d");
 if (code !== null) {
   const linked = decode(code, WIDTH, HEIGHT);
-  padIsReady().then(() => (linked ? redraw(linked) : show({ words: BROKEN_LINK })));
+  if (linked) redraw(linked);
+  else notice = BROKEN_LINK;
 }

@@ -6,16 +6,20 @@ const [MOST_STROKES, MOST_POINTS] = [500, 4000]; // that the server takes
 const NEAR = 1.5; // pixels between two points of a stroke, at least
 const PERIOD = 100; // ms between two questions, at least
 const PATIENCE = 10_000; // ms
+const NO_WEBGL = "The pad needs WebGL, which this browser doesn't have. Use the Picture tab.";
 const FAILED = "No answer came. Please try again, or reload the page.";
 const one = (selector) => document.querySelector(selector);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
+const webgl = ["webgl2", "webgl"].some((kind) => document.createElement("canvas").getContext(kind));
 const EMPTY = one("#answer .words").textContent; // what is said where there is no answer
 
 const strokes = []; // each [x, y, x, y, …]
 let pen = null; // the stroke that is being drawn
-let pointer = null; // the id of the pointer that draws it
+let pointer = null; // the event with which it began
+let late = false; // whether the pad was not ready for it
 let picture = null; // the upload
+let notice = webgl ? "" : NO_WEBGL; // instead of the invitation to draw
 let tab = "pad";
 let view = { digit: 0, rival: null }; // what the explanation is to show
 
@@ -24,6 +28,7 @@ let view = { digit: 0, rival: null }; // what the explanation is to show
 const BRUSH = "#pad button[aria-label='Brush']";
 const UNDO = "#pad button:has(svg[aria-label='undo'])";
 const CLEAR = "#pad button[aria-label='Clear canvas']";
+const FILE = "#upload input[type=file]";
 
 const name = (selector, attributes) =>
   document.querySelectorAll(selector).forEach((element) =>
@@ -45,69 +50,111 @@ const update = () => {
 new MutationObserver(update).observe(document.body, { childList: true, subtree: true });
 update();
 
-// The pen: what the pad draws, a line from each place of the pointer on its canvas to the next, by
-// the pad's own measure of where that is.
-const onPaper = (event) => {
-  const at = { x: 0, y: 0 };
-  window.editor.app.renderer.events.mapPositionToPoint(at, event.clientX, event.clientY);
-  return at;
+// The pen: a line from each place of the pointer on the pad to the next. Gradio leaves BORDER pixels
+// around the paper, and lays it out with its next frame, which may take a second. So the pen does it.
+const BORDER = 30;
+const paper = () => {
+  const frame = one("#pad .image-container").getBoundingClientRect();
+  const scale = Math.min(
+    (frame.width - 2 * BORDER) / WIDTH,
+    (frame.height - 2 * BORDER) / HEIGHT,
+  );
+  const [x, y] = [(frame.width - WIDTH * scale) / 2, (frame.height - HEIGHT * scale) / 2];
+  window.editor?.image_container?.scale.set(scale);
+  window.editor?.image_container?.position.set(x, y);
+  return { frame, scale, x, y };
 };
 const follow = (event) => {
-  const frame = one("#pad canvas").getBoundingClientRect();
-  const [x, y] = [event.clientX, event.clientY];
-  if (x < frame.left || x > frame.right || y < frame.top || y > frame.bottom) return;
-  const { x: left, y: top } = window.editor.image_container.toLocal(onPaper(event));
-  const point = [Math.round(left), Math.round(top)];
+  const { frame, scale, x, y } = paper();
+  const [left, top] = [event.clientX - frame.left, event.clientY - frame.top];
+  if (left < 0 || left > frame.width || top < 0 || top > frame.height) return;
+  const point = [Math.round((left - x) / scale), Math.round((top - y) / scale)];
   if (Math.hypot(point[0] - pen.at(-2), point[1] - pen.at(-1)) < NEAR) return;
   pen.push(...point);
   ask();
 };
-const brush = () => window.editor.tools.get("brush");
-const onPad = (event) => event.target.closest?.("#pad .image-container");
+const brush = () => window.editor?.tools.get("brush");
+const onPad = (event) => webgl && event.target.closest?.("#pad .image-container");
+// End the stroke. What the pad has not painted, as while it loads, is painted when it can be.
+const lift = () => {
+  brush()?.commit_pending_changes();
+  if (late) redraw([strokes.pop()]);
+  [pen, late] = [null, false];
+  ask();
+};
+// Forget the stroke.
+const drop = () => {
+  Object.assign(brush() ?? {}, { is_drawing: false });
+  Object.assign(brush()?.brush_textures?.preview_sprite ?? {}, { visible: false });
+  strokes.pop();
+  [pen, late] = [null, false];
+};
 addEventListener(
   "pointerdown",
   (event) => {
     if (!onPad(event)) return;
-    // A second finger would lose strokes; what another button paints is not read.
-    const other = pen && event.pointerId !== pointer;
-    if (other || event.button !== 0 || !event.isPrimary) return event.stopPropagation();
-    pointer = event.pointerId;
-    // The pad looks whether the pointer is on its paper when it moves; the paper may have, too.
-    brush().brush_cursor?.check_cursor_over_image({ global: onPaper(event) });
+    if (pen && event.pointerId === pointer.pointerId) lift(); // its end was not told
+    // A palm lies on the pad before the pen does.
+    if (pen && event.pointerType === "pen" && pointer.pointerType === "touch") drop();
+    // A second finger, another button and the eraser end of a pen do not paint.
+    if (pen || event.button) return event.stopPropagation();
+    pointer = event;
     strokes.push((pen = []));
     follow(event);
+    // The pad looks whether the pointer is on its paper when it moves; the paper may have, too.
+    const { left, top } = paper().frame;
+    const global = { x: event.clientX - left, y: event.clientY - top };
+    brush()?.brush_cursor?.check_cursor_over_image({ global });
   },
   true,
 );
-// The pad has seen it by now. What it does not paint, as while it has no tool, is not read.
-addEventListener("pointerdown", () => {
-  if (!pen || brush().is_drawing) return;
-  pen = null;
-  strokes.pop();
-  ask();
-});
+addEventListener("pointerdown", () => (late = pen && !brush()?.is_drawing)); // the pad has seen it
+// The pad listens to all pointers, wherever they are, and after these listeners.
+const ofPen = (then) => (event) =>
+  pen && (event.pointerId === pointer.pointerId ? then(event) : event.stopImmediatePropagation());
+addEventListener("pointermove", ofPen(follow), true);
+addEventListener("pointerup", ofPen(lift), true);
+addEventListener("pointercancel", ofPen(lift), true);
+// The pad has lost what it had painted.
 addEventListener(
-  "pointermove",
-  (event) => pen && (event.pointerId === pointer ? follow(event) : event.stopPropagation()),
+  "webglcontextrestored",
+  async ({ target }) => {
+    if (target !== window.editor?.app.canvas) return;
+    await wait(0); // the pad has seen it, too
+    if (pen) lift();
+    const kept = strokes.splice(0);
+    one(CLEAR).click();
+    redraw(kept);
+  },
   true,
 );
-const lift = (event) => pen && event.pointerId === pointer && ((pen = null), ask());
-addEventListener("pointerup", lift, true);
-addEventListener("pointercancel", lift, true);
 addEventListener("wheel", (event) => onPad(event) && event.stopPropagation(), true); // it zooms
 
 const undo = () => {
+  if (pen) return;
   one(UNDO).click();
   strokes.pop();
   ask(true);
 };
 const clear = () => {
   one(CLEAR).click();
-  strokes.length = 0;
+  pen = null;
+  strokes.length = unpainted.length = 0;
   ask(true);
 };
 addEventListener("keydown", (event) => {
-  if (event.key === "z" && (event.ctrlKey || event.metaKey) && tab === "pad" && !pen) undo();
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && tab === "pad") undo();
+});
+// A picture from the clipboard goes to the tab for pictures.
+addEventListener("paste", async ({ clipboardData }) => {
+  const image = [...clipboardData.files].find((file) => file.type.startsWith("image/"));
+  if (!image) return;
+  const given = new DataTransfer();
+  given.items.add(image);
+  document.querySelectorAll("[role=tab]")[1].click();
+  while (!one(FILE)) await wait(50);
+  one(FILE).files = given.files;
+  one(FILE).dispatchEvent(new Event("change"));
 });
 
 // The question: one is on its way at a time, and when it has been answered, what is there then is

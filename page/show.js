@@ -1,8 +1,10 @@
 // The browser's side of an answer: its words and figure, and frames around what was read.
 const percent = (p) => (p < 0.001 ? "&lt;0.1 %" : p > 0.999 ? "&gt;99.9 %" : `${(100 * p).toFixed(1)} %`);
 
+const empty = () => (notice && tab === "pad" ? notice : EMPTY);
+
 // The answer, or nothing where there is nothing to answer.
-const show = ({ guesses = [], words = EMPTY, figure, boxes = [] } = {}) => {
+const show = ({ guesses = [], words = empty(), figure, boxes = [] } = {}) => {
   one("#answer .guesses").innerHTML = guesses.map(([number, p]) =>
     `<li><b>${number}</b><span class="bar"><i style="width:${100 * p}%"></i></span>` +
     `<span>${percent(p)}</span></li>`).join("");
@@ -37,3 +39,4 @@ const frame = (boxes) => {
   }
   (tab === "picture" ? image.parentElement : one("#pad")).append(layer);
 };
+wait(0).then(() => notice && show()); // Gradio shows its own first
