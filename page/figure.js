@@ -25,7 +25,7 @@ const pool = (values, side) => {
   return means.map((mean) => mean / most);
 };
 // Paint values, from the `start`-th on, on a canvas of so many pixels.
-const paint = (canvas, values, width, height, color, start = 0) => {
+const fill = (canvas, values, width, height, color, start = 0) => {
   Object.assign(canvas, { width, height });
   const pixels = new ImageData(width, height);
   for (let k = 0; k < width * height; k++)
@@ -47,8 +47,8 @@ const evidenceMap = (input, [, map, parts], title, name) => {
   const figure = make("figure", `<div class="title">${title}</div><div class="places"><canvas></canvas>` +
     `<canvas></canvas></div><figcaption>${sum(name, parts)}</figcaption>`);
   const [ink, places] = figure.querySelectorAll("canvas");
-  paint(ink, unpack(input), 28, 28, asInk);
-  paint(places, unpack(map), 10, 10, overPicture);
+  fill(ink, unpack(input), 28, 28, asInk);
+  fill(places, unpack(map), 10, 10, overPicture);
   return figure;
 };
 const layer = ([name, kind, size], content, attributes = "") =>
@@ -60,7 +60,7 @@ const choice = (name, value, checked, content) =>
 const drawDigits = ({ digits, chosen }) => {
   const row = make("fieldset", "<legend>Explain:</legend>" + digits.map(([digit], k) =>
     choice("digit", k, k === chosen, `<canvas></canvas><b>${digit}</b>`)).join(""), "digits");
-  row.querySelectorAll("canvas").forEach((canvas, k) => paint(canvas, unpack(digits[k][1]), 14, 14, asInk));
+  row.querySelectorAll("canvas").forEach((canvas, k) => fill(canvas, unpack(digits[k][1]), 14, 14, asInk));
   return row;
 };
 const drawEvidence = ({ input, guesses, rivals, rival, output }) => {
@@ -84,7 +84,7 @@ const drawEvidence = ({ input, guesses, rivals, rival, output }) => {
 const drawLayers = ({ input, layers, kernels, output }) => {
   const row = make("div", "", "layers");
   row.append(layer(["Input", "scaled like MNIST", "28×28 pixels"], '<canvas class="received"></canvas>'));
-  paint(row.querySelector("canvas"), unpack(input), 28, 28, asInk);
+  fill(row.querySelector("canvas"), unpack(input), 28, 28, asInk);
   for (const entry of MAPS) {
     const [name, , size, side, columns, pooled] = entry;
     const count = parseInt(size);
@@ -92,14 +92,14 @@ const drawLayers = ({ input, layers, kernels, output }) => {
     const maps = layer(entry, '<canvas tabindex="-1"></canvas>'.repeat(count),
       `class="maps" style="--columns:${columns}"`);
     maps.querySelectorAll("canvas").forEach((canvas, n) => {
-      paint(canvas, values, side, side, onPaperColor, n * side * side);
+      fill(canvas, values, side, side, onPaperColor, n * side * side);
       const grow = () => {
         const large = make("div", "<canvas></canvas>", "large");
-        paint(large.firstChild, values, side, side, onPaperColor, n * side * side);
+        fill(large.firstChild, values, side, side, onPaperColor, n * side * side);
         if (kernels[name]) {
           const channels = kernels[name].length / count / 25;
           large.append(make("canvas"));
-          paint(large.lastChild, unpack(kernels[name]), 5, 5 * channels, onPaperColor, n * 25 * channels);
+          fill(large.lastChild, unpack(kernels[name]), 5, 5 * channels, onPaperColor, n * 25 * channels);
         }
         maps.firstChild.append(large);
       };
@@ -112,7 +112,7 @@ const drawLayers = ({ input, layers, kernels, output }) => {
   for (const entry of LINES) {
     const line = layer(entry, '<canvas class="line"></canvas>');
     const values = unpack(layers[entry[0]]);
-    paint(line.querySelector("canvas"), values, entry[3], values.length / entry[3], onPaperColor);
+    fill(line.querySelector("canvas"), values, entry[3], values.length / entry[3], onPaperColor);
     row.append(line);
   }
   const best = Math.max(...output);
