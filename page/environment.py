@@ -32,7 +32,7 @@ def private_folder() -> Path:
     found = os.lstat(folder)
     ours = user == "page" or (found.st_uid == user and not found.st_mode & 0o022)
     if not (stat.S_ISDIR(found.st_mode) and ours):
-        raise RuntimeError(
-            f"{folder} is not this user's alone: set GRADIO_TEMP_DIR to another folder"
+        raise SystemExit(
+            f"{folder} belongs to another user. Set GRADIO_TEMP_DIR to a folder of your own."
         )
     return folder
