@@ -1,5 +1,6 @@
 """What the tests share: a Hub on this machine, a small MNIST, the page's server, a browser."""
 
+import json
 import os
 import re
 import struct
@@ -14,7 +15,7 @@ import pytest
 from browser import TEN_FRAMES_A_SECOND, launch_browser
 from loopback_hub import WRITE_TOKEN, Hub
 from serving import ROOT, Server, serve
-from visitor import wait_for_the_pad
+from visitor import expect_no_answer, wait_for_the_pad
 
 HUB = Hub()
 
@@ -133,24 +134,30 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def new_page(browser):
-    """Return a function that makes an empty page; at the end, nothing has gone wrong on any."""
+@contextmanager
+def watched_pages(browser):
+    """Give a function that makes an empty page; at the end, nothing has gone wrong on any.
+
+    It takes the beginning, or a tuple of those, of the addresses that the page may ask.
+    """
     contexts, wrong = [], []
 
-    def new_page(site, width=1200, height=900, **context):
+    def new_page(site, width=440, height=700, **context):
         def on_console(message):
             if message.type == "error":
                 wrong.append(f"{message.text} {message.location['url']}")
 
         def on_request(request):
-            if not request.url.startswith((site, "data:", "blob:")):
+            if not request.url.startswith(("data:", "blob:")) and not request.url.startswith(site):
                 wrong.append(f"asked of another host: {request.url}")
+            if "component_server" in request.url:
+                page.asked.append(json.loads(request.post_data)["data"])
 
         viewport = {"width": width, "height": height}
         contexts.append(browser.new_context(viewport=viewport, **context))
         contexts[-1].add_init_script(TEN_FRAMES_A_SECOND)
         page = contexts[-1].new_page()
+        page.asked = []  # the questions of page/pen.js
         page.on("console", on_console)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", on_request)
@@ -163,13 +170,40 @@ def new_page(browser):
 
 
 @pytest.fixture
+def new_page(browser):
+    """Return a function that makes an empty page; at the end, nothing has gone wrong on any."""
+    with watched_pages(browser) as new_page:
+        yield new_page
+
+
+@pytest.fixture
 def visit(new_page, page_url):
     """Return a function that opens the page."""
 
-    def visit(width=440, height=900, query="", **context):
+    def visit(width=440, height=700, query="", **context):
         page = new_page(page_url, width, height, **context)
         page.goto(page_url + query)
         wait_for_the_pad(page)
         return page
 
     return visit
+
+
+@pytest.fixture(scope="module")
+def window(browser, page_url):
+    """The page, opened once for the tests of a module."""
+    with watched_pages(browser) as new_page:
+        window = new_page(page_url, permissions=["clipboard-read", "clipboard-write"])
+        window.goto(page_url)
+        wait_for_the_pad(window)
+        yield window
+
+
+@pytest.fixture
+def page(window):
+    """The page that is open, with an empty pad."""
+    window.set_viewport_size({"width": 440, "height": 700})
+    window.get_by_role("tab", name="Draw").click()
+    window.get_by_role("button", name="Clear", exact=True).click()
+    expect_no_answer(window)
+    return window

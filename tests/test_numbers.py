@@ -1,8 +1,9 @@
 """Whole numbers at the page, in a real browser: drawn, photographed, and what is none."""
 
-import pytest
+import re
+
 from playwright.sync_api import expect
-from visitor import DIGITS, TIMEOUT, draw_strokes, expect_answer, expect_no_answer
+from visitor import DIGITS, TIMEOUT, clear, draw_strokes, expect_answer, expect_no_answer
 
 RING = [(0, -1), (-0.7, -0.7), (-1, 0), (-0.7, 0.7), (0, 1), (0.7, 0.7), (1, 0), (0.7, -0.7)]
 TWO = [(0.02, 0.34), (0.1, 0.26), (0.22, 0.26), (0.28, 0.36), (0.2, 0.54), (0, 0.78), (0.32, 0.78)]
@@ -29,45 +30,51 @@ NUMBERS = {
     ],
 }
 NO_NUMBERS = {
-    "7a": ([SEVEN, A], "I read 7. The mark after it isn't a digit."),
+    "7a": ([SEVEN, A], r"I read 7\. The mark after it isn.t a digit\."),
     "3+4": (
         [moved(stroke, -0.3) for stroke in DIGITS["3"]]
         + [[(0.42, 0.5), (0.62, 0.5)], [(0.52, 0.4), (0.52, 0.6)]]
         + [moved(stroke, 0.45) for stroke in DIGITS["4"]],
-        "I read 3 and 4. The mark between them isn't a digit.",
+        r"I read 3 and 4\. The mark between them isn.t a digit\.",
     ),
 }
-both_widths = pytest.mark.parametrize("width, height", [(360, 740), (1440, 900)])
 
 
-@both_widths
-def test_each_digit_is_framed_and_the_one_that_is_chosen_explained(visit, width, height):
-    page = visit(width, height)
+def expect_framed(page, number: str, strokes: list) -> None:
+    """Each digit is framed, and the one that is chosen explained."""
+    draw_strokes(page, strokes)
+    expect_answer(page, number)
+    expect(page.locator(".boxes i")).to_have_count(len(number))
+    expect(page.locator("h2").first).to_have_text(f"Why a {number[0]}?")
+    page.locator(".digits label").nth(1).click()
+    expect(page.locator("h2").first).to_have_text(f"Why a {number[1]}?", timeout=TIMEOUT)
+    clear(page)
+    expect_no_answer(page)
+    expect(page.locator(".boxes")).to_have_count(0)
+
+
+def test_what_is_drawn(page):
+    """Numbers are read; what is none is answered honestly."""
     for number, strokes in NUMBERS.items():
+        expect_framed(page, number, strokes)
+    for strokes, words in NO_NUMBERS.values():
         draw_strokes(page, strokes)
-        expect_answer(page, number)
-        expect(page.locator(".boxes i")).to_have_count(len(number))
-        expect(page.locator("h2").first).to_have_text(f"Why a {number[0]}?")
-        page.locator(".digits label").nth(1).click()
-        expect(page.locator("h2").first).to_have_text(f"Why a {number[1]}?", timeout=TIMEOUT)
-        page.get_by_role("button", name="Clear", exact=True).click()
-        expect_no_answer(page)
-        expect(page.locator(".boxes")).to_have_count(0)
+        expect(page.locator(".words")).to_have_text(re.compile(words), timeout=TIMEOUT)
+        clear(page)
 
 
-@both_widths
-def test_a_photographed_postal_code(visit, width, height):
-    page = visit(width, height)
+def expect_postal_code(page) -> None:
     page.get_by_role("tab", name="Picture").click()
     page.get_by_role("button", name="Example: 14260-photograph").click()
     expect_answer(page, "14260")
     expect(page.locator(".boxes i")).to_have_count(5)
 
 
-@both_widths
-@pytest.mark.parametrize("drawn", NO_NUMBERS)
-def test_what_is_no_number_is_answered_honestly(visit, width, height, drawn):
-    strokes, words = NO_NUMBERS[drawn]
-    page = visit(width, height)
-    draw_strokes(page, strokes)
-    expect(page.locator(".words")).to_have_text(words, timeout=TIMEOUT)
+def test_a_photographed_postal_code(page):
+    expect_postal_code(page)
+
+
+def test_the_frames_in_a_wide_window(visit):
+    page = visit(1440, 600)
+    expect_framed(page, "42", NUMBERS["42"])
+    expect_postal_code(page)

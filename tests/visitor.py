@@ -22,18 +22,9 @@ TIMEOUT = 20_000  # milliseconds for an answer: other tests use the machine, too
 
 
 def wait_for_the_pad(page) -> None:
-    # The pad is armed when its notice that a tool is to be chosen has gone.
+    """Wait until the pad's tools have come, and the notice that one is to be chosen has gone."""
     page.locator("#pad .toolbar-wrap").wait_for(state="attached", timeout=30_000)
     expect(page.locator("#pad .empty")).to_have_count(0)
-    # And its paper lies still: Gradio fits it into the frame a few times.
-    page.evaluate("""async () => {
-      const place = () => JSON.stringify([...document.querySelectorAll("#pad canvas, #pad")]
-        .map(e => e.getBoundingClientRect()));
-      for (let still = 0, before; still < 5; before = place()) {
-        await new Promise(done => setTimeout(done, 60));
-        still = place() === before ? still + 1 : 0;
-      }
-    }""")
 
 
 def draw(page, digit: str) -> None:
@@ -41,25 +32,43 @@ def draw(page, digit: str) -> None:
 
 
 def draw_strokes(page, strokes) -> None:
-    """Draw with the mouse on the pad, once it takes it: soon after it was cleared."""
-    expect(page.locator("#pad .empty")).to_have_count(0)
+    """Draw with the mouse on the pad."""
     for points in to_page(page, strokes):
         draw_stroke(page, points)
 
 
+def clear(page) -> None:
+    """Press Clear. A stroke may begin at once."""
+    page.get_by_role("button", name="Clear", exact=True).click()
+
+
+class Fingers:
+    """Fingers on a page that has touch, each with a number; places are pixels of the page."""
+
+    def __init__(self, page):
+        self.session = page.context.new_cdp_session(page)
+        self.down = {}
+
+    def touch(self, finger: int, *places) -> None:
+        """Put a finger down at the first place, unless it is, and move it on."""
+        for x, y in places:
+            kind = "touchMove" if finger in self.down else "touchStart"
+            self.down[finger] = {"id": finger, "x": x, "y": y}
+            self.send(kind, self.down.values())
+
+    def lift(self, finger: int) -> None:
+        self.send("touchEnd", [self.down.pop(finger)])
+
+    def send(self, kind: str, points=()) -> None:
+        event = {"type": kind, "touchPoints": list(points)}
+        self.session.send("Input.dispatchTouchEvent", event)
+
+
 def touch_stroke(page, points) -> None:
     """Draw with a finger from point to point, pixels of the page."""
-    session = page.context.new_cdp_session(page)
-
-    def touch(kind, *points):
-        points = [{"x": x, "y": y} for x, y in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    touch("touchStart", points[0])
-    for point in points[1:]:
-        touch("touchMove", point)
-    touch("touchEnd")
-    session.detach()
+    fingers = Fingers(page)
+    fingers.touch(0, *points)
+    fingers.lift(0)
 
 
 def expect_answer(page, digit: str) -> None:
