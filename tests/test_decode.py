@@ -74,7 +74,7 @@ def test_nothing_that_a_decoder_says_reaches_the_log(tmp_path):
     for name, content in {**attacks.claims(), "gamma": ATTACKS["png_of_gamma"]()}.items():
         path = tmp_path / name
         path.write_bytes(content)
-        questions.append(json.dumps(["upload", str(path)]))
+        questions.append(json.dumps([len(questions), ["upload", str(path)]]))
     run = subprocess.run(
         [sys.executable, "-m", "page.worker"],
         input="\n".join(questions),
