@@ -16,14 +16,24 @@ from functools import partial
 import assault
 import pytest
 import torch
-from assault import ROUTES, Attacker
+from assault import (
+    ATTACKER,
+    GOOD,
+    MAX_DISK,
+    MAX_GROWTH,
+    ROUTES,
+    VISITOR,
+    Attacker,
+    Visitor,
+    costliest,
+    held,
+)
 from attacks import ATTACKS as PICTURES
+from client import client_from
 from conftest import serve_page
-from load import client_from
 from loopback_hub import OWNER
 from safetensors.torch import save
 from serving import ROOT, pss_memory
-from siege import ATTACKER, GOOD, MAX_DISK, MAX_GROWTH, VISITOR, Visitor, costliest, held
 
 from lenet import LeNet
 from page.pool import WorkerPool

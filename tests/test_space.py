@@ -5,15 +5,15 @@ import base64
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 
 import httpx
-import load
 import pytest
 from browser import TEN_FRAMES_A_SECOND, draw_stroke, launch_browser, to_page
+from client import FILE, ask, client_from, questions
 from conftest import HUB
 from gradio_client import Client, handle_file
 from mcp import ClientSession
@@ -192,7 +192,7 @@ def ask_by_name(http: httpx.Client, api: str, endpoint: str, argument: str, exam
     content = (EXAMPLES / example).read_bytes()
     (path,) = http.post(f"{api}upload", files={"files": (f"an {example}", content)}).json()
     call = f"{api}call/v2/{endpoint}"
-    event = http.post(call, json={argument: {"path": path, **load.FILE}}).json()["event_id"]
+    event = http.post(call, json={argument: {"path": path, **FILE}}).json()["event_id"]
     return http.get(f"{call}/{event}").text
 
 
@@ -206,19 +206,15 @@ def test_a_program_asks_the_space_by_names(space):
         assert http.post(f"{api}call/sketch", json={"data": ["x" * 70 * 1024]}).status_code == 413
 
 
-def ask_at_once(calls: int, new_client: Callable[[], load.httpx.AsyncClient]) -> list[str]:
-    """Ask to read one drawing so many times at once, from one address; return the answers."""
+def test_sixty_calls_at_once_to_the_space_are_all_answered(space):
+    """All from one address."""
 
     async def ask_all():
-        async with new_client() as http:
-            (name, drawing), _ = await load.questions(http)
-            return await asyncio.gather(*(load.ask(http, name, drawing) for _ in range(calls)))
+        async with client_from("127.0.0.1", space) as http:
+            (name, drawing), _ = await questions(http)
+            return await asyncio.gather(*(ask(http, name, drawing) for _ in range(60)))
 
-    return run(ask_all())
-
-
-def test_sixty_calls_at_once_to_the_space_are_all_answered(space):
-    answers = ask_at_once(60, lambda: load.client_from("127.0.0.1", space))
+    answers = run(ask_all())
     assert len(answers) == 60 and all('"label": "7"' in answer for answer in answers)
 
 
