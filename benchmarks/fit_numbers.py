@@ -1,6 +1,6 @@
 """What the factors of numbers' scores should be: fitted, so that probabilities are calibrated.
 
-    python benchmarks/fit_numbers.py --numbers real-numbers --digits real-digits
+    python benchmarks/fit_numbers.py --numbers data/real-numbers --digits data/real-digits
 
 A number's probability is its paths' share of exp(score): the factors are those that make the
 numbers that were written likeliest (LeCun et al. 1998, section VI; Lafferty et al. 2001,
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
 
 from written_numbers import compose, draw_number, load_numbers, load_single_digits
 
@@ -135,8 +135,8 @@ def fit(items: list[dict]) -> torch.Tensor:
 
 def load_drawings(numbers: Path, digits: Path):
     """Return numbers and pictures: all of those written as such, some composed, single digits."""
-    single = load_single_digits(digits / "pendigits-strokes.json")
-    written = load_numbers(numbers / "numbers.json")
+    single = load_single_digits(digits)
+    written = load_numbers(numbers)
     random = np.random.default_rng(1)  # not the seed of the benchmark's drawings
     for number in [*written, *compose(single, 1500, seed=1)]:
         yield number, draw_number(number, random)[0]
@@ -159,13 +159,14 @@ def main() -> None:
         factors = fit([item for item in items if item["writer"] not in out])
         rest = stack([item for item in items if item["writer"] in out])
         left_out += [robust(losses(batch, factors)) for batch in rest]
-    print(f"mean loss on writers left out: {torch.cat(left_out).mean():.4f}")
+    loss = torch.cat(left_out).mean()
+    print(f"Mean loss on the numbers of writers left out: {loss:.4f} nats. The factors:\n\n```")
     factors = fit(items)
     names = ["log probability", *SHAPE, *(name for name in ANSWER if name != "log probability")]
     for name, factor in zip(names, factors.tolist(), strict=True):
-        print(f'    "{name}": {factor:.2f},')
+        print(f'"{name}": {factor:.2f},')
     single = np.concatenate([item["energy"] for item in items if len(item["label"]) == 1])
-    print(f"LEAST_ENERGY = {np.quantile(single, 0.01):.1f}")
+    print(f"LEAST_ENERGY = {np.quantile(single, 0.01):.1f}\n```")
 
 
 if __name__ == "__main__":

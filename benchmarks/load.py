@@ -1,89 +1,74 @@
-"""Many visitors at once, beside the same page whose answer is a constant.
+"""How long do many visitors at once wait, and how soon does the page start?
 
     python benchmarks/load.py
 
-1, 10, 100 and 300 clients speak Gradio's HTTP protocol with both servers in turn, without a
-pause: three sketches, then a photograph of two megapixels. An answer's time is from the call to
-the end of its event stream. Then a hundred draw at once, and ask while their pens move, as
-page/pen.js does; an answer's time is that of one request. Printed are medians over the rounds.
+Times from `python app.py` to the first answer, at home and as in a Space, beside importing PyTorch
+and Gradio alone. Then 1, 10, 100 and 300 clients speak Gradio's HTTP protocol with the page, and
+with the same page whose answer is a constant, in turn and without a pause: three sketches, then a
+photograph of two megapixels. An answer's time is from the call to the end of its event stream; one
+that differs from the first to the same picture is an error. Then a hundred draw at once, and ask
+while their pens move, as page/pen.js does; an answer's time is that of one request. Memory is that
+of all processes, what they share counted once. Printed are medians over the rounds.
 """
 
 import argparse
 import asyncio
-import io
-import json
+import os
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
-import httpx2 as httpx  # costs these processors half of what httpx does
+import httpx2 as httpx
 import numpy as np
-from latency import MOVES, along, serve_both
-from PIL import Image
-from serving import ROOT, pss_memory
 
-EXAMPLES = ROOT / "examples" / "digits"
-FILE = {"meta": {"_type": "gradio.FileData"}}
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
+
+from client import ask, client_from, questions
+from handwriting import along
+from serving import CONSTANT_PAGE, Server, pss_memory, serve
+from space_host import SPACE
+
+IMPORTS = (sys.executable, "-c", "import torch, gradio")
+IN_SPACE = SPACE | {"HF_ENDPOINT": "http://127.0.0.1:9"}  # the Hub's time isn't what is measured
+SETTLE = 5  # s until all processes have started
+MOVES = 60  # of a pen, in a stroke of a second
 PERIOD = 0.1  # seconds between two questions of a pen, at least, as in page/pen.js
 FORTY_TWO = [  # pixels of the pad
     [(190, 100), (110, 290), (300, 290)],
     [(250, 170), (245, 400)],
     [(370, 160), (410, 110), (480, 110), (510, 170), (470, 260), (360, 390), (520, 390)],
 ]
+FAILURES = (httpx.HTTPError, RuntimeError, KeyError, ValueError)
 
 
-def sketch() -> bytes:
-    """Return a layer as the pad sends it: transparent, with black ink, PNG."""
-    ink = Image.open(EXAMPLES / "7-crossed.png").convert("L").resize((400, 400))
-    layer = Image.new("RGBA", ink.size)
-    layer.putalpha(ink.point(lambda gray: 255 - gray))
-    return encode(layer, "PNG")
+def first_answer(**environment: str) -> tuple[float, float]:
+    """Return the time from the page's start to its first answer (s), and its memory (MB)."""
+    started = time.perf_counter()
+    with serve(log=Path(os.devnull), **environment) as server:
+        asyncio.run(visit(server.url, 1, 1))
+        seconds = time.perf_counter() - started
+        time.sleep(SETTLE)
+        return seconds, pss_memory(server.process.pid)
 
 
-def photograph() -> bytes:
-    """Return a photograph of two megapixels, JPEG."""
-    return encode(Image.open(EXAMPLES / "5-photograph.jpg").resize((1600, 1200)), "JPEG")
-
-
-def encode(image: Image.Image, kind: str) -> bytes:
-    """Return a picture as a file of that format."""
-    out = io.BytesIO()
-    image.save(out, kind)
-    return out.getvalue()
-
-
-async def upload(http: httpx.AsyncClient, content: bytes) -> dict:
-    """Upload a file; return it as an endpoint's argument."""
-    reply = await http.post("gradio_api/upload", files={"files": ("picture", content)})
-    return {"path": reply.json()[0], **FILE}
-
-
-async def questions(http: httpx.AsyncClient) -> list[tuple[str, dict]]:
-    """Upload a drawing and a photograph; return each one's endpoint and argument."""
-    layer, picture = await upload(http, sketch()), await upload(http, photograph())
-    drawing = {"background": None, "layers": [layer], "composite": None}
-    return [("sketch", drawing), ("upload", picture)]
-
-
-async def ask(http: httpx.AsyncClient, name: str, argument) -> str:
-    """Return one answer, as it comes, or raise RuntimeError if it is none."""
-    reply = await http.post(f"gradio_api/call/{name}", json={"data": [argument]})
-    event = reply.json()["event_id"]
-    async with http.stream("GET", f"gradio_api/call/{name}/{event}") as stream:
-        text = "".join([line async for line in stream.aiter_text()])
-    if "event: complete" not in text:
-        raise RuntimeError(text)
-    return text
-
-
-def client_from(address: str, url: str, timeout: float = 120) -> httpx.AsyncClient:
-    """Return a client with an address of its own (Linux: 127.0.1.7), as each visitor has.
-
-    The page bounds what one address asks at once. Its connections end before the server ends
-    them, at 5 s.
-    """
-    limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
-    transport = httpx.AsyncHTTPTransport(local_address=address, limits=limits, verify=False)
-    return httpx.AsyncClient(base_url=url, timeout=timeout, transport=transport)
+def print_starts(rounds: int) -> None:
+    """Print how long the page takes to start, of as many starts and one before them."""
+    rows = {"at home": [], "as in a Space": []}
+    bare = []
+    for _ in range(rounds + 1):
+        started = time.perf_counter()
+        subprocess.run(IMPORTS, check=True)
+        bare.append(time.perf_counter() - started)
+        rows["at home"].append(first_answer())
+        rows["as in a Space"].append(first_answer(**IN_SPACE))
+    print("| start | s to the first answer | times the imports alone | memory MB |")
+    print("| --- | --- | --- | --- |")
+    for name, starts in rows.items():
+        seconds, memory = np.transpose(starts[1:])  # files are then in the system's cache
+        ratio = np.median(seconds / bare[1:])
+        print(f"| {name} | {np.median(seconds):.2f} | {ratio:.2f} | {np.median(memory):.0f} |")
 
 
 async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int, float]:
@@ -92,18 +77,20 @@ async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int,
         drawing, picture = await questions(http)
     kinds = [drawing] * 3 + [picture]
     waiting = iter(range(answers))
-    times, errors = [], 0
+    times, errors, first = [], 0, {}
 
     async def client(index: int) -> None:
         nonlocal errors
         address = f"127.0.{1 + index // 250}.{1 + index % 250}"
         async with client_from(address, url) as http:
             for number in waiting:
+                endpoint, argument = kinds[number % 4]
                 asked = time.perf_counter()
                 try:
-                    await ask(http, *kinds[number % 4])
+                    answer = await ask(http, endpoint, argument)
+                    errors += first.setdefault(endpoint, answer) != answer
                     times.append(time.perf_counter() - asked)
-                except (httpx.HTTPError, RuntimeError, KeyError, json.JSONDecodeError):
+                except FAILURES:
                     errors += 1
 
     started = time.perf_counter()
@@ -138,9 +125,9 @@ async def draw(url: str, pens: int, seconds: float) -> tuple[list[float], int, f
                 try:
                     reply = await http.post("gradio_api/component_server", json=body)
                     if not reply.json()["guesses"]:
-                        raise RuntimeError(reply.text)
+                        raise ValueError(reply.text)
                     times.append(time.perf_counter() - asked)
-                except (httpx.HTTPError, RuntimeError, KeyError, json.JSONDecodeError):
+                except FAILURES:
                     errors += 1
                 took = time.perf_counter() - asked
                 await asyncio.sleep(max(PERIOD - took, took))
@@ -153,19 +140,42 @@ async def draw(url: str, pens: int, seconds: float) -> tuple[list[float], int, f
     return times, errors, time.perf_counter() - started
 
 
+def print_load(name: str, load, servers: dict[str, Server], rounds: int, before: dict) -> None:
+    """Load the servers in turn, and print a row for each and their ratio."""
+    figures = {server: [] for server in servers}
+    for _ in range(rounds):
+        for server, (url, _) in servers.items():
+            times, errors, seconds = asyncio.run(load(url))
+            percentiles = np.percentile(times, (50, 95, 99)) * 1000
+            figures[server].append((len(times) / seconds, *percentiles, errors))
+    medians = []
+    for server, rows in figures.items():
+        medians.append(np.median(rows, axis=0)[:-1])
+        cells = [f"{value:.0f}" for value in (*medians[-1], sum(row[-1] for row in rows))]
+        after = pss_memory(servers[server].process.pid)
+        memory = f"{before[server]:.0f} to {after:.0f}"
+        print(f"| {name} | {server} | {' | '.join(cells)} | {memory} |")
+    rate, *_, p99 = medians[0] / medians[1]
+    print(f"| {name} | ratio | {rate:.2f} | | | {p99:.2f} | | |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 10, 100, 300])
-    parser.add_argument("--answers", type=int, default=1000, help="in each round (%(default)s)")
-    parser.add_argument("--pens", type=int, default=100, help="that draw at once (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=20, help="of drawing (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="for each row (%(default)s)")
+    add = parser.add_argument
+    add("--starts", type=int, default=5, help="of the page, each way (%(default)s)")
+    add("--clients", type=int, nargs="+", default=[1, 10, 100, 300])
+    add("--answers", type=int, default=400, help="in each round (%(default)s)")
+    add("--pens", type=int, default=100, help="that draw at once (%(default)s)")
+    add("--seconds", type=float, default=15, help="of drawing (%(default)s)")
+    add("--rounds", type=int, default=3, help="for each row (%(default)s)")
     arguments = parser.parse_args()
-    with serve_both() as servers:
+    print_starts(arguments.starts)
+    with serve() as page, serve(CONSTANT_PAGE) as constant:
+        servers = {"the page": page, "a constant": constant}
         before = {name: pss_memory(server.process.pid) for name, server in servers.items()}
         for server in servers.values():
             asyncio.run(visit(server.url, 4, 40))  # the first are slower everywhere
-        print("| clients | | answers/s | p50 ms | p95 ms | p99 ms | errors | memory MB |")
+        print("\n| clients | | answers/s | p50 ms | p95 ms | p99 ms | errors | memory MB |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         rows = {
             str(clients): partial(visit, clients=clients, answers=arguments.answers)
@@ -173,24 +183,8 @@ def main() -> None:
         }
         pens = arguments.pens
         rows[f"{pens} pens"] = partial(draw, pens=pens, seconds=arguments.seconds)
-        for clients, load in rows.items():
-            figures = {name: [] for name in servers}
-            for _ in range(arguments.rounds):
-                for name, server in servers.items():
-                    times, errors, seconds = asyncio.run(load(server.url))
-                    percentiles = np.percentile(times, (50, 95, 99)) * 1000
-                    figures[name].append((len(times) / seconds, *percentiles, errors))
-            medians = {name: np.median(rounds, axis=0) for name, rounds in figures.items()}
-            for name, (rate, p50, p95, p99, _) in medians.items():
-                errors = sum(errors for *_, errors in figures[name])
-                after = pss_memory(servers[name].process.pid)
-                print(
-                    f"| {clients} | {name} | {rate:.0f} | {p50:.0f} | {p95:.0f} | {p99:.0f} "
-                    f"| {errors} | {before[name]:.0f} to {after:.0f} |"
-                )
-            ours, empty = medians.values()
-            rate, p99 = ours[0] / empty[0], ours[3] / empty[3]
-            print(f"| {clients} | ratio | {rate:.2f} | | | {p99:.2f} | | |", flush=True)
+        for name, load in rows.items():
+            print_load(name, load, servers, arguments.rounds, before)
 
 
 if __name__ == "__main__":

@@ -1,65 +1,71 @@
 """Does `to_mnist` bring what people really draw into the form that the network reads?
 
-    python benchmarks/real_digits.py --digits real-digits --numbers real-numbers --data-dir data
+    python benchmarks/real_digits.py --digits data/real-digits --numbers data/real-numbers
 
-For each set of digits: the accuracy, first guess and first three, (a) with the picture shrunk
-to 28x28 as most demos do, (b) with its box and centre of mass only, (c) with `to_mnist`; how far
-the probabilities of (c) are from the share that is right (expected calibration error); and the
-time that `to_mnist` takes a picture, without decoding. Then: how well the page's score tells
-digits from letters, which the training never saw, and how often ink is told from paper in small
-crops.
+For each set of digits: the share read right at the first guess, (a) with the picture shrunk to
+28x28 as most demos do, (b) with its box and centre of mass only, (c) with `to_mnist`; for (c) also
+among three guesses, what is refused, how far the probabilities are from the share that is right
+(expected calibration error), and the time of `to_mnist` without decoding. Then: how well the
+page's score tells digits from letters, and how often ink is told from paper in small crops.
 
 The folder --digits holds pendigits-strokes.json, what people wrote on a tablet (UCI "Pen-Based
-Recognition of Handwritten Digits", unnormalised coordinates: a list of {"label", "strokes"}),
-usps-1000.npz, digits from envelopes (`images`, `labels`), and letters.json, other people's
-letters; the folder --numbers holds numbers.json, the digits of numbers that people of a French
-school wrote (both of CROHME 2011 to 2016, as lists of {"label", "strokes"}). The strokes are
-drawn as the page's pad sends them, or laid on paper as a camera sees it. MNIST's test pictures,
-and small bilevel crops of them as an old scanner has them, are read last; they are for reporting,
-not for choosing by.
+Recognition of Handwritten Digits", unnormalised coordinates: a list of {"label", "writer",
+"strokes"}), usps-1000.npz, digits from envelopes (`images`, `labels`), and letters.json, other
+people's letters; the folder --numbers holds numbers.json, numbers that people of a French school
+wrote (both of CROHME 2011 to 2016, as lists of {"label", "writer", "strokes"}). The strokes are
+drawn as the page's pad sends them, or laid on paper as `Camera` in tests/handwriting.py sees it.
+MNIST's test pictures, and small bilevel crops of them as an old scanner has them, are read last;
+they are for reporting, not for choosing by.
 """
 
 import argparse
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image
+from sklearn import datasets
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
 
 from handwriting import (
     SEED,
-    Camera,
     crop_to_bilevel,
     draw_anyhow,
     draw_at_best_brush,
     load_digits,
     load_letters,
-    load_numbers,
     photograph,
 )
-from sklearn import datasets
-from sklearn.metrics import roc_auc_score
+from scores import (
+    area_under_roc,
+    digits_of,
+    first_and_three,
+    page_score,
+    probabilities_of,
+    spread,
+)
+from written_numbers import load_numbers
 
 from lenet import LeNet
 from reading.picture import crop
-from reading.preprocess import IMAGE_SIZE, NoDigitError, frame, to_mnist
+from reading.preprocess import IMAGE_SIZE, frame, to_mnist
 from reading.reader import EITHER_CONFIDENT
 from reading.small import restore
 from reading.weights import EMBEDDED_WEIGHTS
 from training.data import load_mnist
 from training.metrics import calibration_error
 
-ANYHOW = "tablet, any brush, size, place"
-FRENCH = "numbers of a French school"
+ANYHOW = "tablet, any brush, size and place"
+FRENCH = "French school, any brush, size and place"
+ENVELOPES = "envelopes (USPS)"
 BILEVEL = "small bilevel crops"
-
-# The three ways
+MNIST = "MNIST's test pictures"
+COLUMNS = ("(a) shrunk to 28×28", "(b) box and centre of mass", "first guess", "first three")
+COLUMNS += ("refused", "calibration error", "p50, p95 ms")
 
 
 def to_ink(picture) -> np.ndarray:
@@ -80,76 +86,31 @@ def box_and_mass(picture) -> np.ndarray:
     return frame(crop(ink * (ink > 0.1)))
 
 
-WAYS = {
-    "(a) shrunk to 28×28": shrunk,
-    "(b) box and centre of mass": box_and_mass,
-    "(c) `to_mnist`": to_mnist,
-}
-
-
 def measure(models: list[LeNet], pictures, labels) -> tuple[str, torch.Tensor]:
     """Return the cells of a row, and each model's page scores of the pictures by way (c)."""
-    labels = torch.tensor(labels)
-    digits = {way: [] for way in WAYS}
     seconds = []
-    for picture in pictures:
-        for way, function in WAYS.items():
-            started = time.perf_counter()
-            digits[way].append(or_nan(function, picture))
-        seconds.append(time.perf_counter() - started)  # of the last way, to_mnist
+
+    def timed(picture) -> np.ndarray:
+        started = time.perf_counter()
+        try:
+            return to_mnist(picture)
+        finally:
+            seconds.append(time.perf_counter() - started)
+
     cells = []
-    for way in WAYS:
-        answers, refused = probabilities_of(models, digits[way])
-        right = (answers.topk(3).indices == labels[:, None]) & ~refused[:, None]
-        first, three = right[..., 0], right.any(-1)
-        cells.append(", ".join(spread(hit.float().mean(1)) for hit in (first, three)))
-    p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
-    answers = answers[:, ~refused]
-    errors = [float(calibration_error(answer, labels[~refused])) for answer in answers]
-    cells += [refused.sum().item(), spread(torch.tensor(errors)), f"{p50:.1f}, {p95:.1f}"]
+    for digits in digits_of(pictures, shrunk, box_and_mass, timed):
+        answers = probabilities_of(models, digits)
+        cells.append(spread(first_and_three(answers, labels)[0]))
+    cells.append(spread(first_and_three(answers, labels)[1]))
+    refused = answers[0].sum(-1) == 0
+    answers, labels = answers[:, ~refused], torch.as_tensor(labels)[~refused]
+    errors = [float(calibration_error(answer, labels)) for answer in answers]
+    cells += [refused.sum().item(), spread(torch.tensor(errors)), milliseconds(seconds)]
     return " | ".join(map(str, cells)), page_score(answers)
 
 
-def or_nan(function, picture) -> np.ndarray:
-    """Return what a function makes of a picture (28, 28), or NaN if it refuses it."""
-    try:
-        return function(picture)
-    except NoDigitError:
-        return np.full((IMAGE_SIZE, IMAGE_SIZE), np.nan, np.float32)
-
-
-def spread(values: torch.Tensor, form: str = "{:.2%}") -> str:
-    """Return the mean of what the models reach, and its standard deviation if they are several."""
-    mean = form.format(values.mean())
-    return mean if len(values) == 1 else f"{mean} ± {form.format(values.std()).rstrip('%')}"
-
-
-def probabilities_of(
-    models: list[LeNet], digits: list[np.ndarray]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return each model's probabilities (models, N, 10), as the page has them, and what is NaN."""
-    batch = torch.from_numpy(np.stack(digits))[:, None]
-    with torch.inference_mode():
-        answers = [model.probabilities(model(batch.nan_to_num())) for model in models]
-    return torch.stack(answers), batch.isnan().any((1, 2, 3))
-
-
-def page_score(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return what the page doubts a digit by (`reading.reader.read`): too low, it asks."""
-    return probabilities.topk(2).values.sum(-1)
-
-
-def scores_of(models: list[LeNet], digits: list[np.ndarray]) -> torch.Tensor:
-    """Return each model's page scores (models, N); what is refused is surely doubted: 0."""
-    answers, refused = probabilities_of(models, digits)
-    return page_score(answers) * ~refused
-
-
-def area_under_roc(digits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Return each model's area under the ROC curve of scores that are to be high for digits."""
-    is_digit = torch.arange(digits.shape[1] + others.shape[1]) < digits.shape[1]
-    scores = torch.cat([digits, others], dim=1)
-    return torch.tensor([roc_auc_score(is_digit, score) for score in scores])
+def milliseconds(seconds: list[float]) -> str:
+    return "{:.1f}, {:.1f}".format(*np.quantile(seconds, [0.5, 0.95]) * 1000)
 
 
 def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
@@ -159,13 +120,18 @@ def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
         random = np.random.default_rng(SEED)
         return (how(digit, random) for digit in digits[0]), digits[1]
 
+    def french():
+        written = load_numbers(numbers)
+        digits = [digit for number in written for digit in number.digits]
+        return digits, [int(label) for number in written for label in number.label]
+
     def usps():
         file = np.load(folder / "usps-1000.npz")
         return list(file["images"]), file["labels"]
 
     def sklearn():
-        digits = datasets.load_digits()
-        return [(image * 255 / 16).astype(np.uint8) for image in digits.images], digits.target
+        scans = datasets.load_digits()
+        return [(image * 255 / 16).astype(np.uint8) for image in scans.images], scans.target
 
     def mnist():
         images, targets = load_mnist(data_dir, train=False)
@@ -180,11 +146,11 @@ def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
         "tablet, best brush": lambda: drawn(draw_at_best_brush, tablet),
         ANYHOW: lambda: drawn(draw_anyhow, tablet),
         "tablet, photographed": lambda: drawn(photograph, tablet),
-        FRENCH: lambda: drawn(draw_anyhow, load_numbers(numbers)),
-        "envelopes (USPS)": usps,
+        FRENCH: lambda: drawn(draw_anyhow, french()),
+        ENVELOPES: usps,
         "scikit-learn's load_digits": sklearn,
         BILEVEL: bilevel,
-        "MNIST test": mnist,
+        MNIST: mnist,
     }
 
 
@@ -192,24 +158,24 @@ def print_letters(models: list[LeNet], folder: Path, scores: dict[str, torch.Ten
     """Print how well the page's score tells digits from letters."""
     random = np.random.default_rng(SEED)
     drawn = (draw_anyhow(letter, random) for letter in load_letters(folder))
-    letters = scores_of(models, [or_nan(to_mnist, letter) for letter in drawn])
-    print("\nletters against digits, by the page's score:")
-    for name in (FRENCH, ANYHOW, "envelopes (USPS)", "MNIST test"):
-        area = spread(area_under_roc(scores[name], letters), "{:.4f}")
-        print(f"  {name}: area under the ROC curve {area}")
-    doubted = [
-        spread((score < EITHER_CONFIDENT).float().mean(1)) for score in (letters, scores[FRENCH])
-    ]
-    print("  the page doubts {} of the letters, {} of the French digits".format(*doubted))
+    letters = page_score(probabilities_of(models, *digits_of(drawn, to_mnist)))
+    print("\nArea under the ROC curve, letters against digits by the page's score:", end=" ")
+    areas = {name: area_under_roc(scores[name], letters) for name in (FRENCH, ANYHOW, ENVELOPES)}
+    print("; ".join(f"{name} {spread(area, '{:.4f}')}" for name, area in areas.items()), end=". ")
+    doubted = ((score < EITHER_CONFIDENT).float().mean(1) for score in (letters, scores[FRENCH]))
+    words = "The page doubts {} of the letters and {} of the French digits."
+    print(words.format(*map(spread, doubted)))
 
 
 def print_polarity(crops) -> None:
     """Print in how many small crops, black on white, the ink is told from the paper."""
-    right = [
-        np.allclose(or_nan(to_mnist, picture), frame(restore((picture == 0).astype(np.float32))))
-        for picture in crops
-    ]
-    print(f"\nsmall bilevel crops: ink is taken for ink in {np.mean(right):.2%}")
+
+    def from_ink(picture: np.ndarray) -> np.ndarray:
+        return frame(restore((picture == 0).astype(np.float32)))
+
+    ours, right = digits_of(crops, to_mnist, from_ink)
+    right = torch.isclose(ours, right).flatten(1).all(1).double()
+    print(f"\nPolarity is right for {right.mean():.2%} of the small bilevel crops.", end=" ")
 
 
 def print_large_photograph(strokes) -> None:
@@ -220,25 +186,21 @@ def print_large_photograph(strokes) -> None:
         started = time.perf_counter()
         to_mnist(large)
         seconds.append(time.perf_counter() - started)
-    p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
-    print(f"\na photograph of 12 megapixels: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
+    print(f"A photograph of 12 megapixels takes `to_mnist` {milliseconds(seconds)} ms (p50, p95).")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--digits", type=Path, required=True)
     parser.add_argument("--numbers", type=Path, required=True)
-    parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's")
+    parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's (%(default)s)")
     several = "folders, or owner/name; of several the mean and standard deviation are printed"
     parser.add_argument("--weights", nargs="+", default=[EMBEDDED_WEIGHTS], help=several)
-    parser.add_argument("--most", type=int, default=2000, help="of each set of digits (2000)")
+    most = "of the tablet's digits, each drawn three ways (%(default)s)"
+    parser.add_argument("--most", type=int, default=1000, help=most)
     arguments = parser.parse_args()
     models = list(map(LeNet.from_pretrained, arguments.weights))
-    camera = "; ".join(f"{name} {value}" for name, value in asdict(Camera()).items())
-    print(f"photographs: {camera}\n")
-    columns = [*WAYS, "refused", "calibration error", "p50, p95 ms"]
-    print(f"| digits | {' | '.join(columns)} |")
-    print("| --- |" + " --- |" * len(columns))
+    print(f"| digits | {' | '.join(COLUMNS)} |\n|{' --- |' * (len(COLUMNS) + 1)}")
     scores = {}
     folders = arguments.digits, arguments.numbers, arguments.data_dir
     sets = load_sets(*folders, arguments.most)

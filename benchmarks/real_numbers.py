@@ -1,12 +1,11 @@
 """Are whole numbers read, clean and photographed, and what do single digits lose by it?
 
-    python benchmarks/real_numbers.py --numbers real-numbers --digits real-digits
+    python benchmarks/real_numbers.py --numbers data/real-numbers --digits data/real-digits
 
 For each set of numbers: how many are right at the first guess and among the first three, how
 many have the right length, how many are refused or doubted, how far the probabilities are from
 the share that is right (expected calibration error, 15 bins), and the time a picture takes. Then
-the same by length. Then single digits: by `recognize`, by `read`, and how many `read` takes for
-several.
+single digits: by `recognize`, by `read`, and how many `read` takes for several.
 
 The folder --numbers holds numbers.json, numbers that people wrote inside formulas (CROHME 2011 to
 2016); --digits as in real_digits.py. Drawn at random size, place, brush width and slope from a
@@ -16,7 +15,6 @@ fixed seed. Composed numbers are of one writer's digits, at gaps from overlappin
 import argparse
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
 
 from handwriting import SEED
 from written_numbers import (
@@ -40,7 +38,8 @@ from reading.picture import NoDigitError
 from reading.reader import read, recognize
 from reading.weights import EMBEDDED_WEIGHTS
 
-COLUMNS = ["numbers", "first", "among three", "length", "refused", "doubted", "calibration error"]
+COLUMNS = ("numbers", "first", "among three", "length", "refused", "doubted", "calibration error")
+COLUMNS += ("p50, p95 ms",)
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def calibration_error(outcomes: list[Outcome], bins: int = 15) -> float:
     return float(np.abs(gaps).sum() / max(1, len(answered)))
 
 
-def row(name: str, outcomes: list[Outcome]) -> str:
+def print_row(name: str, outcomes: list[Outcome]) -> None:
     def share(field: str) -> str:
         return f"{np.mean([getattr(o, field) for o in outcomes]):.1%}"
 
@@ -96,14 +95,7 @@ def row(name: str, outcomes: list[Outcome]) -> str:
     cells = [name, len(outcomes), share("first"), share("three"), share("right_length")]
     cells += [sum(o.refused for o in outcomes), sum(o.doubted for o in outcomes)]
     cells += [f"{calibration_error(outcomes):.1%}", f"{p50:.1f}, {p95:.1f}"]
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def table(title: str, rows: Iterable[str]) -> None:
-    columns = [title, *COLUMNS, "p50, p95 ms"]
-    print(f"\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
-    for line in rows:
-        print(line, flush=True)
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 def read_sets(numbers, composed, model: LeNet, photographs: int) -> dict[str, list[Outcome]]:
@@ -111,38 +103,36 @@ def read_sets(numbers, composed, model: LeNet, photographs: int) -> dict[str, li
     outcomes = {}
     for name, part in (("written", numbers), ("composed", composed)):
         random = np.random.default_rng(SEED)
-        touches = []
+        kinds = []
         for number in part:
             picture, touching, _ = draw_number(number, random)
-            touches.append(touching)
-            kind = name if name == "written" else f"{name}, {'touching' if touching else 'apart'}"
-            outcomes.setdefault(kind, []).append(outcome(number.label, picture, model))
-        order = np.random.default_rng(SEED).permutation(len(part))[:photographs]
-        for k in order:
+            apart = f", {'touching' if touching else 'apart'}" if name == "composed" else ""
+            kinds.append(name + apart)
+            outcomes.setdefault(kinds[-1], []).append(outcome(number.label, picture, model))
+        for k in np.random.default_rng(SEED).permutation(len(part))[:photographs]:
             picture = photograph_number(part[k], random)
-            kind = name if name == "written" else f"{name}, {'touching' if touches[k] else 'apart'}"
-            kind += ", photographed"
-            outcomes.setdefault(kind, []).append(outcome(part[k].label, picture, model))
+            kind = outcomes.setdefault(f"{kinds[k]}, photographed", [])
+            kind.append(outcome(part[k].label, picture, model))
     return outcomes
 
 
 def print_single_digits(digits, model: LeNet) -> None:
     """Print what single digits lose when whole numbers are read."""
     random = np.random.default_rng(SEED)
-    alone = several = 0
+    alone = 0
     outcomes = []
     for digit in digits:
         picture, _, _ = draw_number(digit, random, canvas=(280, 280))
         outcomes.append(outcome(digit.label, picture, model))
-        several += not outcomes[-1].right_length and not outcomes[-1].refused
         try:
             probabilities = recognize(picture, model)
             alone += max(probabilities, key=probabilities.get) == digit.label
         except NoDigitError:
             pass
-    table("single digits", [row("tablet", outcomes)])
-    print(f"by `recognize`, {alone / len(digits):.2%} are right", end="; ")
-    print(f"`read` takes {several} of {len(digits)} for several digits")
+    print_row("single digits, tablet", outcomes)
+    several = sum(not o.right_length and not o.refused for o in outcomes)
+    print(f"\n`recognize` reads {alone / len(digits):.2%} of these single digits.", end=" ")
+    print(f"`read` takes {several} of {len(digits)} for several digits.")
 
 
 def main() -> None:
@@ -150,27 +140,20 @@ def main() -> None:
     parser.add_argument("--numbers", type=Path, required=True)
     parser.add_argument("--digits", type=Path, required=True)
     parser.add_argument("--weights", default=EMBEDDED_WEIGHTS, help="a folder, or owner/name")
-    parser.add_argument("--composed", type=int, default=1000, help="numbers (1000)")
-    parser.add_argument("--photographs", type=int, default=500, help="of each kind (500)")
-    parser.add_argument("--single", type=int, default=7494, help="digits (7494)")
+    parser.add_argument("--composed", type=int, default=1000, help="numbers (%(default)s)")
+    parser.add_argument("--photographs", type=int, default=500, help="of each kind (%(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as the page's worker has it
     torch.backends.mkldnn.set_flags(False)
     cv2.setNumThreads(1)
     model = LeNet.from_pretrained(arguments.weights)
-    single = load_single_digits(arguments.digits / "pendigits-strokes.json")
-    numbers = load_numbers(arguments.numbers / "numbers.json")
+    single = load_single_digits(arguments.digits)
     composed = compose(single, arguments.composed, SEED)
-    outcomes = read_sets(numbers, composed, model, arguments.photographs)
-    table("set", (row(name, part) for name, part in outcomes.items()))
-    clean = [(name, part) for name, part in outcomes.items() if "photo" not in name]
-    by_length = (
-        row(f"{name}, {length} digits", [o for o in part if o.length == length])
-        for name, part in clean
-        for length in sorted({o.length for o in part})
-    )
-    table("by length", by_length)
-    print_single_digits(single[: arguments.single], model)
+    sets = read_sets(load_numbers(arguments.numbers), composed, model, arguments.photographs)
+    print(f"| set | {' | '.join(COLUMNS)} |\n|{' --- |' * (len(COLUMNS) + 1)}")
+    for name, outcomes in sets.items():
+        print_row(name, outcomes)
+    print_single_digits(single, model)
 
 
 if __name__ == "__main__":

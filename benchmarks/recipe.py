@@ -1,6 +1,6 @@
 """What does each part of the demo recipe gain?
 
-    python benchmarks/recipe.py --digits real-digits --numbers real-numbers --data-dir data
+    python benchmarks/recipe.py --digits data/real-digits --numbers data/real-numbers
 
 Trains the recipe for a few epochs, whole and with one part changed at a time, and prints the
 accuracy on the images that training held out (6,000 of MNIST's), and on the development digits of
@@ -18,11 +18,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
 
-from handwriting import SEED, draw_anyhow, load_digits, load_letters, load_numbers
-from real_digits import area_under_roc, or_nan, probabilities_of, scores_of
+from handwriting import SEED, draw_anyhow, load_digits, load_letters
+from scores import (
+    area_under_roc,
+    digits_of,
+    first_and_three,
+    page_score,
+    probabilities_of,
+    spread,
+)
+from written_numbers import load_numbers
 
+from lenet import LeNet
 from reading.preprocess import to_mnist
 from train import train
 from training.data import load_mnist
@@ -51,79 +60,77 @@ VARIANTS = {
     "no non-digits": without(2),
 }
 COLUMNS = ("validation", "tablet", "French", "French, first three", "envelopes", "letters")
+COLUMNS += ("seconds an epoch",)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--digits", type=Path, required=True, help="folder of real digits")
-    parser.add_argument("--numbers", type=Path, required=True, help="folder of real numbers")
+    parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
+    parser.add_argument("--numbers", type=Path, required=True, help="as for real_digits.py")
     parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's")
     parser.add_argument("--device")
     parser.add_argument("--epochs", type=int, default=10, help="of each run (10)")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each variant (1)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (3)")
+    names = {"nargs": "+", "default": list(VARIANTS), "choices": VARIANTS, "metavar": "NAME"}
+    parser.add_argument("--variants", **names, help="only these rows")
     return parser.parse_args()
 
 
-class Development:
-    """The development digits, normalised, and the figures of a network on them."""
+def load_development(folder: Path, numbers: Path) -> dict:
+    """Return the development digits as the network receives them, and their labels."""
 
-    def __init__(self, folder: Path, numbers: Path):
-        def drawn(strokes) -> list[np.ndarray]:
-            rng = np.random.default_rng(SEED)
-            return [or_nan(to_mnist, draw_anyhow(shape, rng)) for shape in strokes]
+    def drawn(strokes) -> torch.Tensor:
+        random = np.random.default_rng(SEED)
+        (digits,) = digits_of((draw_anyhow(shape, random) for shape in strokes), to_mnist)
+        return digits
 
-        tablet, tablet_labels = load_digits(folder, most=None)
-        french, french_labels = load_numbers(numbers)
-        envelopes = np.load(folder / "usps-1000.npz")
-        self.images = [drawn(tablet), drawn(french), list(map(to_mnist, envelopes["images"]))]
-        self.labels = list(map(torch.tensor, (tablet_labels, french_labels, envelopes["labels"])))
-        self.letters = drawn(load_letters(folder))
-
-    def measure(self, model) -> list[float]:
-        """Return `COLUMNS` but the first."""
-        hits = []
-        for images, labels in zip(self.images, self.labels, strict=True):
-            (answers,), refused = probabilities_of([model], images)
-            right = (answers.topk(3).indices == labels[:, None]) & ~refused[:, None]
-            hits.append(right.float())
-        tablet, french, envelopes = hits
-        french_scores, letters = (scores_of([model], x) for x in (self.images[1], self.letters))
-        return [
-            tablet[:, 0].mean().item(),
-            french[:, 0].mean().item(),
-            french.amax(1).mean().item(),
-            envelopes[:, 0].mean().item(),
-            area_under_roc(french_scores, letters).item(),
-        ]
+    tablet, tablet_labels = load_digits(folder, most=None)
+    written = load_numbers(numbers)
+    french_labels = [int(digit) for number in written for digit in number.label]
+    envelopes = np.load(folder / "usps-1000.npz")
+    return {
+        "tablet": (drawn(tablet), tablet_labels),
+        "French": (drawn(digit for n in written for digit in n.digits), french_labels),
+        "envelopes": (*digits_of(envelopes["images"], to_mnist), envelopes["labels"]),
+        "letters": (drawn(load_letters(folder)), None),
+    }
 
 
-def row_of(recipe: Recipe, seeds: int, images, labels, development: Development) -> np.ndarray:
-    """Return the mean over the seeds of `COLUMNS` and of the seconds an epoch."""
+def measure(model: LeNet, development: dict) -> list[float]:
+    """Return `COLUMNS` but the first and the last."""
+    answers = {name: probabilities_of([model], d) for name, (d, _) in development.items()}
+    area = area_under_roc(page_score(answers["French"]), page_score(answers.pop("letters")))
+    shares = {name: first_and_three(answers[name], development[name][1]) for name in answers}
+    (tablet, _), (french, three), (envelopes, _) = shares.values()
+    return [float(share) for share in (tablet, french, three, envelopes, area)]
+
+
+def row_of(recipe: Recipe, seeds: int, images, labels, development: dict) -> str:
+    """Train from seeds 0, 1, …; return the cells of `COLUMNS`, mean ± standard deviation."""
     rows = []
     for seed in range(seeds):
         torch.compiler.reset()  # or the recompilations count as one function's, up to a limit
-        model, history = train(
-            images, labels, recipe, seed=seed, use_compile=True, report=lambda line: None
-        )
+        how = {"seed": seed, "use_compile": True, "report": lambda line: None}
+        model, history = train(images, labels, recipe, **how)
         validation = max(epoch["validation_accuracy"] for epoch in history)
         seconds = np.median([epoch["seconds"] for epoch in history])
-        rows.append([validation, *development.measure(model.cpu()), seconds])
-    return np.mean(rows, axis=0)
+        rows.append([validation, *measure(model.cpu(), development), seconds])
+        print(f"seed {seed}: {rows[-1]}", file=sys.stderr, flush=True)
+    *shares, seconds = torch.tensor(rows).T
+    return " | ".join([*map(spread, shares), f"{seconds.mean():.1f}"])
 
 
 def main() -> None:
     arguments = parse_arguments()
     device = choose_device(arguments.device)
     images, labels = load_mnist(arguments.data_dir, train=True, device=device)
-    development = Development(arguments.digits, arguments.numbers)
-    print(f"{device_name(device)}, {arguments.epochs} epochs\n")
-    print(f"| | {' | '.join(COLUMNS)} | seconds an epoch |")
-    print("| --- |" + " --- |" * (len(COLUMNS) + 1))
-    for name, recipe in VARIANTS.items():
-        recipe = replace(recipe, epochs=arguments.epochs)
-        *shares, seconds = row_of(recipe, arguments.seeds, images, labels, development)
-        cells = " | ".join(f"{share:.2%}" for share in shares)
-        print(f"| {name} | {cells} | {seconds:.1f} |", flush=True)
+    development = load_development(arguments.digits, arguments.numbers)
+    name = f"{arguments.epochs} epochs, {arguments.seeds} seeds, {device_name(device)}"
+    print(f"| {name} | {' | '.join(COLUMNS)} |\n|{' --- |' * (len(COLUMNS) + 1)}")
+    for name in arguments.variants:
+        recipe = replace(VARIANTS[name], epochs=arguments.epochs)
+        cells = row_of(recipe, arguments.seeds, images, labels, development)
+        print(f"| {name} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

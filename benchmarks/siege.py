@@ -1,74 +1,52 @@
-"""One visitor, who asks every second, beside an attacker who does all that is known, ten at a time.
+"""What does an attacker cost a visitor, who has a picture read every second beside him?
 
-    python benchmarks/siege.py --minutes 10
+    python benchmarks/siege.py --minutes 5
 
-The attacker is another process and comes from another address of this machine (Linux), since the
-page's limits are an address's; `--same-address` has both come from one. Prints one table, and fails
-if the visitor gets an error, a wrong answer, or one in a hundred answers after 8 s, or if memory
-grows, or the folder of uploads, by a gigabyte; or if a file of the server's is read.
+The attacker does all of tests/assault.py at random, ten at a time. He is another process and comes
+from another address of this machine (Linux), since the page's limits are an address's;
+`--same-address` has both come from one. It fails if the visitor gets an error, a wrong answer, or
+one in a hundred answers after 8 s, if memory or the folder of uploads grows by a gigabyte, or if a
+file of the server's is read.
 """
 
 import argparse
 import asyncio
-import os
 import re
 import sys
 import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
 import httpx2 as httpx
 import numpy as np
-from assault import ATTACKS, EVIL, FILE, FORGED, Attacker, ask
-from load import EXAMPLES, client_from
-from serving import ROOT, Server, pss_memory, serve
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
+
+from assault import (
+    ATTACKER,
+    ATTACKS,
+    EVIL,
+    FORGED,
+    GOOD,
+    MAX_DISK,
+    MAX_GROWTH,
+    READ,
+    VISITOR,
+    Attacker,
+    Visitor,
+    costliest,
+    held,
+)
 from attacks import ATTACKS as PICTURES
-from attacks import jpeg_of_scans
+from client import client_from
+from serving import Server, serve
 
-GOOD = ("7-crossed.png", "3-dark.png")  # named after the digit in it
-VISITOR, ATTACKER = "127.0.0.2", "127.0.0.3"
 AT_ONCE = 10
 MAX_P99 = 8  # seconds
-MAX_GROWTH = MAX_DISK = 1000  # MB
-READ = re.compile(r"That is an? \d|may not be")  # the page's sentence, where it has read a picture
-
-
-def costliest() -> bytes:
-    """Return a picture that is read, but nearly costs more than one may: 1.5 s of a core."""
-    return jpeg_of_scans(14)
-
-
-@dataclass
-class Visitor:
-    """What a visitor got: seconds of each answer, and what was wrong with the others."""
-
-    seconds: list[float] = field(default_factory=list)
-    errors: Counter = field(default_factory=Counter)
-    wrong: Counter = field(default_factory=Counter)
-
-    async def ask(self, http: httpx.AsyncClient, name: str) -> None:
-        """Have one picture read, from its upload on."""
-        started = time.monotonic()
-        try:
-            content = (EXAMPLES / name).read_bytes()
-            reply = await http.post("gradio_api/upload", files={"files": (name, content)})
-            reply.raise_for_status()
-            said = await ask(http, "upload", {"path": reply.json()[0], **FILE}, 60)
-        except httpx.HTTPError as error:
-            said = f"{type(error).__name__}: {error}"
-        self.seconds.append(time.monotonic() - started)
-        if not READ.search(said):
-            self.errors[said] += 1
-        elif said != f"That is a {name[0]}.":
-            self.wrong[said] += 1
 
 
 async def visit(url: str, address: str, ends: float) -> Visitor:
@@ -109,21 +87,6 @@ async def attack_all(url: str, address: str, folder: Path, ends: float, seed: in
 
         await asyncio.gather(*(attack() for _ in range(AT_ONCE)))
     return outcomes
-
-
-def held(server: Server, folder: Path) -> tuple[float, float]:
-    """Return what all processes of the page hold in memory, and the folder on disk (MB)."""
-    return pss_memory(server.process.pid), size(folder)
-
-
-def size(folder: Path) -> float:
-    """Return the size of all files below a folder (MB); some may be deleted meanwhile."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += Path(where, name).lstat().st_size
-    return total / 1e6
 
 
 async def watch(server: Server, folder: Path, ends: float) -> np.ndarray:
@@ -168,7 +131,7 @@ def report(visitor: Visitor, outcomes: dict[str, Counter], figures: np.ndarray) 
     p50, p95, p99, most = np.percentile(visitor.seconds, (50, 95, 99, 100))
     (memory, _), (most_memory, most_disk) = figures[0], figures.max(axis=0)
     errors, wrong = visitor.errors.total(), visitor.wrong.total()
-    print("| | | |\n| --- | --- | --- |")
+    print("| what | number | outcome |\n| --- | --- | --- |")
     print(f"| the visitor | {len(visitor.seconds)} answers | {errors} errors, {wrong} wrong |")
     print(f"| | p50, p95, p99, most | {p50:.2f}, {p95:.2f}, {p99:.2f}, {most:.2f} s |")
     print(f"| memory | all processes | {memory:.0f} MB, at most {most_memory:.0f} |")
@@ -176,7 +139,7 @@ def report(visitor: Visitor, outcomes: dict[str, Counter], figures: np.ndarray) 
     for name, counter in outcomes.items():
         print(f"| {name} | {counter.total()} | {summary(counter)} |")
     for what, number in (visitor.errors + visitor.wrong).most_common(9):
-        print(f"the visitor got {number} times: {what}")
+        print(f"the visitor got {number} times: {what}", file=sys.stderr)
     everything = sum(outcomes.values(), Counter())
     bars = {
         "the visitor got errors or wrong answers": not errors and not wrong,
@@ -191,7 +154,7 @@ def report(visitor: Visitor, outcomes: dict[str, Counter], figures: np.ndarray) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=5, help="(%(default)s)")
     parser.add_argument("--same-address", action="store_true", help="visitor and attacker have one")
     parser.add_argument("--seed", type=int, default=0, help="of the attacks (%(default)s)")
     arguments = parser.parse_args()
@@ -207,7 +170,7 @@ def main() -> int:
         written = log.read_text()
     failures = Counter(re.findall(r"^Traceback.*\n(?:\s.*\n)*(\S.*)", written, re.M))
     for failure, number in failures.most_common(9):
-        print(f"in the log {number} times: {failure}")
+        print(f"in the log {number} times: {failure}", file=sys.stderr)
     missed += ["a line of the log was forged"] * bool(
         re.search(rf"^ERROR: {FORGED}", written, re.M)
     )

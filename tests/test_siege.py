@@ -13,10 +13,20 @@ from functools import partial
 
 import assault
 import pytest
-from assault import ROUTES, Attacker
+from assault import (
+    ATTACKER,
+    GOOD,
+    MAX_DISK,
+    MAX_GROWTH,
+    ROUTES,
+    VISITOR,
+    Attacker,
+    Visitor,
+    costliest,
+    held,
+)
 from attacks import ATTACKS as PICTURES
-from load import client_from
-from siege import ATTACKER, GOOD, MAX_DISK, MAX_GROWTH, VISITOR, Visitor, costliest, held
+from client import client_from
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the measures are Linux'")
 UNREAD = "too long|too many pixels|is damaged|not be read|couldn't read|[Nn]othing to read"

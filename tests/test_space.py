@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import httpx
-import load
 import pytest
 from browser import draw_stroke, launch_browser, to_page
+from client import FILE, ask, client_from, questions
 from conftest import HUB, watched_pages
 from gradio_client import Client, handle_file
 from mcp import ClientSession
@@ -165,7 +165,7 @@ def ask_by_name(http: httpx.Client, endpoint: str, argument: str, example: str) 
     content = (EXAMPLES / example).read_bytes()
     (path,) = http.post("upload", files={"files": (f"an {example}", content)}).json()
     call = f"call/v2/{endpoint}"
-    event = http.post(call, json={argument: {"path": path, **load.FILE}}).json()["event_id"]
+    event = http.post(call, json={argument: {"path": path, **FILE}}).json()["event_id"]
     return http.get(f"{call}/{event}").text
 
 
@@ -186,9 +186,9 @@ def test_a_program_asks_the_space_by_names(space):
 
 def test_sixty_calls_at_once_to_the_space_are_all_answered(space):
     async def ask_all():
-        async with load.client_from("127.0.0.1", space) as http:
-            (name, drawing), _ = await load.questions(http)
-            return await asyncio.gather(*(load.ask(http, name, drawing) for _ in range(60)))
+        async with client_from("127.0.0.1", space) as http:
+            (name, drawing), _ = await questions(http)
+            return await asyncio.gather(*(ask(http, name, drawing) for _ in range(60)))
 
     answers = run(ask_all())
     assert len(answers) == 60 and all('"label": "7"' in answer for answer in answers)

@@ -21,6 +21,10 @@ SEED = 7
 MOVES = 12  # of the mouse a stroke at most: without a GPU each costs the browser 0.1 s
 
 
+def strokes_of(lists) -> list[np.ndarray]:
+    return [np.array(stroke, float) for stroke in lists]
+
+
 def load_digits(folder: Path, most: int | None) -> tuple[list[list[np.ndarray]], list[int]]:
     """Load digits that people wrote on a tablet, in a fixed random order.
 
@@ -34,55 +38,33 @@ def load_digits(folder: Path, most: int | None) -> tuple[list[list[np.ndarray]],
 
     Returns
     -------
-    digits : list of lists of float32 ndarrays of shape (points, 2)
+    digits : list of lists of float64 ndarrays of shape (points, 2)
     labels : list of int
     """
     written = json.loads((folder / "pendigits-strokes.json").read_text())
-    order = np.random.default_rng(SEED).permutation(len(written))[:most]
-    digits = [[np.array(s, np.float32) for s in written[i]["strokes"]] for i in order]
-    return digits, [written[i]["label"] for i in order]
-
-
-def load_numbers(folder: Path) -> tuple[list[list[np.ndarray]], list[int]]:
-    """Load the digits of numbers that people of a French school wrote on tablets and whiteboards.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds numbers.json: a list of {"label", "strokes"}, with a list of strokes for each digit
-        of the label (CROHME 2011 to 2016).
-
-    Returns
-    -------
-    digits, labels
-        As `load_digits` returns them.
-    """
-    numbers = json.loads((folder / "numbers.json").read_text())
-    digits = [digit for number in numbers for digit in number["strokes"]]
-    labels = [int(label) for number in numbers for label in number["label"]]
-    return [[np.array(s, np.float32) for s in digit] for digit in digits], labels
+    chosen = [written[i] for i in np.random.default_rng(SEED).permutation(len(written))[:most]]
+    return [strokes_of(d["strokes"]) for d in chosen], [d["label"] for d in chosen]
 
 
 def load_letters(folder: Path) -> list[list[np.ndarray]]:
-    """Load letters that people wrote, those left out that look like digits.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds letters.json: a list of {"label", "strokes"} (CROHME 2011 to 2016).
-    """
+    """Load letters that don't look like digits, from letters.json (CROHME 2011 to 2016)."""
     letters = json.loads((folder / "letters.json").read_text())
-    return [[np.array(s, np.float32) for s in letter["strokes"]] for letter in letters]
+    return [strokes_of(letter["strokes"]) for letter in letters]
+
+
+def along(stroke, moves: int) -> np.ndarray:
+    """Return so many points, (x, y) each, on the way from point to point of a stroke."""
+    steps, places = np.linspace(0, len(stroke) - 1, moves), range(len(stroke))
+    return np.stack([np.interp(steps, places, axis) for axis in np.transpose(stroke)], axis=1)
 
 
 def for_the_mouse(strokes: Sequence) -> list[np.ndarray]:
-    """Return strokes with only as many of their points as the mouse goes to, `MOVES` at most."""
-    arrays = [np.array(stroke, np.float32) for stroke in strokes]
-    return [a[np.linspace(0, len(a) - 1, min(len(a), MOVES)).round().astype(int)] for a in arrays]
+    """Return strokes with as few points as the mouse is to go to, `MOVES` at most."""
+    return [along(stroke, min(len(stroke), MOVES)) for stroke in strokes]
 
 
 def place(strokes: Sequence[np.ndarray], side: float, center) -> list[np.ndarray]:
-    """Return strokes of the size and in the place that are wanted.
+    """Return strokes scaled and moved.
 
     Parameters
     ----------
@@ -106,14 +88,8 @@ def trace(image: np.ndarray, strokes, width: Callable[[], float], value: float) 
             cv2.line(image, start, end, value, max(1, round(width())), cv2.LINE_AA, shift=4)
 
 
-def draw(
-    strokes: Sequence[np.ndarray],
-    side: float,
-    brush: float,
-    center=None,
-    canvas: int = CANVAS,
-) -> np.ndarray:
-    """Draw strokes as the page's pad does.
+def draw(strokes: Sequence, side: float, brush: float, center=None, canvas=CANVAS) -> np.ndarray:
+    """Draw strokes as the page's pad does, black on white.
 
     Parameters
     ----------
@@ -128,7 +104,6 @@ def draw(
     Returns
     -------
     image : uint8 ndarray of shape (canvas, canvas)
-        Black on white.
     """
     image = np.full((canvas, canvas), 255, np.uint8)
     center = (canvas / 2, canvas / 2) if center is None else center
@@ -150,19 +125,9 @@ def draw_anyhow(strokes, random: np.random.Generator) -> np.ndarray:
 
 
 def crop_to_bilevel(image: np.ndarray, side: int = 16) -> np.ndarray:
-    """Return a digit as old scanners' data have it: cropped to its ink, square, black or white.
+    """Return a digit as old scanners have it: cropped, stretched to a square, bilevel.
 
-    Parameters
-    ----------
-    image : uint8 ndarray of shape (H, W)
-        White on black.
-    side : int
-        Pixels. The digit is stretched to it both ways.
-
-    Returns
-    -------
-    crop : uint8 ndarray of shape (side, side)
-        0 or 255, white on black.
+    It is white on black, as `image` is, and a uint8 ndarray of shape (side, side).
     """
     digit = Image.fromarray(crop(image)).resize((side, side), Image.Resampling.BILINEAR)
     return np.where(np.asarray(digit) > 127, np.uint8(255), np.uint8(0))
@@ -190,21 +155,11 @@ class Camera:
     quality: tuple[float, float] = (40, 92)  # of the JPEG file
 
 
-def photograph(strokes, random: np.random.Generator, camera: Camera | None = None) -> Image.Image:
-    """Lay strokes on plain, ruled or squared paper, or in chalk on a board, and photograph it.
+CAMERA = Camera()
 
-    Parameters
-    ----------
-    strokes : sequence of ndarrays of shape (points, 2)
-    random : numpy.random.Generator
-    camera : Camera, optional
 
-    Returns
-    -------
-    image : PIL.Image.Image
-        RGB.
-    """
-    camera = camera or Camera()
+def photograph(strokes, random: np.random.Generator, camera: Camera = CAMERA) -> Image.Image:
+    """Return an RGB photograph of strokes on plain, ruled or squared paper, or on a board."""
     sheet, on_board = _write_on_sheet(strokes, random, camera)
     sheet = _seen_from_above(sheet, random, camera, on_board)
     return _exposed(sheet * _light(random, camera), random, camera)

@@ -11,17 +11,11 @@ TEN_FRAMES_A_SECOND = """
 
 
 def launch_browser(playwright, *more: str):
-    """Start the system's Chromium or Chrome, else Playwright's own.
+    """Start the system's Chromium or Chrome, else Playwright's own, with `more` arguments.
 
     Parameters
     ----------
     playwright : playwright.sync_api.Playwright
-    more : str
-        Arguments of the program, beside ours.
-
-    Returns
-    -------
-    browser : playwright.sync_api.Browser
     """
     names = ("chromium", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)
@@ -32,14 +26,7 @@ def launch_browser(playwright, *more: str):
 
 
 def draw_stroke(page, points: Sequence[tuple[float, float]]) -> None:
-    """Draw with the mouse from point to point.
-
-    Parameters
-    ----------
-    page : playwright.sync_api.Page
-    points : sequence of (x, y)
-        Pixels of the page.
-    """
+    """Draw with the mouse from point to point, (x, y) in pixels of the page."""
     page.mouse.move(*points[0])
     page.mouse.down()
     for point in points[1:]:
@@ -48,18 +35,13 @@ def draw_stroke(page, points: Sequence[tuple[float, float]]) -> None:
 
 
 def to_page(page, strokes) -> list[list[tuple[float, float]]]:
-    """Return where the points of strokes lie on the page.
+    """Return where the points of strokes lie on the page, in its pixels.
 
     Parameters
     ----------
     page : playwright.sync_api.Page or Frame
     strokes : sequence of sequences of (x, y)
         In heights of the pad, from its top and from a square's left side in its middle.
-
-    Returns
-    -------
-    strokes : list of lists of (x, y)
-        Pixels of the page.
     """
     pad = page.locator("#pad").bounding_box()
     side, top = pad["height"], pad["y"]

@@ -1,27 +1,38 @@
-"""What an attacker does to the page over HTTP, one attack to a function.
+"""An attacker and a visitor of the page, over HTTP, and what the page holds meanwhile.
 
-`siege.py` does all of it at random; `tests/test_siege.py` one after another. Each function tells
-what came of it: a status (413), "error" (the stream's), the page's sentence, or "closed" where the
-server closed the connection. Nothing goes elsewhere than to the server that `http` names.
+An attack returns what came of it: a status (413), "error" (the stream's), the page's sentence, or
+"closed" where the server closed the connection. benchmarks/siege.py does all of them at random,
+tests/test_siege.py one after another.
 """
 
 import asyncio
 import json
+import os
 import re
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
+import client
 import httpx2 as httpx
+from attacks import jpeg_of_scans
+from client import EXAMPLES, FILE
+from serving import Server, pss_memory
 
-FILE = {"meta": {"_type": "gradio.FileData"}}
+VISITOR, ATTACKER = "127.0.0.2", "127.0.0.3"
+GOOD = ("7-crossed.png", "3-dark.png")  # named after the digit in it
+READ = re.compile(r"That is an? \d|may not be")  # the page's sentence, where it has read a picture
+MAX_GROWTH = MAX_DISK = 1000  # MB
+
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 MB = 1024**2
-FORGED = "forged line"
-EVIL = "evil.example"
-UPLOAD = "gradio_api/upload"
-JOIN = "gradio_api/queue/join"
+FORGED, EVIL = "forged line", "evil.example"
+UPLOAD, JOIN = "gradio_api/upload", "gradio_api/queue/join"
 SERVER_FILES = (
     "/etc/passwd", "examples/digits/7-crossed.png", "file:///etc/passwd", "/proc/self/environ",
     "/dev/stdin", "http://127.0.0.1:9/7.png", "data:image/png;base64,AAAA", "../app.py",
@@ -37,6 +48,45 @@ ROUTES = [("POST", f"gradio_api/{path}") for path in (
 )]  # fmt: skip
 
 
+def costliest() -> bytes:
+    """Return a picture that costs nearly as much as one may: 1.5 s of a core."""
+    return jpeg_of_scans(14)
+
+
+@dataclass
+class Visitor:
+    """What a visitor got: seconds of each answer, and what was wrong with the others."""
+
+    seconds: list[float] = field(default_factory=list)
+    errors: Counter = field(default_factory=Counter)
+    wrong: Counter = field(default_factory=Counter)
+
+    async def ask(self, http: httpx.AsyncClient, name: str) -> None:
+        """Have one picture read, from its upload on."""
+        started = time.monotonic()
+        try:
+            reply = await http.post(UPLOAD, files={"files": (name, (EXAMPLES / name).read_bytes())})
+            reply.raise_for_status()
+            said = await ask(http, "upload", {"path": reply.json()[0], **FILE})
+        except httpx.HTTPError as error:
+            said = f"{type(error).__name__}: {error}"
+        self.seconds.append(time.monotonic() - started)
+        if not READ.search(said):
+            self.errors[said] += 1
+        elif said != f"That is a {name[0]}.":
+            self.wrong[said] += 1
+
+
+def held(server: Server, folder: Path) -> tuple[float, float]:
+    """Return what all processes of the page hold in memory, and the folder on disk (MB)."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                size += Path(where, name).lstat().st_size
+    return pss_memory(server.process.pid), size / 1e6
+
+
 @dataclass
 class Attacker:
     """Who attacks: a client, the pictures that cost much, and what it has uploaded of them."""
@@ -47,14 +97,15 @@ class Attacker:
     paths: dict[str, str] = field(default_factory=dict)
     number: int | None = None
 
-    async def path(self, name: str, again: bool = True) -> str:
-        """Upload one of the pictures, unless it is there; return its path, or what came of it."""
+    async def file(self, name: str | None, again: bool = False) -> dict:
+        """Return one of the pictures, uploaded unless it is there, as an endpoint's argument."""
+        name = name or self.random.choice(list(self.pictures))
         if again or name not in self.paths:
             reply = await self.http.post(UPLOAD, files={"files": (name, self.pictures[name])})
             if reply.status_code != 200:
-                return str(reply.status_code)
+                return {"path": str(reply.status_code), **FILE}
             self.paths[name] = reply.json()[0]
-        return self.paths[name]
+        return {"path": self.paths[name], **FILE}
 
     async def event(self) -> int:
         """Return the number by which the page asks for `upload`."""
@@ -63,61 +114,49 @@ class Attacker:
             self.number = next(event["id"] for event in events if event["api_name"] == "upload")
         return self.number
 
+    async def post(self, path: str, **what) -> str:
+        return await self.request("POST", path, **what)
+
+    async def request(self, method: str, path: str, **what) -> str:
+        """Return a request's status, or "closed" if the server stopped reading it."""
+        try:
+            return str((await self.http.request(method, path, **what)).status_code)
+        except httpx.HTTPError:
+            return "closed"
+
     def session(self) -> str:
         return f"{self.random.getrandbits(60):x}"
 
 
-async def outcome(request: Awaitable) -> str:
-    """Return what came of a request."""
-    try:
-        return str((await request).status_code)
-    except httpx.HTTPError:
-        return "closed"  # in the middle of what was sent
-
-
-async def ask(http: httpx.AsyncClient, name: str, argument, seconds: float = 30) -> str:
+async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
     """Ask one of the two endpoints; return its sentence, "error", or a status."""
-    reply = await http.post(f"gradio_api/call/{name}", json={"data": [argument]}, timeout=seconds)
-    if reply.status_code != 200:
-        return str(reply.status_code)
-    event = reply.json()["event_id"]
-    text = (await http.get(f"gradio_api/call/{name}/{event}", timeout=seconds)).text
-    if found := re.search(r"event: complete\ndata: (.*)", text):
-        return json.loads(found[1])[1]
-    return "error" if "event: error" in text else "no answer"
+    if endpoint == "sketch":
+        argument = {"background": None, "layers": [argument], "composite": None}
+    try:
+        return json.loads(await client.ask(http, endpoint, argument))[1]
+    except RuntimeError as failure:
+        return str(failure)
 
 
-def sketch(file: dict) -> dict:
-    """Return a drawing of one layer, as an endpoint's argument."""
-    return {"background": None, "layers": [file], "composite": None}
-
-
-async def slow_picture(
-    attacker: Attacker, name: str | None = None, endpoint: str | None = None
-) -> str:
+async def slow_picture(attacker: Attacker, name: str | None = None, endpoint: str = "") -> str:
     """Have a picture read that costs much, by one of the two endpoints."""
-    name = name or attacker.random.choice(list(attacker.pictures))
-    file = {"path": await attacker.path(name), **FILE}
     endpoint = endpoint or attacker.random.choice(["upload", "sketch"])
-    return await ask(attacker.http, endpoint, file if endpoint == "upload" else sketch(file))
+    return await ask(attacker.http, endpoint, await attacker.file(name, again=True))
 
 
 async def server_file(attacker: Attacker) -> str:
     """Name a file of the server's in an argument."""
     target = attacker.random.choice(SERVER_FILES)
-    file = attacker.random.choice(
-        [{"path": target}, {"path": target, **FILE}, {"path": "x", "url": target}]
-    )
-    if attacker.random.random() < 0.5:
-        return await ask(attacker.http, "upload", file)
-    return await ask(attacker.http, "sketch", sketch(file))
+    files = {"path": target}, {"path": target, **FILE}, {"path": "x", "url": target}
+    endpoint = attacker.random.choice(["upload", "sketch"])
+    return await ask(attacker.http, endpoint, attacker.random.choice(files))
 
 
 async def large_body(attacker: Attacker, size: int = 18 * MB) -> str:
     """Send a JSON body of megabytes to an endpoint or to the queue."""
     content = json.dumps({"data": ["x" * size], "fn_index": 5, "session_hash": attacker.session()})
     route = attacker.random.choice([JOIN, "gradio_api/call/upload", "gradio_api/call/v2/sketch"])
-    return await outcome(attacker.http.post(route, content=content, headers=JSON))
+    return await attacker.post(route, content=content, headers=JSON)
 
 
 async def chunked_body(attacker: Attacker, size: int = 18 * MB) -> str:
@@ -128,17 +167,16 @@ async def chunked_body(attacker: Attacker, size: int = 18 * MB) -> str:
         for _ in range(size // 65536):
             yield b"x" * 65536
 
-    return await outcome(attacker.http.post(JOIN, content=chunks(), headers=JSON))
+    return await attacker.post(JOIN, content=chunks(), headers=JSON)
 
 
 async def long_session(attacker: Attacker, size: int = 5 * MB) -> str:
     """Send a session hash of megabytes, or one that only just fits into a body or an address."""
     size = attacker.random.choice([size, 60_000, 3000])
+    query = {"session_hash": "x" * size}
     if size == 3000:
-        query = {"session_hash": "x" * size}
-        return await outcome(attacker.http.get("gradio_api/queue/data", params=query))
-    body = {"data": [None], "fn_index": 5, "session_hash": "x" * size}
-    return await outcome(attacker.http.post(JOIN, json=body))
+        return await attacker.request("GET", "gradio_api/queue/data", params=query)
+    return await attacker.post(JOIN, json={"data": [None], "fn_index": 5} | query)
 
 
 def part(name: str, content: bytes, end: bytes = b"") -> bytes:
@@ -149,15 +187,10 @@ def part(name: str, content: bytes, end: bytes = b"") -> bytes:
 
 async def wrong_form(attacker: Attacker, size: int = 5 * MB) -> str:
     """Upload a file in a field of another name, two files, or a file that is cut off."""
-    content = attacker.random.choice(
-        [
-            part("other", bytes(size), b"--b--\r\n"),
-            part("files", bytes(size)) + part("files", bytes(size), b"--b--\r\n"),
-            part("files", bytes(size)) + part("other", bytes(size), b"--b--\r\n"),
-            part("files", bytes(size)),
-        ]
-    )
-    return await outcome(attacker.http.post(UPLOAD, content=content, headers=FORM))
+    file, end = bytes(size), b"--b--\r\n"
+    forms = part("other", file, end), part("files", file)
+    forms += part("files", file) + part("files", file, end), forms[1] + forms[0]
+    return await attacker.post(UPLOAD, content=attacker.random.choice(forms), headers=FORM)
 
 
 async def slow_upload(attacker: Attacker, seconds: float = 10, size: int = 5 * MB) -> str:
@@ -170,20 +203,19 @@ async def slow_upload(attacker: Attacker, seconds: float = 10, size: int = 5 * M
             yield bytes(1000)
         raise httpx.WriteError("the attacker has left")
 
-    return await outcome(attacker.http.post(UPLOAD, content=chunks(), headers=FORM))
+    return await attacker.post(UPLOAD, content=chunks(), headers=FORM)
 
 
-async def join(attacker: Attacker, name: str) -> tuple[str, str]:
+async def join(attacker: Attacker, name: str | None) -> tuple[str, str]:
     """Queue a picture as the page does; return the session and the status."""
-    session = attacker.session()
-    file = {"path": await attacker.path(name, again=False), **FILE}
+    session, file = attacker.session(), await attacker.file(name)
     body = {"data": [file], "fn_index": await attacker.event(), "session_hash": session}
-    return session, await outcome(attacker.http.post(JOIN, json=body))
+    return session, await attacker.post(JOIN, json=body)
 
 
 async def join_and_leave(attacker: Attacker, name: str | None = None) -> str:
     """Queue a picture that costs much, listen for a moment, and leave."""
-    session, status = await join(attacker, name or attacker.random.choice(list(attacker.pictures)))
+    session, status = await join(attacker, name)
     stream = attacker.http.stream("GET", "gradio_api/queue/data", params={"session_hash": session})
     async with stream as reply:
         if attacker.random.random() < 0.5:
@@ -193,21 +225,19 @@ async def join_and_leave(attacker: Attacker, name: str | None = None) -> str:
 
 async def join_and_cancel(attacker: Attacker, name: str | None = None) -> str:
     """Queue a picture that costs much, and cancel it by Gradio's own route."""
-    session, _ = await join(attacker, name or attacker.random.choice(list(attacker.pictures)))
-    body = {"session_hash": session, "fn_index": 5, "event_id": session}
-    return await outcome(attacker.http.post("gradio_api/cancel", json=body))
+    session, _ = await join(attacker, name)
+    event = {"session_hash": session, "fn_index": 5, "event_id": session}
+    return await attacker.post("gradio_api/cancel", json=event)
 
 
 async def flood(attacker: Attacker, calls: int = 60, name: str | None = None) -> str:
     """Queue a picture so many times, and wait for no answer."""
-    name = name or attacker.random.choice(list(attacker.pictures))
-    file = {"path": await attacker.path(name, again=False), **FILE}
+    body = {"data": [await attacker.file(name)]}
     connections = asyncio.Semaphore(60)  # more cost the attacker himself more than the page
 
     async def call() -> str:
         async with connections:
-            route = "gradio_api/call/upload"
-            return await outcome(attacker.http.post(route, json={"data": [file]}))
+            return await attacker.post("gradio_api/call/upload", json=body)
 
     return "+".join(sorted(set(await asyncio.gather(*(call() for _ in range(calls))))))
 
@@ -216,36 +246,30 @@ async def refused_route(attacker: Attacker, route: tuple[str, str] | None = None
     """Ask for a route of Gradio's that the page does not need."""
     method, path = route or attacker.random.choice(ROUTES)
     content = part("files", bytes(MB), b"--b--\r\n") if method == "POST" else b""
-    request = attacker.http.request(method, path, content=content, headers=content and FORM)
-    return await outcome(request)
+    return await attacker.request(method, path, content=content, headers=content and FORM)
 
 
 async def other_host(attacker: Attacker) -> str:
     """Claim that the page is elsewhere, or ask for it by another name."""
-    name = attacker.random.choice(
-        ["Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Gradio-Server"]
-    )
+    names = "Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Gradio-Server"
     path = attacker.random.choice(["", "config", "gradio_api/info"])
-    return await outcome(attacker.http.get(path, headers={name: EVIL}))
+    return await attacker.request("GET", path, headers={attacker.random.choice(names): EVIL})
 
 
 async def fill_disk(attacker: Attacker, size: int = 19 * MB) -> str:
     """Upload a large file that was not there before."""
-    content = attacker.random.randbytes(16) + bytes(size)
-    return await outcome(attacker.http.post(UPLOAD, files={"files": ("a.png", content)}))
+    file = "a.png", attacker.random.randbytes(16) + bytes(size)
+    return await attacker.post(UPLOAD, files={"files": file})
 
 
 async def forge_log(attacker: Attacker) -> str:
     """Put a line into the log, by a route's, an argument's or a session's name."""
     forged = f"a\nERROR: {FORGED}"
-    kind = attacker.random.randrange(3)
-    if kind == 0:
-        path = f"gradio_api/call/a%0aERROR:%20{FORGED.replace(' ', '%20')}"
-        return await outcome(attacker.http.post(path, json={"data": []}))
-    if kind == 1:
-        return await outcome(attacker.http.post("gradio_api/call/v2/upload", json={forged: 1}))
-    body = {"data": [None], "fn_index": 5, "session_hash": forged}
-    return await outcome(attacker.http.post(JOIN, json=body))
+    path = f"gradio_api/call/a%0aERROR:%20{FORGED.replace(' ', '%20')}"
+    session = {"data": [None], "fn_index": 5, "session_hash": forged}
+    ways = (path, {"data": []}), ("gradio_api/call/v2/upload", {forged: 1}), (JOIN, session)
+    route, body = attacker.random.choice(ways)
+    return await attacker.post(route, json=body)
 
 
 ATTACKS: dict[str, Callable[[Attacker], Awaitable[str]]] = {

@@ -1,4 +1,4 @@
-"""Start the page's server, or one like it, wait until it answers, and measure it."""
+"""Start the page's server, or one like it, wait until it answers, and measure its memory."""
 
 import os
 import re
@@ -8,16 +8,23 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (sys.executable, str(ROOT / "app.py"))
+NOTHING_READ = """
+import app
+async def constant(request, *question):
+    return [["7", 1.0]], "That is a 7.", None, []
+app._ask = constant
+app.demo.launch()
+"""
+CONSTANT_PAGE = (sys.executable, "-c", NOTHING_READ)  # the same page, but its answer is a constant
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(NamedTuple):
     """A server that runs: its address, which ends in a slash, and its process."""
 
     url: str
@@ -41,10 +48,6 @@ def serve(
     environment : str
         Variables that it gets beside this process's own.
 
-    Yields
-    ------
-    server : Server
-
     Raises
     ------
     RuntimeError
@@ -52,12 +55,9 @@ def serve(
     """
     port = free_port()
     file = log.open("w") if log else None
+    variables = {**os.environ, "GRADIO_SERVER_PORT": str(port), **environment}
     process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "GRADIO_SERVER_PORT": str(port), **environment},
-        stdout=file or subprocess.DEVNULL,
-        stderr=file,
+        command, cwd=ROOT, env=variables, stdout=file or subprocess.DEVNULL, stderr=file
     )
     server = Server(f"http://127.0.0.1:{port}/", process)
     try:
@@ -83,11 +83,10 @@ def free_port() -> int:
 
 def answers(url: str) -> bool:
     """Return whether a server answers at an address."""
-    try:
+    with suppress(OSError):
         urllib.request.urlopen(url, timeout=5).close()
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def children(process_id: int) -> list[int]:
@@ -99,7 +98,7 @@ def children(process_id: int) -> list[int]:
 def pss_memory(process_id: int) -> float:
     """Return what a process, and those that it has started, hold in memory (MB; Linux).
 
-    What several of them share, as forked workers do, counts once: each holds its part of it.
+    What several of them share counts once: each holds its part of it.
     """
     held = re.search(r"^Pss:\s+(\d+)", read_process(f"/proc/{process_id}/smaps_rollup"), re.M)
     own = int(held[1]) * 1024 / 1e6 if held else 0
@@ -108,7 +107,6 @@ def pss_memory(process_id: int) -> float:
 
 def read_process(file: str | Path) -> str:
     """Return a file that tells of a process, or "" if that has ended."""
-    try:
+    with suppress(FileNotFoundError, ProcessLookupError):
         return Path(file).read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+    return ""

@@ -1,6 +1,6 @@
 """What does the network learn from? Draw a contact sheet of the demo recipe's images.
 
-    python benchmarks/contact_sheet.py --data-dir data --output examples/augmented.png
+    python examples/contact_sheet.py --data-dir data --output examples/augmented.png
 
 The first 6 rows are MNIST's digits, augmented, two columns a digit; then 4 rows of drawn digits in
 other handwriting styles, and 2 rows of non-digits, augmented as well.

@@ -1,9 +1,4 @@
-"""Numbers that people wrote become pictures, as `handwriting` has them of single digits.
-
-Two kinds: numbers written as such (numbers.json, a list of {"label", "writer", "strokes"}, where
-`strokes` has a list of strokes for each digit), and numbers composed of one writer's digits
-(pendigits-strokes.json, the same for one digit each).
-"""
+"""Numbers that people wrote become pictures, as `handwriting` has them of single digits."""
 
 import json
 from dataclasses import dataclass, replace
@@ -11,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from handwriting import SEED, Camera, photograph, trace
+from handwriting import CAMERA, SEED, photograph, strokes_of, trace
 
 CANVAS = (320, 640)  # pixels, height and width of a drawing
 GAPS = (-0.15, 0.6)  # between composed digits, in heights
@@ -19,14 +14,7 @@ GAPS = (-0.15, 0.6)  # between composed digits, in heights
 
 @dataclass(frozen=True)
 class Number:
-    """A written number.
-
-    Attributes
-    ----------
-    label, writer : str
-    digits : list of lists of float64 ndarrays of shape (points, 2)
-        The strokes of each digit, all in the same coordinates.
-    """
+    """A written number: its digits are lists of strokes, (points, 2), in the same coordinates."""
 
     label: str
     writer: str
@@ -46,42 +34,23 @@ class Number:
         return float(np.mean([np.ptp(np.concatenate(digit)[:, 1]) for digit in self.digits]))
 
 
-def load_numbers(file: Path) -> list[Number]:
-    """Load numbers that were written as such."""
+def load_numbers(folder: Path) -> list[Number]:
+    """Load numbers from numbers.json: {"label", "writer", "strokes"}, of each digit a list."""
     return [
-        Number(
-            number["label"],
-            f"n{number['writer']}",
-            [[np.array(stroke, float) for stroke in digit] for digit in number["strokes"]],
-        )
-        for number in json.loads(file.read_text())
+        Number(number["label"], f"n{number['writer']}", list(map(strokes_of, number["strokes"])))
+        for number in json.loads((folder / "numbers.json").read_text())
     ]
 
 
-def load_single_digits(file: Path) -> list[Number]:
-    """Load digits that were written one by one, in a fixed random order."""
-    written = json.loads(file.read_text())
-    order = np.random.default_rng(SEED).permutation(len(written))
-    return [
-        Number(
-            str(written[i]["label"]),
-            f"d{written[i]['writer']}",
-            [[np.array(stroke, float) for stroke in written[i]["strokes"]]],
-        )
-        for i in order
-    ]
+def load_single_digits(folder: Path) -> list[Number]:
+    """Load the digits of `handwriting.load_digits`, with their writers, as numbers."""
+    written = json.loads((folder / "pendigits-strokes.json").read_text())
+    chosen = [written[i] for i in np.random.default_rng(SEED).permutation(len(written))]
+    return [Number(str(d["label"]), f"d{d['writer']}", [strokes_of(d["strokes"])]) for d in chosen]
 
 
 def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list[Number]:
-    """Compose numbers of one writer's digits, of a size and a gap that vary a little.
-
-    Parameters
-    ----------
-    digits : list of Number
-        Of one digit each.
-    count, seed : int
-    lengths : (least, most)
-    """
+    """Compose numbers of one writer's single digits, of a size and a gap that vary a little."""
     random = np.random.default_rng(seed)
     by_writer = {}
     for digit in digits:
@@ -108,12 +77,11 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
 
 
 def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
-    """Draw a number at any size, in any place, with any brush, a little aslope.
+    """Draw a number, black on white, at any size and place, with any brush, a little aslope.
 
     Returns
     -------
     picture : uint8 ndarray of shape `canvas`
-        Black on white.
     touching : bool
         Whether two of its digits touch or overlap.
     boxes : list of (left, top, right, bottom)
@@ -145,15 +113,11 @@ def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
 def photograph_number(number: Number, random: np.random.Generator):
     """Photograph a number: its digits are written and ruled as `Camera` has it, and all in view."""
     share = number.height / max(number.size)  # of the longer side, which `Camera` goes by
-    camera = Camera()
-    least, most = camera.digit
-    return photograph(
-        number.strokes,
-        random,
-        replace(
-            camera,
-            digit=(min(least / share, 0.4), min(most / share, 0.57)),
-            pen=tuple(width * share for width in camera.pen),
-            pitch=tuple(pitch * share for pitch in camera.pitch),
-        ),
+    least, most = CAMERA.digit
+    camera = replace(
+        CAMERA,
+        digit=(min(least / share, 0.4), min(most / share, 0.57)),
+        pen=tuple(width * share for width in CAMERA.pen),
+        pitch=tuple(pitch * share for pitch in CAMERA.pitch),
     )
+    return photograph(number.strokes, random, camera)
