@@ -88,7 +88,7 @@ def test_what_is_no_number_gets_words_instead_of_a_guess(page):
 
 
 def received(page) -> str:
-    return page.evaluate("document.querySelector('.received').toDataURL()")
+    return page.locator(".received").evaluate("canvas => canvas.toDataURL()")
 
 
 def test_it_shows_why(page):
