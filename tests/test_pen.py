@@ -106,6 +106,23 @@ def test_a_pens_eraser_does_not_paint_and_a_pen_that_is_cancelled_ends(page):
     expect_the_same(page, 1)
 
 
+def test_a_stroke_at_once_after_a_clear_lies_where_the_pen_was(page):
+    """Before the pad's next frame, in which it lays the paper out again."""
+    (seven,) = to_page(page, DIGITS["7"])
+    kinds = ["pointerdown", *["pointermove"] * (len(seven) - 1), "pointerup"]
+    events = [[kind, 0, *at] for kind, at in zip(kinds, [*seven, seven[-1]], strict=True)]
+    page.evaluate(
+        f"""async (events) => {{
+          document.querySelectorAll("#tools button")[1].click();
+          await new Promise(done => setTimeout(done, 0));
+          events.forEach({PEN});
+        }}""",
+        events,
+    )
+    expect_the_same(page, 1)
+    assert page.asked[-1]["strokes"][0][:2] == pytest.approx([200, 96], abs=3)
+
+
 def test_a_lost_context_shows_the_strokes_again(page):
     draw(page, "4")
     expect_the_same(page, 2)
