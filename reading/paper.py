@@ -16,6 +16,7 @@ UNIFORM = 3  # of 255: paper that varies less is a screen's, or a drawing's
 MIN_CONTRAST = 0.1  # of black on white; anything fainter is taken for blank paper
 THUMBNAIL_SIDE = 32  # pixels: enough to tell the paper from the ink by
 STROKES_SIDE = 80  # pixels: enough to find strokes
+SURFACE_SIDE = 320  # pixels: enough to find the edges of a sheet
 PARTS_WEIGHT = 0.17  # of e times as many parts, in shares of the border: a logistic regression's
 STROKE, NARROWEST = 1 / 6, 1 / 16  # of the picture's shorter side: the broadest, and most, strokes
 NARROW = 0.1  # of its extent: half the width of a pen's stroke, mostly
@@ -25,7 +26,7 @@ RECTANGLE = 0.88  # of the rectangle around it: a sheet; a bold 0 is less
 STEPS = 40  # for each e times as much light
 EDGE = 4  # of these, from pixel to pixel: a shadow's edge is softer, that of a sheet sharper
 WHOLE = 0.95  # of the strongest stroke's pixels
-LOGARITHMS = np.log(np.arange(256) + 16.0)
+LOGARITHMS = (STEPS * np.log(np.arange(256) + 16)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,12 @@ def _strokes(thumbnail: np.ndarray) -> np.ndarray:
 
 def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool) -> Paper:
     """Return the paper around the strongest of the strokes."""
+    size = gray.shape[::-1]
+    gray = shrink(gray, SURFACE_SIDE)
     row, column = np.unravel_index(strokes.argmax(), strokes.shape)
     scale = gray.shape[0] / strokes.shape[0], gray.shape[1] / strokes.shape[1]
     seed = int((column + 0.5) * scale[1]), int((row + 0.5) * scale[0])
-    bare = cv2.blur(remove_strokes(gray, is_light), (3, 3))
-    bare = (LOGARITHMS[bare] * STEPS).astype(np.uint8)
+    bare = cv2.LUT(cv2.blur(remove_strokes(gray, is_light), (3, 3)), LOGARITHMS)
     filled = np.zeros((gray.shape[0] + 2, gray.shape[1] + 2), np.uint8)
     cv2.floodFill(bare, filled, seed, 0, EDGE, EDGE, 4 | cv2.FLOODFILL_MASK_ONLY | 1 << 8)
     contours, _ = cv2.findContours(filled[1:-1, 1:-1], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -151,7 +153,7 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool) -> Paper:
         is_light,
         level if uniform else None,
         float(np.median(distance)),
-        None if mask.all() else mask,
+        None if mask.all() else cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST),
     )
 
 
