@@ -103,14 +103,7 @@ def frame(digit: np.ndarray) -> np.ndarray:
 
 
 def nudge(framed: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return a framed digit moved by half a pixel at most, since that may leave the frame.
-
-    Parameters
-    ----------
-    framed : float32 ndarray of shape (28, 28)
-    missing : (down, right)
-        Pixels from its centre of mass to where that should be.
-    """
+    """Return a framed digit moved by half a pixel at most, since that may leave the frame."""
     down, right = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
     return cv2.warpAffine(framed, np.float32([[1, 0, right], [0, 1, down]]), framed.shape)
 
