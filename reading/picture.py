@@ -1,5 +1,7 @@
 """A picture as it was sent becomes gray pixels, of a size that is quick to examine."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
@@ -14,10 +16,14 @@ class NoDigitError(ValueError):
     """There is no digit to read. The message says why, in words fit for the page."""
 
 
-def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
+def load_pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
     """Return a picture's pixels: its first frame, upright, as bytes."""
     if isinstance(image, np.ndarray):
         return _to_bytes(image)
+    if isinstance(image, str | Path):
+        image = Image.open(image)
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"a picture is a file's path, a PIL image or an array, not {image!r:.60}")
     if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
         scale = MAX_SIDE / 2 / max(1, *image.size)
         image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
