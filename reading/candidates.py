@@ -32,35 +32,16 @@ SHAPE = {
 
 @dataclass(frozen=True)
 class Candidates:
-    """The ink between any two cuts.
+    """The ink between any two cuts."""
 
-    Attributes
-    ----------
-    edges : int ndarray of shape (N, 2)
-        Between which cuts. The first is all of the line.
-    boxes : float ndarray of shape (N, 4)
-        Left, top, right and bottom of the ink in the line, pixels.
-    shape : float ndarray of shape (N, len(SHAPE))
-    digits : float32 ndarray of shape (N, 28, 28)
-        In MNIST's form.
-    """
-
-    edges: np.ndarray
-    boxes: np.ndarray
-    shape: np.ndarray
-    digits: np.ndarray
+    edges: np.ndarray  # (N, 2) int: between which cuts; the first is all of the line
+    boxes: np.ndarray  # (N, 4) float: left, top, right and bottom in the line, pixels
+    shape: np.ndarray  # (N, len(SHAPE)) float
+    digits: np.ndarray  # (N, 28, 28) float32, in MNIST's form
 
 
 def find_candidates(line: np.ndarray, height: float, stroke: float) -> Candidates:
-    """Return the candidates in a line.
-
-    Parameters
-    ----------
-    line : float32 ndarray of shape (h, w)
-        In [0, 1], cropped to the ink.
-    height, stroke : float
-        Of the digits, and how wide their strokes are, pixels.
-    """
+    """Return the candidates in a line."""
     scale = HEIGHT / height
     padded = pad(line, MARGIN)
     bold, width = set_stroke_width(padded, stroke, height, USUAL_WIDTH)
@@ -78,13 +59,7 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Candidate
 
 
 def only_candidate(digit: np.ndarray) -> Candidates:
-    """Return the one candidate of a picture that is a digit, whatever it holds.
-
-    Parameters
-    ----------
-    digit : float32 ndarray of shape (28, 28)
-        In MNIST's form.
-    """
+    """Return the one candidate of a picture that is a digit, whatever it holds."""
     one = np.array([[0, 1]])
     return Candidates(one, np.array([[0.0, 0, 1, 1]]), np.zeros((1, len(SHAPE))), digit[None])
 
@@ -149,15 +124,7 @@ def _is_hopeful(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def _frame_all(inks: list[np.ndarray], stroke: float) -> np.ndarray:
-    """Return ink in MNIST's form, as `reading.preprocess.frame` does one by one.
-
-    Parameters
-    ----------
-    inks : list of uint8 ndarrays
-        Cropped to the ink.
-    stroke : float
-        How wide their strokes are, pixels.
-    """
+    """Return ink in MNIST's form, as `reading.preprocess.frame` does one by one."""
     boxes = np.zeros((len(inks), BOX_SIZE, BOX_SIZE), np.uint8)
     sizes = np.empty((len(inks), 2), int)
     for k, ink in enumerate(inks):

@@ -41,12 +41,7 @@ class LimitedProgress:
 
 
 def check_file_size(file: Path) -> None:
-    """Raise ValueError if a file is longer than `MAX_FILE`.
-
-    Parameters
-    ----------
-    file : Path
-    """
+    """Raise ValueError if a file is longer than `MAX_FILE`."""
     LimitedProgress(file.stat().st_size)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from reading.paper import MIN_CONTRAST, SMALL_SIDE, Paper, find_paper, remove_strokes
+from reading.paper import MIN_CONTRAST, SMALL_SIDE, Paper, find_paper, inner, remove_strokes
 from reading.picture import NoDigitError
 from reading.ruling import remove_ruling
 
@@ -16,41 +16,17 @@ NOTHING_MESSAGE = "Nothing to read yet: draw a digit, or choose a picture of one
 
 @dataclass(frozen=True)
 class Ink:
-    """How much ink each pixel of a picture holds.
+    """How much ink each pixel of a picture holds."""
 
-    Attributes
-    ----------
-    amount : float32 ndarray of shape (h, w)
-        In [0, 1], 1 = the most that the picture holds.
-    threshold : float
-        In [0, 1]. What holds more is surely ink.
-    on_even_paper : bool
-        Whether the paper is even, a screen's or a drawing's; otherwise it is a photograph.
-    """
-
-    amount: np.ndarray
-    threshold: float
-    on_even_paper: bool
+    amount: np.ndarray  # (H, W) float32 in [0, 1], 1 = the most that the picture holds
+    threshold: float  # in [0, 1]: what holds more is surely ink
+    on_even_paper: bool  # a screen's or a drawing's; otherwise it is a photograph
 
 
 def find_ink(gray: np.ndarray) -> Ink:
     """Return the ink of a picture: what is darker than the paper, or what is lighter.
 
     Otsu's threshold parts it from the paper.
-
-    Parameters
-    ----------
-    gray : uint8 ndarray of shape (H, W)
-        As `reading.picture.to_gray` returns it.
-
-    Returns
-    -------
-    ink : Ink
-
-    Raises
-    ------
-    NoDigitError
-        If nothing stands out from the paper.
     """
     paper = find_paper(gray)
     even, small = paper.level is not None, max(gray.shape) <= SMALL_SIDE
@@ -58,7 +34,9 @@ def find_ink(gray: np.ndarray) -> Ink:
     if even:
         noise = 0 if small else 4 * MAD_TO_STD * paper.noise / 255
     else:
-        seen = ink[::3, ::3] if paper.mask is None else ink[paper.mask > 0]
+        seen = ink[::3, ::3]
+        if paper.mask is not None:
+            seen = seen[paper.mask[::3, ::3] > 0]
         ink -= np.median(seen)  # closing finds the brightest, or darkest, grain
         noise = 4 * MAD_TO_STD * float(np.median(np.abs(seen - np.median(seen))))
     if paper.mask is not None:
@@ -70,7 +48,7 @@ def find_ink(gray: np.ndarray) -> Ink:
     contrast = float(ink.max())
     if contrast < max(MIN_CONTRAST, 1.3 * noise):
         raise NoDigitError(NOTHING_MESSAGE)
-    seen = ink if even else _inner(ink)  # what lies along a photograph's border is the table
+    seen = ink if even else inner(ink)  # what lies along a photograph's border is the table
     levels = (seen[seen > noise] * 255).astype(np.uint8)
     if not levels.size:
         raise NoDigitError(NOTHING_MESSAGE)
@@ -94,9 +72,3 @@ def _in_uneven_light(gray: np.ndarray, paper: Paper) -> np.ndarray:
     # A quotient, as light multiplies: chalk stands out from the board as much in a shadow.
     darker, brighter = (gray, sheet) if paper.is_light else (sheet, gray)
     return 1 - darker / np.maximum(brighter, 0.02)
-
-
-def _inner(picture: np.ndarray) -> np.ndarray:
-    """Return a picture without an eighth of it on each side."""
-    top, left = (side // 8 for side in picture.shape)
-    return picture[top : picture.shape[0] - top, left : picture.shape[1] - left]

@@ -31,18 +31,7 @@ CROWDED = 1.1  # heights: digits that hang together in so little width are doubt
 
 
 def score(candidates: Candidates, logits: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
-    """Return the score of each candidate as each digit.
-
-    Parameters
-    ----------
-    candidates : Candidates
-    logits, log_probabilities : float64 ndarrays of shape (N, 10)
-        Of the network; the latter calibrated.
-
-    Returns
-    -------
-    scores : float64 ndarray of shape (N, 10)
-    """
+    """Return the score of each candidate as each digit."""
     shape = candidates.shape @ list(SHAPE.values())
     answer = answer_features(candidates.digits, logits) @ [
         value for name, value in ANSWER.items() if name != "log probability"
@@ -72,14 +61,6 @@ def energy(logits: np.ndarray) -> np.ndarray:
 
     The negative energy of Liu et al. 2020, "Energy-based out-of-distribution detection", of scores
     that are moved to a mean of 0, which training leaves open.
-
-    Parameters
-    ----------
-    logits : float64 ndarray of shape (N, 10)
-
-    Returns
-    -------
-    energy : float64 ndarray of shape (N,)
     """
     centered = logits - logits.mean(axis=1, keepdims=True)
     return np.log(np.exp(centered).sum(axis=1))
@@ -100,39 +81,17 @@ def _holes(digits: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Guess:
-    """A number that a line may be.
-
-    Attributes
-    ----------
-    number : str
-    probability : float
-        In [0, 1].
-    path : tuple of int
-        The candidates that are its digits.
-    """
+    """A number that a line may be."""
 
     number: str
     probability: float
-    path: tuple[int, ...]
+    path: tuple[int, ...]  # the candidates that are its digits
 
 
 def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
     """Return the likeliest numbers, best first.
 
     Numbers that are read along several paths count once, with the sum of their probabilities.
-
-    Parameters
-    ----------
-    edges : int ndarray of shape (N, 2)
-        In the order of `find_candidates`.
-    scores : float64 ndarray of shape (N, 10)
-    count : int
-        How many numbers.
-
-    Returns
-    -------
-    guesses : list of Guess
-        Fewer than `count` where the line has no more.
     """
     end = int(edges.max())
     share, total = _shares(edges, np.logaddexp.reduce(scores, axis=1))

@@ -4,7 +4,7 @@ Ink is narrow, and there is less of it than of the paper around it. What is broa
 the sheet, a desk, a bar. The sheet is the surface that the strongest stroke lies on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ UNIFORM = 3  # of 255: paper that varies less is a screen's, or a drawing's
 MIN_CONTRAST = 0.1  # of black on white; anything fainter is taken for blank paper
 THUMBNAIL_SIDE = 32  # pixels: enough to tell the paper from the ink by
 STROKES_SIDE = 80  # pixels: enough to find strokes
+SURFACE_SIDE = 320  # pixels: enough to find the edges of a sheet
 PARTS_WEIGHT = 0.17  # of e times as many parts, in shares of the border: a logistic regression's
 STROKE, NARROWEST = 1 / 6, 1 / 16  # of the picture's shorter side: the broadest, and most, strokes
 NARROW = 0.1  # of its extent: half the width of a pen's stroke, mostly
@@ -25,43 +26,21 @@ RECTANGLE = 0.88  # of the rectangle around it: a sheet; a bold 0 is less
 STEPS = 40  # for each e times as much light
 EDGE = 4  # of these, from pixel to pixel: a shadow's edge is softer, that of a sheet sharper
 WHOLE = 0.95  # of the strongest stroke's pixels
-LOGARITHMS = np.log(np.arange(256) + 16.0)
+LOGARITHMS = (STEPS * np.log(np.arange(256) + 16)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Paper:
-    """The surface that the writing lies on.
+    """The surface that the writing lies on."""
 
-    Attributes
-    ----------
-    is_light : bool
-        Whether the ink is darker.
-    level : float or None
-        Of 255, if the paper has one level; None if it is lit unevenly.
-    noise : float
-        Of 255: the median distance from the level.
-    mask : uint8 ndarray of shape (H, W), or None
-        1 = paper and what is written on it; None if that is all of the picture.
-    """
-
-    is_light: bool
-    level: float | None
-    noise: float = 0.0
-    mask: np.ndarray | None = None
+    is_light: bool  # whether the ink is darker
+    level: float | None  # of 255; None if it is lit unevenly
+    noise: float = 0.0  # of 255: the median distance from the level
+    mask: np.ndarray | None = None  # (H, W), 1 = paper and what is written on it; None if all is
 
 
 def find_paper(gray: np.ndarray) -> Paper:
-    """Find the paper in a picture.
-
-    Parameters
-    ----------
-    gray : uint8 ndarray of shape (H, W)
-        As `reading.picture.to_gray` returns it.
-
-    Returns
-    -------
-    paper : Paper
-    """
+    """Find the paper in a picture."""
     edge = border(gray).astype(np.float32)
     distance = np.abs(edge - np.median(edge))
     small = max(gray.shape) <= SMALL_SIDE
@@ -73,11 +52,15 @@ def find_paper(gray: np.ndarray) -> Paper:
         uniform = small or ((edge == level).mean() > 0.6 and (gray == level).mean() > 0.12)
     if small or (uniform and _is_ink(gray, np.median(edge))):
         return _uniform(gray, edge)
-    thumbnail = shrink(gray, STROKES_SIDE)
+    half = shrink(gray, SURFACE_SIDE)
+    thumbnail = shrink(half, STROKES_SIDE)
     strokes = [_strokes(picture) for picture in (thumbnail, 255 - thumbnail)]
-    weights = [np.power(found, 6, dtype=np.float32).sum() for found in strokes]
-    is_light = weights[0] >= weights[1]
-    return _surface(gray, strokes[0 if is_light else 1], is_light)
+    dark, light = (np.power(inner(found), 6, dtype=np.float32).sum() for found in strokes)
+    is_light = dark > light or (dark == light and strokes[0].max() >= strokes[1].max())
+    paper = _surface(half, strokes[0 if is_light else 1], is_light, uniform)
+    if paper.mask is None:
+        return paper
+    return replace(paper, mask=cv2.resize(paper.mask, gray.shape[::-1]))
 
 
 def _uniform(gray: np.ndarray, paper: np.ndarray) -> Paper:
@@ -120,19 +103,21 @@ def _strokes(thumbnail: np.ndarray) -> np.ndarray:
     around = cv2.medianBlur(thumbnail, max(3, min(thumbnail.shape) // 4 | 1))
     darker = cv2.subtract(np.minimum(closed, around), thumbnail)
     # What runs along the picture's border is a bar or a frame.
-    mask = (darker > 255 * MIN_CONTRAST / 2).view(np.uint8)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask)
-    along = np.bincount(border(labels), minlength=count) > 0.5 * boxes[:, 2:4].max(axis=1)
-    return np.where(along[labels], np.uint8(0), darker)
+    for level in (darker.max() / 2, 255 * MIN_CONTRAST / 2):  # ruled lines may join it to a digit
+        mask = (darker > level).view(np.uint8)
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask)
+        along = np.bincount(border(labels), minlength=count) > 0.5 * boxes[:, 2:4].max(axis=1)
+        along[0] = False
+        darker[along[labels]] = 0
+    return darker
 
 
-def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool) -> Paper:
+def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: bool) -> Paper:
     """Return the paper around the strongest of the strokes."""
     row, column = np.unravel_index(strokes.argmax(), strokes.shape)
     scale = gray.shape[0] / strokes.shape[0], gray.shape[1] / strokes.shape[1]
     seed = int((column + 0.5) * scale[1]), int((row + 0.5) * scale[0])
-    bare = cv2.blur(remove_strokes(gray, is_light), (3, 3))
-    bare = (LOGARITHMS[bare] * STEPS).astype(np.uint8)
+    bare = cv2.LUT(cv2.blur(remove_strokes(gray, is_light), (3, 3)), LOGARITHMS)
     filled = np.zeros((gray.shape[0] + 2, gray.shape[1] + 2), np.uint8)
     cv2.floodFill(bare, filled, seed, 0, EDGE, EDGE, 4 | cv2.FLOODFILL_MASK_ONLY | 1 << 8)
     contours, _ = cv2.findContours(filled[1:-1, 1:-1], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -141,17 +126,18 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool) -> Paper:
     # Writing is all on one surface: what cuts through it is a shadow.
     _, labels = cv2.connectedComponents((strokes > strokes.max() / 2).view(np.uint8))
     main = cv2.resize((labels == labels[row, column]).view(np.uint8), gray.shape[::-1])
-    if mask[main > 0].mean() < WHOLE:
+    found = mask[main > 0]
+    if found.sum() <= WHOLE * found.size:
         mask[:] = 1
-    paper = gray[mask > 0].astype(np.float32)
+    paper, whole = gray[mask > 0].astype(np.float32), bool(mask.all())
     level = float(np.median(paper))
     distance = np.abs(paper - level)
-    uniform = (distance < UNIFORM).mean() > 0.6
+    uniform = (distance < UNIFORM).mean() > 0.6 and (even_edge or not whole)
     return Paper(
         is_light,
         level if uniform else None,
         float(np.median(distance)),
-        None if mask.all() else mask,
+        None if whole else mask,
     )
 
 
@@ -160,6 +146,12 @@ def remove_strokes(gray: np.ndarray, is_light: bool, narrow: float = STROKE) -> 
     size = max(3, int(min(gray.shape) * narrow))
     operation = cv2.MORPH_CLOSE if is_light else cv2.MORPH_OPEN
     return cv2.morphologyEx(gray, operation, np.ones((size, size), np.uint8))
+
+
+def inner(picture: np.ndarray) -> np.ndarray:
+    """Return a picture without an eighth of it on each side."""
+    top, left = (side // 8 for side in picture.shape)
+    return picture[top : picture.shape[0] - top, left : picture.shape[1] - left]
 
 
 def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:

@@ -44,19 +44,7 @@ class Parts:
     on_even_paper: bool
 
     def crop_to(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ink of some parts, cropped to it, and where in the picture it starts.
-
-        Parameters
-        ----------
-        chosen : bool ndarray of shape (N,)
-
-        Returns
-        -------
-        ink : float32 ndarray of shape (h, w)
-            0 or 1.
-        corner : int ndarray of shape (2,)
-            Its column and its row.
-        """
+        """Return the ink of some parts, cropped to it, and where in the picture it starts."""
         left, top = low = self.boxes[chosen, :2].min(axis=0)
         right, bottom = (self.boxes[chosen, :2] + self.boxes[chosen, 2:4]).max(axis=0)
         ink = chosen[self.labels[top:bottom, left:right]].astype(np.float32)
@@ -64,17 +52,7 @@ class Parts:
 
 
 def find_parts(ink: Ink) -> Parts:
-    """Return the connected parts of a picture's ink.
-
-    Parameters
-    ----------
-    ink : Ink
-        As `reading.ink.find_ink` returns it.
-
-    Returns
-    -------
-    parts : Parts
-    """
+    """Return the connected parts of a picture's ink."""
     mask = (ink.amount > ink.threshold).view(np.uint8)
     left, top, width, height = cv2.boundingRect(mask)
     corner = np.array([left, top])
@@ -142,22 +120,7 @@ def _bars(boxes: np.ndarray, mass: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def choose_line(parts: Parts) -> np.ndarray:
-    """Return which parts are the line of writing: without specks, underlines and what is far off.
-
-    Parameters
-    ----------
-    parts : Parts
-        All of a drawing is meant; of a photograph, what stands in line with the main part.
-
-    Returns
-    -------
-    chosen : bool ndarray of shape (N,)
-
-    Raises
-    ------
-    NoDigitError
-        If nothing stands out, or there are two lines.
-    """
+    """Return the parts that are the line of writing: no specks, no underlines, nothing far off."""
     boxes, mass, main = parts.boxes, parts.mass, parts.main
     part = mass > 0.02 * mass[main]
     if mass[main] == 0 or part.sum() > MAX_PARTS:
@@ -177,9 +140,9 @@ def choose_line(parts: Parts) -> np.ndarray:
     big = part & (np.maximum(width, height) > 0.25 * tall)
     part &= big | (np.maximum(*_gaps(boxes, boxes[big])).min(axis=1, initial=tall) < 0.1 * tall)
     beside, below = _gaps(boxes[big], boxes[big])
-    one_above_other = (beside < -0.3 * np.minimum.outer(width[big], width[big])) & (
-        below > 0.15 * tall
-    )
+    # The halves of an 8 may be apart; where there are digits side by side, so are lines.
+    apart = (0.15 if (beside > 0).any() else 0.3) * tall
+    one_above_other = (beside < -0.3 * np.minimum.outer(width[big], width[big])) & (below > apart)
     if (one_above_other & np.logical_and.outer(*[height[big] > 0.4 * tall] * 2)).any():
         raise NoDigitError(TWO_LINES_MESSAGE)
     return part

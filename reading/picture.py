@@ -1,5 +1,7 @@
 """A picture as it was sent becomes gray pixels, of a size that is quick to examine."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
@@ -14,29 +16,14 @@ class NoDigitError(ValueError):
     """There is no digit to read. The message says why, in words fit for the page."""
 
 
-def load_pixels(image: Image.Image | np.ndarray) -> np.ndarray:
-    """Return a picture's pixels: its first frame, upright, as bytes.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image or ndarray
-        As `reading.preprocess.to_mnist` takes it.
-
-    Returns
-    -------
-    pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
-        Most pictures that are larger than `MAX_SIDE` come smaller: their longest side is then
-        between half of `MAX_SIDE` and `MAX_SIDE`. Palettes, single bits and arrays of bytes
-        keep their size, which `to_gray` reduces.
-
-    Raises
-    ------
-    NoDigitError
-        If the picture is damaged, a file of more than `MAX_PIXELS` pixels, or an array of no
-        picture's shape.
-    """
+def load_pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
+    """Return a picture's pixels: its first frame, upright, as bytes."""
     if isinstance(image, np.ndarray):
         return _to_bytes(image)
+    if isinstance(image, str | Path):
+        image = Image.open(image)
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"a picture is a file's path, a PIL image or an array, not {image!r:.60}")
     if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
         scale = MAX_SIDE / 2 / max(1, *image.size)
         image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
@@ -113,16 +100,6 @@ def to_gray(pixels: np.ndarray) -> np.ndarray:
     What is transparent becomes the paper that the ink is seen on: white around dark ink, black
     around light ink. Where ink and paper are equally bright, their colours differ, and the
     brightness is that along the line between the two colours (the first principal component).
-
-    Parameters
-    ----------
-    pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
-        RGB; a fourth channel is alpha.
-
-    Returns
-    -------
-    gray : uint8 ndarray of shape (h, w)
-        0 = black, 255 = white; no side is longer than `MAX_SIDE`.
     """
     pixels = shrink(pixels)
     if pixels.ndim == 2:
@@ -149,17 +126,7 @@ def to_gray(pixels: np.ndarray) -> np.ndarray:
 
 
 def border(pixels: np.ndarray) -> np.ndarray:
-    """Return the pixels of a picture's four edges.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (H, W) or (H, W, C)
-
-    Returns
-    -------
-    edge : ndarray of shape (2H + 2W,) or (2H + 2W, C)
-        The corners twice.
-    """
+    """Return the pixels of a picture's four edges."""
     return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
 
 
@@ -179,17 +146,7 @@ def crop(digit: np.ndarray) -> np.ndarray:
 
 
 def pad(digit: np.ndarray, width: int) -> np.ndarray:
-    """Return a picture with `width` pixels of 0 around it.
-
-    Parameters
-    ----------
-    digit : ndarray of shape (H, W)
-    width : int
-
-    Returns
-    -------
-    padded : ndarray of shape (H + 2 width, W + 2 width)
-    """
+    """Return a picture with `width` pixels of 0 around it."""
     return cv2.copyMakeBorder(digit, *[width] * 4, cv2.BORDER_CONSTANT, value=0)
 
 

@@ -30,11 +30,11 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    image : PIL.Image.Image or ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
+    image : PIL.Image.Image, ndarray of shape (H, W), (H, W, 3) or (H, W, 4), str or Path
         Any size and mode, dark ink on light paper or light on dark, anywhere in the picture;
         a drawing, a screen, a scan or a photograph. Arrays are uint8 in [0, 255], or float or
-        bool in [0, 1]; a fourth channel is alpha. A file that is open but not loaded yet is
-        loaded, its first frame, a large JPEG smaller than it is.
+        bool in [0, 1]; a fourth channel is alpha. Of a file, named or open, the
+        first frame is loaded, a large JPEG smaller than it is.
 
     Returns
     -------
@@ -103,14 +103,7 @@ def frame(digit: np.ndarray) -> np.ndarray:
 
 
 def nudge(framed: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return a framed digit moved by half a pixel at most, since that may leave the frame.
-
-    Parameters
-    ----------
-    framed : float32 ndarray of shape (28, 28)
-    missing : (down, right)
-        Pixels from its centre of mass to where that should be.
-    """
+    """Return a framed digit moved by half a pixel at most, since that may leave the frame."""
     down, right = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
     return cv2.warpAffine(framed, np.float32([[1, 0, right], [0, 1, down]]), framed.shape)
 

@@ -87,24 +87,7 @@ class Reading:
 
 
 def read_digit(image: Image.Image | np.ndarray, model: LeNet) -> DigitReading:
-    """Read the digit in a picture.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image or ndarray
-        As `reading.preprocess.to_mnist` takes it.
-    model : LeNet
-        In eval mode, on the CPU.
-
-    Returns
-    -------
-    reading : DigitReading
-
-    Raises
-    ------
-    NoDigitError
-        If there is nothing to read; the message is fit for the page.
-    """
+    """Read the digit in a picture."""
     digit = to_mnist(image)
     with torch.inference_mode():
         layers = model.layers(torch.from_numpy(digit)[None, None])
@@ -212,20 +195,7 @@ def _seem_digits(candidates, logits, probabilities, guess, signs: Signs) -> list
 
 
 def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarray, Signs]:
-    """Return what may be digits in a picture.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image or ndarray
-        As `read` takes it.
-
-    Returns
-    -------
-    candidates : reading.candidates.Candidates
-    boxes : float ndarray of shape (N, 4)
-        Left, top, right and bottom of their ink, as shares of the picture's sides.
-    signs : Signs
-    """
+    """Return what may be digits in a picture."""
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
     if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already

@@ -57,19 +57,7 @@ class Cuts:
 
 
 def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
-    """Return where a line of writing may be cut.
-
-    Parameters
-    ----------
-    line : float32 ndarray of shape (h, w)
-        In [0, 1], some of it ink.
-    height, stroke : float
-        Of the digits, and how wide their strokes are, pixels.
-
-    Returns
-    -------
-    cuts : Cuts
-    """
+    """Return where a line of writing may be cut."""
     ink, least = line > INK, LEAST_INK * height**2
     if _is_one_narrow_part(ink, NARROW * height):  # as most digits are that stand alone
         none = np.empty((0, *line.shape), bool)
@@ -151,16 +139,6 @@ def _costs(inks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the least cost of a path from the first row to each pixel, and how it comes there.
 
     A path goes on to one of the three pixels below (seams, as in Avidan and Shamir 2007).
-
-    Parameters
-    ----------
-    inks : float32 ndarray of shape (n, h, w)
-
-    Returns
-    -------
-    costs : float32 ndarray of shape (n, h, w)
-    steps : int ndarray of shape (n, h, w)
-        To the pixel's predecessor: one column to the left, -1, to the right, 1, or none.
     """
     count, height, width = inks.shape
     costs = np.full((height, count, width + 2), 1e9, np.float32)

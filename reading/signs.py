@@ -11,8 +11,9 @@ from reading.parts import Parts
 MARK = "?"  # in the place of what is no digit
 DOUBT_MESSAGE = "This may not be a digit."
 
-LOW = 0.45  # of the line's height: no digit is so low
+LOW = 0.4  # of the line's height: no digit is so low
 DOT = 0.25  # of the same, both ways: a point
+TALLEST = 0.95  # of the same: a slash is as high as any digit
 LEAN = np.deg2rad(18)  # off the vertical: a slash, or a 1 of few hands
 STRAIGHT = 0.4  # of a stroke's width: how far its ink is from its axis (standard deviation)
 
@@ -29,21 +30,7 @@ class Signs:
 
 
 def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndarray, np.ndarray]:
-    """Tell signs from the parts of digits.
-
-    Parameters
-    ----------
-    parts : Parts
-    chosen : bool ndarray of shape (N,)
-        The line, as `reading.parts.choose_line` returns it.
-    stroke : float
-        Width of its strokes, pixels.
-
-    Returns
-    -------
-    signs, dotted : bool ndarrays of shape (N,)
-        Which parts are signs; which have a point below, as a ? has.
-    """
+    """Tell signs from the parts of digits."""
     left, top, width, height = parts.boxes.T
     right, bottom, size = left + width, top + height, np.maximum(width, height)
     tall = height[chosen].max()
@@ -67,7 +54,7 @@ def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndar
     inside = (center[:, None] > left) & (center[:, None] < right)
     gap = top[:, None] - bottom
     below = (point[:, None] & inside & (gap > 0) & (gap < 0.5 * tall)).any(axis=0)
-    for part in np.flatnonzero(digits & before & after):
+    for part in np.flatnonzero(digits & before & after & (height > TALLEST * tall)):
         signs[part] = _is_slash(parts, part, stroke)
     return signs, digits & below
 
@@ -83,18 +70,7 @@ def _is_slash(parts: Parts, part: int, stroke: float) -> bool:
 
 
 def with_marks(number: str, is_digit: Sequence[bool], boxes: np.ndarray, signs: Signs) -> str:
-    """Return a number with a mark for each run of what is no digit: "3 ? 14".
-
-    Parameters
-    ----------
-    number : str
-    is_digit : sequence of bool
-        Whether each of its digits seems to be one.
-    boxes : float ndarray of shape (N, 4)
-        Of each digit, in shares of the picture's sides.
-    signs : Signs
-        What is none of them.
-    """
+    """Return a number with a mark for each run of what is no digit: "3 ? 14"."""
     characters = [
         (center, digit if known else MARK)
         for center, digit, known in zip(
@@ -107,18 +83,7 @@ def with_marks(number: str, is_digit: Sequence[bool], boxes: np.ndarray, signs: 
 
 
 def describe_doubt(text: str) -> str:
-    """Return a sentence that says what was read beside what is no digit.
-
-    Parameters
-    ----------
-    text : str
-        The digits that were read, " ? " in the place of anything else.
-
-    Returns
-    -------
-    sentence : str
-        Empty if all are digits.
-    """
+    """Return a sentence that says what was read beside what is no digit."""
     words = text.split()
     numbers = [word for word in words if word != MARK]
     if len(numbers) == len(words):

@@ -42,17 +42,7 @@ def restore(amount: np.ndarray) -> np.ndarray:
 
 
 def remove_specks(amount: np.ndarray) -> np.ndarray:
-    """Return ink without what is small and lies apart from the large parts.
-
-    Parameters
-    ----------
-    amount : float32 ndarray of shape (H, W)
-        In [0, 1].
-
-    Returns
-    -------
-    amount : float32 ndarray of shape (H, W)
-    """
+    """Return ink without what is small and lies apart from the large parts."""
     count, labels, boxes, _ = cv2.connectedComponentsWithStats((amount > FAINT).view(np.uint8))
     if count < 3:  # the paper and one part
         return amount
@@ -67,18 +57,7 @@ def remove_specks(amount: np.ndarray) -> np.ndarray:
 
 
 def unstretch(digit: np.ndarray) -> np.ndarray:
-    """Return a single stroke that fills a square, a 1 that was stretched, as narrow as a 1 is.
-
-    Parameters
-    ----------
-    digit : float32 ndarray of shape (h, w)
-        0 or 1, cropped to the ink. More strokes than one are returned as they are.
-
-    Returns
-    -------
-    digit : float32 ndarray of shape (h, w')
-        In [0, 1].
-    """
+    """Return a single stroke that fills a square, a 1 that was stretched, as narrow as a 1 is."""
     height, width = digit.shape
     if not SQUARE[0] <= width / height <= SQUARE[1]:
         return digit

@@ -13,18 +13,7 @@ MIN_GAP = 3  # pixels; a narrower one is a fault of the pen or of the grain
 
 
 def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
-    """Return a digit with strokes as wide as MNIST's, `STROKE_WIDTH` once it is in the box.
-
-    Parameters
-    ----------
-    digit : float32 ndarray of shape (h, w)
-        0 or 1, cropped to the ink. Thinner strokes are dilated, wider ones eroded.
-
-    Returns
-    -------
-    digit : float32 ndarray of shape (h', w')
-        In [0, 1], cropped to the ink.
-    """
+    """Return a digit with strokes as wide as MNIST's, `STROKE_WIDTH` once it is in the box."""
     factor = max(digit.shape) / (4 * BOX_SIZE)
     if factor > 1:
         digit = shrink_strokes(digit, factor)
@@ -36,19 +25,7 @@ def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
 def set_stroke_width(
     ink: np.ndarray, width: float, side: float, wanted: tuple[float, float] = STROKE_WIDTH
 ) -> tuple[np.ndarray, float]:
-    """Return ink with strokes of a wanted width, in place, and how wide they are now.
-
-    Parameters
-    ----------
-    ink : float32 or uint8 ndarray of shape (h, w)
-        With paper around it for strokes to grow.
-    width : float
-        Of its strokes, pixels.
-    side : float
-        Of the digit or digits that are to fill the box, pixels.
-    wanted : (least, most)
-        Pixels, once they do.
-    """
+    """Return ink with strokes of a wanted width, in place, and how wide they are now."""
     change = _change(width, side, wanted)
     if change > 0:
         return _widen(ink, change), width + change
@@ -64,19 +41,7 @@ def _change(width: float, side: float, wanted: tuple[float, float]) -> int:
 
 
 def shrink_strokes(ink: np.ndarray, factor: float) -> np.ndarray:
-    """Return ink `factor` times smaller, no stroke of which has vanished.
-
-    Parameters
-    ----------
-    ink : float32 ndarray of shape (h, w)
-        In [0, 1], cropped to the ink.
-    factor : float
-        More than 1.
-
-    Returns
-    -------
-    ink : float32 ndarray of shape (h', w')
-    """
+    """Return ink `factor` times smaller, no stroke of which has vanished."""
     missing = int(np.ceil(1.5 * factor - stroke_width(ink)))
     if missing > 0:  # a hairline
         ink = _dilate(ink, missing)
@@ -88,16 +53,6 @@ def stroke_width(digit: np.ndarray) -> float:
 
     Across a stroke of width w, the distance to the paper rises from 1 to about w / 2 and falls
     again: its mean is (w + 1) / 4.
-
-    Parameters
-    ----------
-    digit : float32 ndarray of shape (h, w)
-        In [0, 1].
-
-    Returns
-    -------
-    width : float
-        Pixels.
     """
     mask = (pad(digit, 1) > 0.5).view(np.uint8)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)

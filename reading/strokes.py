@@ -62,15 +62,7 @@ class Strokes:
 
 
 def find_strokes(ink: np.ndarray, width: float) -> Strokes:
-    """Return the strokes of ink, each parted from the others where it meets them.
-
-    Parameters
-    ----------
-    ink : uint8 ndarray of shape (h, w)
-        0 or 1, some of it 1.
-    width : float
-        Of a stroke, pixels.
-    """
+    """Return the strokes of ink, each parted from the others where it meets them."""
     lines = thin(ink)
     disk = np.ones((2 * round(MEETING * width) + 1,) * 2, np.uint8)
     meeting = cv2.dilate(lines & (cv2.LUT(_neighbours(lines), ARMS) > 2).view(np.uint8), disk)
@@ -94,13 +86,7 @@ def find_strokes(ink: np.ndarray, width: float) -> Strokes:
 
 
 def thin(ink: np.ndarray) -> np.ndarray:
-    """Return ink thinned to lines of one pixel (Zhang and Suen 1984).
-
-    Parameters
-    ----------
-    ink : uint8 ndarray of shape (h, w)
-        0 or 1.
-    """
+    """Return ink thinned to lines of one pixel (Zhang and Suen 1984)."""
     above, right, below, left = BITS.T[::2]
     edge = (ARMS == 1) & (BITS.sum(axis=1) > 1) & (BITS.sum(axis=1) < 7)
     removable = (
@@ -119,15 +105,7 @@ def _neighbours(ink: np.ndarray) -> np.ndarray:
 
 
 def _part(lines: np.ndarray, meeting: np.ndarray):
-    """Return the segments of lines between the places where they meet, and what touches what.
-
-    Returns
-    -------
-    segments, places : int ndarrays of shape (h, w)
-        Counted from 1.
-    contacts : int ndarray of shape (4, N)
-        x, y, segment and place of each pixel of a segment beside a place.
-    """
+    """Return the segments of lines between the places where they meet, and what touches what."""
     segments = cv2.connectedComponents(lines & ~meeting)[1]
     places = cv2.connectedComponents(meeting)[1]
     near = cv2.dilate(places.astype(np.float32), np.ones((3, 3), np.uint8)).astype(int)

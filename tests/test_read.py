@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from written_numbers import Number, draw_number, photograph_number
 
 import reading
@@ -238,3 +240,23 @@ def test_probabilities_hold_what_they_promise(model):
         probability.append(share)
     assert np.mean(right) > 0.9
     assert abs(np.mean(probability) - np.mean(right)) < 0.12
+
+
+def test_two_lines_of_digits_are_asked_for_one_at_a_time(model):
+    picture = np.vstack([np.array(draw(number)[0]) for number in ("365", "2026")])
+    with pytest.raises(NoDigitError, match="I see two lines"):
+        reading.read(picture, model)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_is_read_by_its_path(model, kind, tmp_path):
+    Image.fromarray(np.array(draw("7")[0])).save(tmp_path / "seven.png")
+    assert reading.read(kind(tmp_path / "seven.png"), model).guesses[0][0] == "7"
+    probabilities = recognize(kind(tmp_path / "seven.png"), model)
+    assert max(probabilities, key=probabilities.get) == "7"
+
+
+@pytest.mark.parametrize("picture", [None, 7, b"seven.png", [[0, 1]]])
+def test_what_is_no_picture_is_named(model, picture):
+    with pytest.raises(TypeError, match="a file's path, a PIL image or an array, not"):
+        recognize(picture, model)
