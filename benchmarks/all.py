@@ -90,10 +90,10 @@ def run(name: str, command: str, data: Path, code: str) -> None:
     output = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     print(output.stdout, flush=True)
     output.check_returncode()
-    minutes = (time.monotonic() - started) / 60
+    seconds = time.monotonic() - started
     today = datetime.date.today()
     printed = f"Commit {code}, {today}"
-    content = f"{output.stdout.strip()}\n\n{printed}, {minutes:.0f} minutes."
+    content = f"{output.stdout.strip()}\n\n{printed}, in {seconds:.0f} s."
     replace(HERE / "README.md", name, content)
     replace(HERE / "README.md", "run", f"Last run: {today}, commit {code}, {machine()}.")
     readme = ROOT / "README.md"

@@ -1,4 +1,4 @@
-"""The tables of both READMEs are what benchmarks/all.py can write."""
+"""The tables of both READMEs are what benchmarks/all.py can write, and it finds every script."""
 
 import re
 import runpy
@@ -20,6 +20,13 @@ def test_every_marker_has_a_command_and_every_script_a_section():
     scripts = {f"benchmarks/{file.name}" for file in (ROOT / "benchmarks").glob("*.py")}
     assert scripts == {command.split()[0] for command in SECTIONS.values()} | {"benchmarks/all.py"}
     assert TEXT.count("<!-- ") == 2 * (len(SECTIONS) + 1)
+
+
+def test_no_benchmark_is_a_library():
+    files = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tests").glob("*.py")]
+    scripts = "|".join(file.stem for file in (ROOT / "benchmarks").glob("*.py"))
+    imports = rf"^(?:import|from) (?:{scripts})\b"
+    assert [f.name for f in files if re.search(imports, f.read_text(), re.M)] == []
 
 
 @pytest.mark.parametrize("name", marked((ROOT / "README.md").read_text()))
