@@ -72,6 +72,8 @@ def _long_lines(half: np.ndarray, level: float, slopes: np.ndarray) -> np.ndarra
         rows = cv2.dilate((covered > ACROSS).view(np.uint8), GAP)
         several = cv2.connectedComponents(rows)[0] > PERIODIC
         straight[covered < (ACROSS if several else ALL_ACROSS)] = 0
+        # A stroke that runs along a line is darker than the rest of it.
+        straight = np.minimum(straight, np.median(straight, axis=1, keepdims=True)).astype(np.uint8)
         if straight.any():
             shear[1] *= -1, 1, -1
             back = cv2.warpAffine(straight, shear, (width, height), flags=cv2.INTER_NEAREST)
