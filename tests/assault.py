@@ -38,8 +38,7 @@ SERVER_FILES = (
     "/dev/stdin", "http://127.0.0.1:9/7.png", "data:image/png;base64,AAAA", "../app.py",
 )  # fmt: skip
 ROUTES = [("POST", f"gradio_api/{path}") for path in (
-    "process_recording", "run/upload", "api/upload", "cancel", "reset",
-    "stream/0", "vibe-edit/",
+    "process_recording", "run/upload", "api/upload", "cancel", "reset", "stream/0", "vibe-edit/",
 )] + [("GET", path) for path in (
     "gradio_api/proxy=http://127.0.0.1:9/", "gradio_api/file=http://127.0.0.1:9/",
     "gradio_api/file=/etc/passwd", "gradio_api/custom_component/a/client/b/c",
