@@ -38,14 +38,14 @@ def prepare(model: LeNet, drawings) -> list[dict]:
     items = []
     for number, picture in drawings:
         try:
-            candidates, *_ = candidates_of(picture)
+            *_, (candidates, *_) = candidates_of(picture)
         except NoDigitError:
             continue
         with torch.inference_mode():
             logits = model(torch.from_numpy(candidates.digits)[:, None]).double()
             log_probabilities = model.probabilities(logits).log()
         whole = (candidates.edges == [0, candidates.edges.max()]).all(axis=1)
-        features = [candidates.shape, answer_features(candidates.digits, logits.numpy())]
+        features = [candidates.shape, answer_features(candidates.digits, energy(logits.numpy()))]
         items.append(
             {
                 "label": number.label,

@@ -118,7 +118,7 @@ async def draw(url: str, pens: int, seconds: float) -> tuple[list[float], int, f
         async with client_from(f"127.0.1.{1 + index}", url) as http:
             while (since := time.perf_counter() - began) < seconds:
                 strokes = drawing_of(int(since * MOVES) % (len(FORTY_TWO) * MOVES))
-                question = {"strokes": strokes, "digit": 0, "rival": None}
+                question = {"strokes": strokes}  # no explanation while the pen moves
                 body = {"session_hash": f"pen{index}", "component_id": component}
                 body |= {"fn_name": "answer", "data": question}
                 asked = time.perf_counter()

@@ -31,8 +31,12 @@ def patch(demo: gr.Blocks) -> None:
     for component in (gr.Image, gr.ImageEditor, Api):
         _take_uploads_only(component)
     _refuse_wrong_arguments(demo)
-    # Gradio keeps a session's values for deep links, as many bytes as were sent.
+    # For deep links, which this page has not, Gradio keeps each session's values, as many bytes
+    # as were sent, and describes all components anew: a third of its time for an answer.
     _replace(SessionState, "_update_value_in_config", "self key value", lambda *_: None)
+    begin = _original(SessionState, "__init__", "self blocks")
+    bare = SimpleNamespace(default_config=demo.default_config, blocks={})
+    _replace(SessionState, "__init__", "self blocks", lambda self, _: begin(self, bare))
     _track_few_uploads()
     _original(demo, "upload_file_set")
     demo.upload_file_set = SimpleNamespace(update=lambda paths: None)  # else it lists them all

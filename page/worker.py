@@ -54,8 +54,11 @@ def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | Non
 def answer_strokes(
     loader: WeightsLoader, strokes: list[list[int]], digit: int | None = 0
 ) -> Answer:
-    """Answer a drawing's strokes, as `answer_upload` does a picture."""
-    return _answer(loader, lambda: draw_strokes(strokes), digit)
+    """Answer a drawing's strokes, as `answer_upload` does a picture.
+
+    While the pen moves, no digit is explained, and none is cut out of half-drawn ones.
+    """
+    return _answer(loader, lambda: draw_strokes(strokes), digit, cut=digit is not None)
 
 
 def draw_strokes(strokes: list[list[int]]) -> np.ndarray:
@@ -96,12 +99,14 @@ def describe_answer(reading: Reading) -> str:
     return f"It could be {first} or {second}."
 
 
-def _answer(loader: WeightsLoader, open_image: Callable, digit: int | None = 0) -> Answer:
+def _answer(
+    loader: WeightsLoader, open_image: Callable, digit: int | None = 0, cut: bool = True
+) -> Answer:
     """Return the answer to the picture that `open_image` opens, words alone if there is none."""
     try:
         image = open_image()
         model = loader.weights().model
-        reading = read(image, model)
+        reading = read(image, model, cut)
     except NoDigitError as reason:
         return Answer([], str(reason))
     except MemoryError:  # the process may not have more (`page.limits`)

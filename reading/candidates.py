@@ -4,14 +4,16 @@ A line of five digits that touch has more than a hundred candidates, so that wha
 for all of them is: strokes are as wide as MNIST's before the line is cut.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from reading.picture import crop, pad
 from reading.preprocess import CENTER, IMAGE_SIZE, frame, nudge
-from reading.segment import INK, LEAST_INK, Cuts, find_cuts
+from reading.segment import INK, LEAST_INK, Cuts, find_cuts, find_gaps
 from reading.stroke_width import BOX_SIZE, STROKE_WIDTH, normalize_stroke_width, set_stroke_width
 
 HEIGHT = 2 * BOX_SIZE  # pixels of a digit's height when it is cut out
@@ -40,22 +42,26 @@ class Candidates:
     digits: np.ndarray  # (N, 28, 28) float32, in MNIST's form
 
 
-def find_candidates(line: np.ndarray, height: float, stroke: float) -> Candidates:
-    """Return the candidates in a line."""
+def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[Candidates]:
+    """Yield the candidates in a line: first what stands apart, then what may be cut out, too."""
     scale = HEIGHT / height
     padded = pad(line, MARGIN)
     bold, width = set_stroke_width(padded, stroke, height, USUAL_WIDTH)
     size = [max(3, round(side * scale)) for side in padded.shape[::-1]]
     small, bold = (cv2.resize(ink, size, interpolation=cv2.INTER_AREA) for ink in (padded, bold))
-    cuts = find_cuts(np.minimum(small, bold), HEIGHT, max(1, scale * min(stroke, width)))
-    edges, boxes, inks = _between((255 * bold).astype(np.uint8), cuts)
-    shape = _shape(edges, boxes, [cv2.countNonZero(ink) / (width * scale) for ink in inks], cuts)
-    kept = np.flatnonzero(_is_hopeful(edges, shape))
-    whole = frame(normalize_stroke_width(line))  # as it is where one digit is asked for
-    digits = np.concatenate([whole[None], _frame_all([inks[k] for k in kept[1:]], width * scale)])
+    inked, bold = np.minimum(small, bold), (255 * bold).astype(np.uint8)
+    whole = frame(normalize_stroke_width(line))[None]  # as it is where one digit is asked for
     grown = (width - stroke) / 2 * np.array([1, 1, -1, -1])
-    boxes = boxes[kept] / scale - MARGIN + grown
-    return Candidates(edges[kept], boxes, shape[kept], digits)
+    for find in (find_gaps, partial(find_cuts, stroke=max(1, scale * min(stroke, width)))):
+        cuts = find(inked, HEIGHT)
+        if find is not find_gaps and len(cuts) == 2:
+            return  # its ends: there is nothing new
+        edges, boxes, inks = _between(bold, cuts)
+        lengths = [cv2.countNonZero(ink) / (width * scale) for ink in inks]
+        shape = _shape(edges, boxes, lengths, cuts)
+        kept = np.flatnonzero(_is_hopeful(edges, shape))
+        digits = np.concatenate([whole, _frame_all([inks[k] for k in kept[1:]], width * scale)])
+        yield Candidates(edges[kept], boxes[kept] / scale - MARGIN + grown, shape[kept], digits)
 
 
 def only_candidate(digit: np.ndarray) -> Candidates:
@@ -125,6 +131,8 @@ def _is_hopeful(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 def _frame_all(inks: list[np.ndarray], stroke: float) -> np.ndarray:
     """Return ink in MNIST's form, as `reading.preprocess.frame` does one by one."""
+    if not inks:
+        return np.zeros((0, IMAGE_SIZE, IMAGE_SIZE), np.float32)
     boxes = np.zeros((len(inks), BOX_SIZE, BOX_SIZE), np.uint8)
     sizes = np.empty((len(inks), 2), int)
     for k, ink in enumerate(inks):

@@ -7,14 +7,15 @@ share of exp(score) a number's paths have is its probability (section VI, "forwa
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 
 import numpy as np
 
 from reading.candidates import SHAPE, Candidates
 
 BEAM = 8  # numbers that are kept at each cut
-LIKELIEST = 4  # digits that a candidate is taken for
-LEAST_SHARE = 1e-5  # of all paths, through a candidate that is followed
+LEAST_SHARE = 1e-4  # of all paths, through a candidate as a digit that is followed
+LEAST_FOLLOWED = 30  # of these, so that a number that is sure has rivals, too
 
 # What the network's answer adds to a candidate's score, beside its shape (`SHAPE`).
 ANSWER = {
@@ -30,19 +31,21 @@ LEAST_ENERGY = 4.9
 CROWDED = 1.1  # heights: digits that hang together in so little width are doubted
 
 
-def score(candidates: Candidates, logits: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:
+def score(
+    candidates: Candidates, energies: np.ndarray, log_probabilities: np.ndarray
+) -> np.ndarray:
     """Return the score of each candidate as each digit."""
     shape = candidates.shape @ list(SHAPE.values())
-    answer = answer_features(candidates.digits, logits) @ [
+    answer = answer_features(candidates.digits, energies) @ [
         value for name, value in ANSWER.items() if name != "log probability"
     ]
     return (shape + answer)[:, None] + ANSWER["log probability"] * log_probabilities
 
 
-def answer_features(digits: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def answer_features(digits: np.ndarray, energies: np.ndarray) -> np.ndarray:
     """Return what `ANSWER` names, without the log probability."""
     holes = _holes(digits)
-    scaled, one = energy(logits) / 10, np.ones(len(digits))
+    scaled, one = energies / 10, np.ones(len(digits))
     return np.stack([one, holes, np.maximum(holes - 1, 0), scaled, scaled**2], axis=1)
 
 
@@ -94,28 +97,26 @@ def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
     Numbers that are read along several paths count once, with the sum of their probabilities.
     """
     end = int(edges.max())
-    share, total = _shares(edges, np.logaddexp.reduce(scores, axis=1))
-    likely = np.flatnonzero(share > LEAST_SHARE)
-    arriving = [likely[edges[likely, 1] == cut].tolist() for cut in range(end + 1)]
-    starts, values = edges[:, 0].tolist(), scores.tolist()
-    likeliest = np.argsort(-scores, axis=1)[:, :LIKELIEST].tolist()
+    totals = np.logaddexp.reduce(scores, axis=1)
+    share, total = _shares(edges, totals)
+    share = share[:, None] * np.exp(scores - totals[:, None])  # of each candidate as each digit
+    least = min(LEAST_SHARE, np.sort(share, axis=None)[-LEAST_FOLLOWED:][0])
+    arriving = [[] for _ in range(end + 1)]
+    for edge, digit in np.argwhere(share >= least).tolist():
+        arriving[edges[edge, 1]].append((edge, str(digit), float(scores[edge, digit])))
+    starts = edges[:, 0].tolist()
     # Of each cut, numbers with the log of their sum, their best path's score, and that path.
     beams = [{"": (0.0, 0.0, ())}] + [{} for _ in range(end)]
     for cut in range(1, end + 1):
         found = {}
-        for edge in arriving[cut]:
+        for edge, digit, more in arriving[cut]:
             for number, (log_sum, best, path) in beams[starts[edge]].items():
-                for digit in likeliest[edge]:
-                    more = values[edge][digit]
-                    key = number + str(digit)
-                    known = found.get(key)
-                    new = (log_sum + more, best + more, (*path, edge))
-                    if known:
-                        better = new if new[1] > known[1] else known
-                        new = (_log_add(known[0], new[0]), *better[1:])
-                    found[key] = new
-        kept = sorted(found.items(), key=lambda item: -item[1][0])[:BEAM]
-        beams[cut] = dict(kept)
+                new = (log_sum + more, best + more, (*path, edge))
+                if known := found.get(number + digit):
+                    better = new if new[1] > known[1] else known
+                    new = (_log_add(known[0], new[0]), *better[1:])
+                found[number + digit] = new
+        beams[cut] = dict(nlargest(BEAM, found.items(), key=lambda item: item[1][0]))
     return [
         Guess(number, math.exp(log_sum - total), path)
         for number, (log_sum, _, path) in list(beams[end].items())[:count]

@@ -129,7 +129,7 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: b
     found = mask[main > 0]
     if found.sum() <= WHOLE * found.size:
         mask[:] = 1
-    paper, whole = gray[mask > 0].astype(np.float32), bool(mask.all())
+    paper, whole = gray[::2, ::2][mask[::2, ::2] > 0].astype(np.float32), bool(mask.all())
     level = float(np.median(paper))
     distance = np.abs(paper - level)
     uniform = (distance < UNIFORM).mean() > 0.6 and (even_edge or not whole)

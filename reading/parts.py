@@ -125,6 +125,8 @@ def choose_line(parts: Parts) -> np.ndarray:
     part = mass > 0.02 * mass[main]
     if mass[main] == 0 or part.sum() > MAX_PARTS:
         raise NoDigitError(NOTHING_MESSAGE)  # noise, cloth, a page of text
+    if part.sum() == 1:
+        return part
     _, top, width, height = boxes.T
     bottom = top + height
     if not parts.on_even_paper:

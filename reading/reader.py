@@ -4,6 +4,7 @@ read(Image.open("postcode.png")).guesses    # [("75005", 0.93), ("75006", 0.02),
 recognize(Image.open("seven.png"))          # {"0": …, …, "9": …}
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -34,6 +35,10 @@ SMALLEST = 0.5  # of the tallest digit's height: of 800 written numbers two have
 RIVAL = 0.25  # of the best guess's probability: a likely rival's doubts are told, too
 
 SURE = 0.95  # the number's probability: digits that touch in little room aren't doubted
+SURE_APART = 0.9  # the number's probability, where nothing need be cut
+ENERGY_PER_WIDTH = (
+    8  # of a digit, width in heights: the wider it is, the more may be two that touch
+)
 
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
@@ -120,7 +125,7 @@ def recognize(image: Image.Image | np.ndarray, model: LeNet | None = None) -> di
     return read_digit(image, model or _default_model()).probabilities
 
 
-def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading:
+def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool = True) -> Reading:
     """Read the number in a picture: one to eight digits in a row.
 
     Parameters
@@ -129,6 +134,8 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
         As `reading.preprocess.to_mnist` takes it.
     model : LeNet, optional
         In eval mode, on the CPU. The default is as in `recognize`.
+    cut : bool
+        Whether to cut what hangs together and is hardly one digit; False saves time.
 
     Returns
     -------
@@ -140,17 +147,20 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
         If there is nothing to read, or more than a number; the message is fit for the page.
     """
     model = model or _default_model()
-    candidates, boxes, signs = candidates_of(image)
-    with torch.inference_mode():
-        layers = model.layers(torch.from_numpy(candidates.digits)[:, None])
-        logits = layers[-1].double()
-        probabilities = model.probabilities(logits)
-    logs = probabilities.log().numpy()
-    scores = lattice.score(candidates, logits.numpy(), logs)
-    # One digit is as likely as the network says, less what speaks for several.
-    scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
-    guesses = lattice.find_best(candidates.edges, scores, GUESSES)
-    chosen, known = guesses[0], _seem_digits(candidates, logits, probabilities, guesses[0], signs)
+    for found in candidates_of(image):
+        candidates, boxes, signs = found
+        with torch.inference_mode():
+            layers = model.layers(torch.from_numpy(candidates.digits)[:, None])
+            logits = layers[-1].double()
+            probabilities = model.probabilities(logits).numpy()
+        energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
+        scores = lattice.score(candidates, energies, logs)
+        # One digit is as likely as the network says, less what speaks for several.
+        scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
+        guesses = lattice.find_best(candidates.edges, scores, GUESSES)
+        if not cut or _is_sure(candidates, energies, guesses[0]):
+            break
+    chosen, known = guesses[0], _seem_digits(candidates, energies, probabilities, guesses[0], signs)
     if len(chosen.path) > MOST_DIGITS:
         raise NoDigitError(LONG_MESSAGE if np.mean(known) > 0.5 else DOUBT_MESSAGE)
     text = with_marks(chosen.number, known, boxes[list(chosen.path)], signs)
@@ -158,17 +168,18 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
     for rival in guesses[1:]:
         if MARK in text or not all(known) or rival.probability < RIVAL * guesses[0].probability:
             break
-        is_digit = _seem_digits(candidates, logits, probabilities, rival, signs)
+        is_digit = _seem_digits(candidates, energies, probabilities, rival, signs)
         if not all(is_digit) and len(rival.path) <= MOST_DIGITS:
             chosen, known = rival, is_digit
             text = with_marks(rival.number, known, boxes[list(rival.path)], signs)
     doubt = describe_doubt(text)
     path = list(chosen.path)
     share = chosen.probability / float(probabilities[0, int(chosen.number)]) if path == [0] else 1
+    layers = [layer.numpy() for layer in layers]
     digits = [
         DigitReading(
             candidates.digits[k],
-            [layer[k].numpy() for layer in layers],
+            [layer[k] for layer in layers],
             dict(zip(DIGITS, (share * probabilities[k]).tolist(), strict=True)),
             tuple(boxes[k].tolist()),
             is_digit,
@@ -180,11 +191,19 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None) -> Reading
     return Reading([(guess.number, guess.probability) for guess in guesses], digits, doubt, text)
 
 
-def _seem_digits(candidates, logits, probabilities, guess, signs: Signs) -> list[bool]:
+def _is_sure(candidates: Candidates, energies: np.ndarray, guess: lattice.Guess) -> bool:
+    """Return whether what stands apart is digits so surely that none is two that touch."""
+    path = list(guess.path)
+    left, _, right, _ = candidates.boxes[path].T
+    least = ENERGY_PER_WIDTH * (right - left) / np.ptp(candidates.boxes[0, [1, 3]])
+    return guess.probability >= SURE_APART and bool((energies[path] >= least).all())
+
+
+def _seem_digits(candidates, energies, probabilities, guess, signs: Signs) -> list[bool]:
     """Return whether each candidate of a guess's path seems to be a digit."""
     path = list(guess.path)
-    first, second = probabilities[path].topk(2).values.T.numpy()
-    is_digit = lattice.energy(logits[path].numpy()) >= lattice.LEAST_ENERGY
+    *_, second, first = np.sort(probabilities[path]).T
+    is_digit = energies[path] >= lattice.LEAST_ENERGY
     is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
     height = np.diff(candidates.boxes[path][:, [1, 3]])[:, 0]
     is_digit &= height >= SMALLEST * height.max()
@@ -194,13 +213,16 @@ def _seem_digits(candidates, logits, probabilities, guess, signs: Signs) -> list
     return is_digit.tolist()
 
 
-def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarray, Signs]:
-    """Return what may be digits in a picture."""
+def candidates_of(
+    image: Image.Image | np.ndarray,
+) -> Iterator[tuple[Candidates, np.ndarray, Signs]]:
+    """Yield what may be digits in a picture: first what stands apart, then with what is cut out."""
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
     if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already
         digit = frame(restore(ink.amount))
-        return only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]]), Signs()
+        yield only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]]), Signs()
+        return
     parts = find_parts(ink)
     chosen = choose_line(parts)
     stroke = max(1.0, stroke_width(parts.crop_to(chosen)[0]))
@@ -213,11 +235,11 @@ def candidates_of(image: Image.Image | np.ndarray) -> tuple[Candidates, np.ndarr
     scale = min(1.0, 4 * BOX_SIZE / height)
     if scale < 1:
         line = shrink_strokes(line, 1 / scale)
-    candidates = find_candidates(line, height * scale, max(1.0, stroke * scale))
-    boxes = (candidates.boxes / scale + np.tile(corner, 2)) / (gray.shape[::-1] * 2)
     centers = parts.boxes[:, 0] + parts.boxes[:, 2] / 2 + parts.corner[0]
     found = Signs(centers[signs] / gray.shape[1], (centers[dotted] - corner[0]) * scale)
-    return candidates, boxes.clip(0, 1), found
+    for candidates in find_candidates(line, height * scale, max(1.0, stroke * scale)):
+        boxes = (candidates.boxes / scale + np.tile(corner, 2)) / (gray.shape[::-1] * 2)
+        yield candidates, boxes.clip(0, 1), found
 
 
 @cache

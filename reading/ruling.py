@@ -17,11 +17,11 @@ SLOPES = np.linspace(-0.16, 0.16, 33)  # of lines; a telephone is seldom held mo
 def remove_ruling(ink: np.ndarray, noise: float) -> np.ndarray:
     """Return ink without lines that run all across it, or all down."""
     level = max(noise, 0.05 * float(ink.max()))
-    _, _, width, height = cv2.boundingRect((ink > level).view(np.uint8))
+    inked = (ink > level).view(np.uint8)
     bare = ink
-    if width > ACROSS * ink.shape[1]:
+    if cv2.reduce(inked, 0, cv2.REDUCE_MAX).mean() > ACROSS:
         bare = _remove_rows(bare, level)
-    if height > ACROSS * ink.shape[0]:
+    if cv2.reduce(inked, 1, cv2.REDUCE_MAX).mean() > ACROSS:
         bare = _remove_rows(bare.T, level).T
     # What is nothing but lines is no ruling.
     return np.ascontiguousarray(bare) if bare.max() > 0.5 * ink.max() else ink
@@ -72,9 +72,11 @@ def _long_lines(half: np.ndarray, level: float, slopes: np.ndarray) -> np.ndarra
         rows = cv2.dilate((covered > ACROSS).view(np.uint8), GAP)
         several = cv2.connectedComponents(rows)[0] > PERIODIC
         straight[covered < (ACROSS if several else ALL_ACROSS)] = 0
-        # A stroke that runs along a line is darker than the rest of it.
-        straight = np.minimum(straight, np.median(straight, axis=1, keepdims=True)).astype(np.uint8)
-        if straight.any():
+        rows = straight.any(axis=1)
+        if rows.any():
+            # A stroke that runs along a line is darker than the rest of it.
+            middle = np.median(straight[rows], axis=1, keepdims=True).astype(np.uint8)
+            straight[rows] = np.minimum(straight[rows], middle)
             shear[1] *= -1, 1, -1
             back = cv2.warpAffine(straight, shear, (width, height), flags=cv2.INTER_NEAREST)
             lines = np.maximum(lines, back)

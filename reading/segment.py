@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from reading.strokes import Strokes, find_strokes
+from reading.strokes import Strokes, find_strokes, nearest
 
 CLEAR = 0.1  # stroke widths: a cut that crosses less ink parts nothing that hangs together
 INK = 0.4  # of a pixel: what holds more is surely ink
@@ -54,6 +54,24 @@ class Cuts:
     def is_clear(self) -> np.ndarray:
         """Return which cuts cross no ink."""
         return self.crossed < CLEAR
+
+
+def find_gaps(line: np.ndarray, height: float) -> Cuts:
+    """Return the cuts between what stands apart, one beside the other."""
+    ink = (line > INK).view(np.uint8)
+    count, labels, boxes, centers = cv2.connectedComponentsWithStats(ink)
+    parts = 1 + np.flatnonzero(boxes[1:, cv2.CC_STAT_AREA] >= LEAST_INK * height**2)
+    parts = parts[np.argsort(boxes[parts, 0])]
+    # What stands above or below another belongs to it.
+    reach = np.maximum.accumulate(boxes[parts, 0] + boxes[parts, 2])
+    group = np.cumsum(np.append(0, centers[parts[1:], 0] > reach[:-1]))
+    place = np.zeros(line.shape, int)
+    if group[-1]:
+        group_of = np.zeros(count, int)
+        group_of[parts] = group + 1
+        place = nearest(group_of[labels]) - 1
+    left = place < np.arange(group[-1] + 2)[:, None, None]
+    return Cuts(left, ~left, np.zeros(len(left)))
 
 
 def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:

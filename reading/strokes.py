@@ -82,7 +82,7 @@ def find_strokes(ink: np.ndarray, width: float) -> Strokes:
     meetings[contacts[3] - 1, contacts[2] - 1] = True
     identity = np.where(segments, segments, (places + count) * ((places > 0) & (lines > 0)))
     joints, turns = _joints(points, stroke, contacts, REACH * width)
-    return Strokes(points, stroke, _nearest(identity) - 1, meetings, joints, turns)
+    return Strokes(points, stroke, nearest(identity) - 1, meetings, joints, turns)
 
 
 def thin(ink: np.ndarray) -> np.ndarray:
@@ -150,7 +150,7 @@ def _angle(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.arccos(np.clip((one * other).sum(axis=1), -1, 1))
 
 
-def _nearest(labels: np.ndarray) -> np.ndarray:
+def nearest(labels: np.ndarray) -> np.ndarray:
     """Return the label, other than 0, that is nearest to each pixel."""
     labelled = labels > 0
     _, cell = cv2.distanceTransformWithLabels(
