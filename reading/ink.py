@@ -35,7 +35,7 @@ def find_ink(gray: np.ndarray) -> Ink:
         noise = 0 if small else 4 * MAD_TO_STD * paper.noise / 255
     else:
         seen = ink[::3, ::3]
-        if paper.mask is not None:
+        if paper.mask is not None and paper.mask[::3, ::3].any():
             seen = seen[paper.mask[::3, ::3] > 0]
         ink -= np.median(seen)  # closing finds the brightest, or darkest, grain
         noise = 4 * MAD_TO_STD * float(np.median(np.abs(seen - np.median(seen))))

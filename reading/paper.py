@@ -127,7 +127,7 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: b
     _, labels = cv2.connectedComponents((strokes > strokes.max() / 2).view(np.uint8))
     main = cv2.resize((labels == labels[row, column]).view(np.uint8), gray.shape[::-1])
     found = mask[main > 0]
-    if found.sum() <= WHOLE * found.size:
+    if found.sum() <= WHOLE * found.size or not mask[::2, ::2].any():
         mask[:] = 1
     paper, whole = gray[::2, ::2][mask[::2, ::2] > 0].astype(np.float32), bool(mask.all())
     level = float(np.median(paper))
