@@ -26,13 +26,7 @@ from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
 from page import gradio_patches
-from page.answer import (
-    BRUSH_RADIUS,
-    INVITATION,
-    PAD_SIZE,
-    WrongQuestionError,
-    check_question,
-)
+from page.answer import BRUSH_RADIUS, INVITATION, PAD_SIZE, check_question
 from page.gate import WRONG, WRONG_ARGUMENTS
 from page.launch import launch_of
 from page.uploads import NotUploadedError, resolve_upload
@@ -88,7 +82,7 @@ async def answer(question: dict, request: gr.Request) -> dict:
     """Answer what page/pen.js asks: guesses, words, explanation, and the box of each digit."""
     try:
         asked = check_question(question, demo.GRADIO_CACHE)
-    except (WrongQuestionError, NotUploadedError):
+    except ValueError:
         raise HTTPException(WRONG.status_code, WRONG.detail) from None
     guesses, words, figure, boxes = await _ask(request, *asked)
     return {"guesses": guesses, "words": words, "figure": figure, "boxes": boxes}
@@ -157,7 +151,7 @@ async def read(picture: Picture, request: gr.Request) -> Reading:
         guesses: up to three numbers and their probabilities, the best first; none if it is not one
         words: how sure the best guess is, or why there is none
     """  # in Gradio's form, of which it makes what programs are told
-    guesses, words, *_ = await _ask(request, "upload", _path_of(picture))
+    guesses, words, *_ = await _ask(request, "upload", _path_of(picture), None)
     return {"guesses": [{"number": n, "probability": p} for n, p in guesses], "words": words}
 
 

@@ -1,24 +1,40 @@
-"""What the page asks of the worker, checked.
+"""What the page asks of the worker, and what both know of the pad.
 
-It runs in the page's own process, so it needs neither PyTorch nor OpenCV.
+It is checked in the page's own process, which needs neither PyTorch nor OpenCV.
 """
 
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, field_validator
 
 from page.uploads import resolve_upload
 
 PAD_SIZE = 640, 480  # pixels that are drawn on; a phone shows them smaller
 BRUSH_RADIUS = 8  # of these
-
-MAX_STROKES = 500  # of a drawing
-MAX_NUMBERS = 8000  # of all points, x and y: the gate lets no more through
-MAX_COORDINATE = 10_000  # pixels: what lies outside the pad is not seen, but its line may cross it
-
 INVITATION = "Draw a digit, or a number of up to eight, as large as you like."
 
+MAX_NUMBERS = 8000  # of all points, x and y: the gate lets no more through
+# Pixels: what lies outside the pad is not seen, but its line may cross it.
+Coordinate = Annotated[int, Field(gt=-10_000, lt=10_000)]
+Stroke = Annotated[list[Coordinate], Field(min_length=2)]
 
-class WrongQuestionError(ValueError):
-    """A question is not one that the page asks."""
+
+class Question(BaseModel, strict=True):
+    """What page/pen.js asks: about strokes, each [x, y, x, y, …] in pixels, or an upload."""
+
+    strokes: Annotated[list[Stroke], Field(max_length=500)] | None = None
+    picture: Any = None
+    digit: Annotated[int, Field(ge=0, lt=100)] | None = None  # to be explained, counted from 0
+
+    @field_validator("strokes")
+    @classmethod
+    def check_strokes(cls, strokes):
+        """Refuse half points, and too many."""
+        counts = [len(stroke) for stroke in strokes or ()]
+        if sum(counts) > MAX_NUMBERS or any(count % 2 for count in counts):
+            raise ValueError
+        return strokes
 
 
 def check_question(question, folder: str | Path) -> tuple:
@@ -27,41 +43,19 @@ def check_question(question, folder: str | Path) -> tuple:
     Parameters
     ----------
     question
-        What was sent: {"strokes": …} as `check_strokes` takes them, or {"picture": …} as
-        `page.uploads.resolve_upload` takes it; "digit" says which digit of the number is to be
-        explained, counted from 0; without it, none is.
+        What was sent.
     folder : str or Path
         That of the uploads.
 
     Raises
     ------
-    WrongQuestionError, NotUploadedError
-        If it is anything else.
+    ValueError
+        If it is no `Question`, or names no upload.
     """
-    if not isinstance(question, dict):
-        raise WrongQuestionError
-    digit = question.get("digit")
-    if digit is not None and (type(digit) is not int or not 0 <= digit < 100):
-        raise WrongQuestionError
-    if "strokes" in question:
-        return "strokes", check_strokes(question["strokes"]), digit
-    return "upload", str(resolve_upload(question.get("picture"), folder)), digit
-
-
-def check_strokes(strokes) -> list[list[int]]:
-    """Return strokes, each [x, y, x, y, …] in pixels of the pad, or raise WrongQuestionError."""
-    if not isinstance(strokes, list) or len(strokes) > MAX_STROKES:
-        raise WrongQuestionError
-    numbers = 0
-    for stroke in strokes:
-        if not isinstance(stroke, list) or len(stroke) < 2 or len(stroke) % 2:
-            raise WrongQuestionError
-        if not all(type(n) is int and -MAX_COORDINATE < n < MAX_COORDINATE for n in stroke):
-            raise WrongQuestionError
-        numbers += len(stroke)
-    if numbers > MAX_NUMBERS:
-        raise WrongQuestionError
-    return strokes
+    asked = Question.model_validate(question)
+    if asked.strokes is not None:
+        return "strokes", asked.strokes, asked.digit
+    return "upload", str(resolve_upload(asked.picture, folder)), asked.digit
 
 
 def with_article(number: str) -> str:

@@ -21,7 +21,7 @@ from visitor import (
     touch_stroke,
 )
 
-from page.answer import check_strokes
+from page.answer import Question
 from page.worker import draw_strokes
 
 NEAR = np.ones((5, 5), np.uint8)  # two pixels of half the pad's size, each way
@@ -43,7 +43,11 @@ def expect_the_same(page, strokes: int) -> None:
     deadline = time.monotonic() + TIMEOUT / 1000
     while True:  # the pad paints ten times a second, or less where others use the machine
         question = page.asked[-1]["strokes"] if page.asked else []
-        asked = draw_strokes(check_strokes(question)) if question else np.full((240, 320), 255)
+        asked = (
+            draw_strokes(Question(strokes=question).strokes)
+            if question
+            else np.full((240, 320), 255)
+        )
         pictures = asked[inside], painted(page)[inside]
         apart = [
             ((one < 128) & ~(cv2.dilate((other < 128).astype(np.uint8), NEAR) > 0)).sum()
