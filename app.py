@@ -34,6 +34,7 @@ from page.zero_gpu import declare_gpu_function
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
+SAMPLE = {"path": "examples/digits/7-crossed.png", "meta": {"_type": "gradio.FileData"}}
 
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
@@ -48,12 +49,20 @@ MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call o
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WORKER_ENVIRONMENT |= {"OPENCV_IO_MAX_IMAGE_PIXELS": "16000000", "OPENCV_LOG_LEVEL": "SILENT"}
 
-NOTHING = f'<ol class="guesses"></ol><p class="words" aria-live="polite">{INVITATION}</p>'
-KEPT = '<span id="copied" role="status"></span>Drawings are not kept here, pictures for an hour.'
+TITLE = "LeNet reads your digits"
+PURPOSE = "Draw a digit or a number. A tiny 1990s neural network reads it and shows why."
+ANSWER = (
+    f'<p class="headline"></p><p class="words" aria-live="polite">{INVITATION}</p>'
+    '<ol class="guesses"></ol><p class="thoughts"></p>'
+)
+KEPT = (
+    '<span id="copied" role="status"></span>'
+    "Drawings aren't saved. Uploaded pictures are deleted after an hour."
+)
 PEN = "".join(
     (HERE / "page" / name).read_text() for name in ("pen.js", "show.js", "figure.js", "link.js")
 )
-UNREADABLE = "This picture could not be read: it is damaged, or takes too long."
+UNREADABLE = "I couldn't read this picture. Please try a PNG or JPEG."
 
 if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
     from page.pool import BusyError, NoAnswerError, WorkerPool
@@ -79,21 +88,20 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
 
 
 async def answer(question: dict, request: gr.Request) -> dict:
-    """Answer what page/pen.js asks: guesses, words, explanation, and the box of each digit."""
+    """Answer what page/pen.js asks."""
     try:
         asked = check_question(question, demo.GRADIO_CACHE)
     except ValueError:
         raise HTTPException(WRONG.status_code, WRONG.detail) from None
-    guesses, words, figure, boxes = await _ask(request, *asked)
-    return {"guesses": guesses, "words": words, "figure": figure, "boxes": boxes}
+    names = ("guesses", "words", "figure", "boxes", "headline", "kind")  # `page.worker.Answer`
+    return dict(zip(names, await _ask(request, *asked)))
 
 
 async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[dict, str, str]:
     """Read the digit, or the number, that is drawn on the pad.
 
-    Takes {"layers": [picture, …], "composite": picture}, one of which will do. Returns the three
-    best guesses with their probabilities, a line of words (why there is no guess, or how sure it
-    is), and the evidence and the layers of the network, as JSON in an HTML element.
+    Takes {"layers": [picture, …], "composite": picture}, one of which will do. Returns what
+    /upload does.
     """
     sketch = sketch or {}
     layers = [_path_of(layer) for layer in sketch.get("layers") or [] if layer]
@@ -108,9 +116,8 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
 async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
     """Read the digit, or the number, in a picture: a scan, a photograph, a drawing.
 
-    Returns the three best guesses with their probabilities, a line of words (why there is no
-    guess, or how sure it is), and the evidence and the layers of the network, as JSON in an HTML
-    element.
+    Returns the three best guesses with their probabilities, a sentence (how sure the first is, or
+    why there is none), and the evidence and the layers as JSON in an HTML element.
     """
     if not image:
         return {}, INVITATION, ""
@@ -181,90 +188,84 @@ async def _ask(request: gr.Request, *question) -> list:
         return [[], str(sentence), None, []]
 
 
-def _for_programs(guesses: list, words: str, figure: dict | None, _) -> tuple[dict, str, str]:
-    """Return what /sketch and /upload return: what Gradio has components for."""
+def _for_programs(guesses: list, words: str, figure: dict | None, *_) -> tuple[dict, str, str]:
+    """Return what /sketch and /upload return, for Gradio's components."""
     best = label.postprocess(dict(guesses)).model_dump() if guesses else {}
     data = f'<script type="application/json">{json.dumps(figure)}</script>' if figure else ""
     return best, words, data
 
 
-LIGHT_BACKGROUND, DARK_BACKGROUND, ACCENT = "#faf8f4", "#161513", "#c2410c"
+LIGHT, DARK = "#faf8f4", "#161513"  # paper and ink: the evidence alone is colored
 THEME = gr.themes.Base(
     neutral_hue="stone",
-    primary_hue="orange",
+    primary_hue="stone",
     radius_size="sm",
     font=["ui-sans-serif", "system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
 ).set(
-    body_background_fill=LIGHT_BACKGROUND,
-    body_background_fill_dark=DARK_BACKGROUND,
-    color_accent=ACCENT,
+    body_background_fill=LIGHT,
+    body_background_fill_dark=DARK,
+    color_accent=DARK,
 )
 
-with gr.Blocks(
-    title="LeNet reads your digits",
-    analytics_enabled=False,
-) as demo:
-    gr.Markdown(
-        "# LeNet reads your digits\n"
-        "Draw one, or a number. A network of 61,706 parameters, after LeCun's of the 1990s, names"
-        " it, and shows why.",
-        elem_id="head",
-    )
+with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+    gr.Markdown(f"# {TITLE}\n{PURPOSE}", elem_id="head")
     with gr.Row(elem_id="top"):
-        with gr.Column(elem_id="given"), gr.Tabs():
-            with gr.Tab("Draw") as draw_tab:
-                pad = gr.Sketchpad(
-                    elem_id="pad",
-                    type="pil",
-                    canvas_size=PAD_SIZE,
-                    fixed_canvas=True,
-                    brush=gr.Brush(
-                        default_size=BRUSH_RADIUS, colors=["#000000"], color_mode="fixed"
-                    ),
-                    layers=False,
-                    transforms=(),
-                    label="Pad to draw a number on",
-                    show_label=False,
-                )
-                with gr.Row(elem_id="tools"):
-                    undo = gr.Button("Undo", min_width=80)
-                    clear = gr.Button("Clear", min_width=80)
-                    copy = gr.Button("Copy link", min_width=80)
-                gr.HTML(KEPT, elem_id="kept")
-            with gr.Tab("Picture") as picture_tab:
-                upload = gr.Image(
-                    elem_id="upload",
-                    type="pil",
-                    image_mode=None,  # as it is: converting here would lose depth, or alpha
-                    sources=["upload", "clipboard", "webcam"],
-                    label="A picture of one number",
-                    height=300,
-                )
-                # Where this file is run again, gr.Image takes nothing any more but uploads.
-                examples = [save_file_to_cache(file, demo.GRADIO_CACHE) for file in EXAMPLES]
-                gr.Examples(examples, upload, label="Or one of these")
-        with gr.Column(elem_id="says"):
-            gr.HTML(NOTHING, elem_id="answer", js_on_load=PEN, server_functions=[answer])
-    gr.HTML(elem_id="why")
+        gr.HTML(ANSWER, elem_id="answer", js_on_load=PEN, server_functions=[answer])
+        with gr.Column(elem_id="given"):
+            with gr.Tabs():
+                with gr.Tab("Draw") as draw_tab:
+                    pad = gr.Sketchpad(
+                        elem_id="pad",
+                        type="pil",
+                        canvas_size=PAD_SIZE,
+                        fixed_canvas=True,
+                        brush=gr.Brush(BRUSH_RADIUS, colors=["#000000"], color_mode="fixed"),
+                        layers=False,
+                        transforms=(),
+                        label="Pad to draw a number on",
+                        show_label=False,
+                    )
+                    with gr.Row(elem_id="tools"):
+                        for name in ("Undo", "Redo", "Clear", "Share"):
+                            tool = gr.Button(name, min_width=60)
+                            tool.click(None, js=f"() => lenet.{name.lower()}()")
+                with gr.Tab("Picture") as picture_tab:
+                    upload = gr.Image(
+                        elem_id="upload",
+                        type="pil",
+                        image_mode=None,  # as it is: converting here would lose depth, or alpha
+                        sources=["upload", "clipboard", "webcam"],
+                        label="A picture of one number",
+                        show_label=False,
+                    )
+                    # When this file is reloaded, gr.Image takes nothing any more but uploads.
+                    examples = [save_file_to_cache(file, demo.GRADIO_CACHE) for file in EXAMPLES]
+                    gr.Examples(examples, upload, label="Or one of these")
+            gr.HTML(KEPT, elem_id="kept")
+        gr.HTML(elem_id="why")
+    gr.HTML(elem_id="layers")
     source = gr.Markdown(elem_id="source")
 
-    undo.click(None, js="() => lenet.undo()")
-    clear.click(None, js="() => lenet.clear()")
-    copy.click(None, js="() => lenet.copy()")
     upload.change(None, upload, js="(picture) => lenet.look(picture)")
     draw_tab.select(None, js="() => lenet.turn('pad')")
     picture_tab.select(None, js="() => lenet.turn('picture')")
     demo.load(describe_weights, outputs=source, api_visibility="private", show_progress="hidden")
 
     # What follows is for programs: nothing on the page asks for it.
-    label = gr.Label(num_top_classes=3, label="Three best guesses", visible=False)
-    outputs = [label, gr.Markdown(visible=False), gr.HTML(visible=False)]
+    label = gr.Label(num_top_classes=3, label="guesses", visible=False)
+    outputs = [
+        label,
+        gr.Textbox(label="words", visible=False),
+        gr.HTML(label="figure", visible=False),
+    ]
     # Files are not opened here: the components have nothing to prepare.
     how = {"preprocess": False, "postprocess": False, "concurrency_limit": None}
     gr.on([], recognize_sketch, pad, outputs, api_name="sketch", **how)
     gr.on([], recognize_upload, upload, outputs, api_name="upload", **how)
     gr.api(read, api_name="read", concurrency_limit=None)
+    pad.example_payload = lambda: {"layers": [], "composite": SAMPLE}
+    upload.example_payload = lambda: SAMPLE
 
 
 demo.queue(max_size=MAX_RUNNING, status_update_rate=10)  # nobody is shown a place in the queue

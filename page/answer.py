@@ -12,7 +12,7 @@ from page.uploads import resolve_upload
 
 PAD_SIZE = 640, 480  # pixels that are drawn on; a phone shows them smaller
 BRUSH_RADIUS = 8  # of these
-INVITATION = "Draw a digit, or a number of up to eight, as large as you like."
+INVITATION = "Draw a digit, or a number of up to eight digits, any size."
 
 MAX_NUMBERS = 8000  # of all points, x and y: the gate lets no more through
 # Pixels: what lies outside the pad is not seen, but its line may cross it.

@@ -1,7 +1,7 @@
 // The explanation: paints the numbers of page/figure.py on canvases, in elements that stay.
 const SHADES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+";
-// Two colors that color-blind people can tell apart (Okabe and Ito 2008).
-const [MORE, LESS] = [[0, 114, 178], [213, 94, 0]];
+// Blue and brown, which color-blind people can tell apart, on light paper and on dark.
+const [MORE, LESS] = [[20, 124, 190], [178, 106, 34]];
 const MAPS = [
   ["C1", "convolution", "6 maps of 28×28", 28, 3],
   ["S2", "pooling", "6 maps of 14×14", 14, 3, "C1"],
@@ -10,9 +10,8 @@ const MAPS = [
 ];
 const LINES = [["F5", "linear", "120 numbers", 12], ["F6", "linear", "84 numbers", 12]];
 
-// A value's color, [red, green, blue, opacity]: on paper, over a picture, as ink.
-const onPaperColor = (v) => [...(v > 0 ? MORE : LESS).map((c) => 255 + Math.abs(v) * (c - 255)), 255];
-const overPicture = (v) => [...(v > 0 ? MORE : LESS), 255 * Math.abs(v)];
+// A value's color, [red, green, blue, opacity].
+const asEvidence = (v) => [...(v > 0 ? MORE : LESS), 255 * Math.abs(v)];
 const asInk = (v) => [0, 0, 0, 70 * (v + 1)];
 
 const unpack = (letters) => [...letters].map((letter) => (SHADES.indexOf(letter) - 31) / 31);
@@ -32,108 +31,138 @@ const fill = (canvas, values, width, height, color, start = 0) => {
     pixels.data.set(color(values[start + k]), 4 * k);
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 };
-const make = (tag, html = "", kind = "") => {
-  const element = document.createElement(tag);
-  element.innerHTML = html;
-  element.className = kind;
-  return element;
-};
-const signed = (n) => `${n < 0 ? "−" : "+"}${Math.abs(n).toFixed(1)}`;
-const sum = (name, [gains, losses, blank, score]) =>
-  `${gains.toFixed(1)} for − ${(-losses).toFixed(1)} against ${signed(blank).replace(/^./, "$& ")} ` +
-  `head start: <b>${name} ${signed(score)}</b>`;
+const make = (tag, html = "", kind = "") =>
+  Object.assign(document.createElement(tag), { innerHTML: html, className: kind });
 
-const evidenceMap = (input, [, map, parts], title, name) => {
-  const figure = make("figure", `<div class="title">${title}</div><div class="places"><canvas></canvas>` +
-    `<canvas></canvas></div><figcaption>${sum(name, parts)}</figcaption>`);
-  const [ink, places] = figure.querySelectorAll("canvas");
+// Why: the evidence for the answer, and for it rather than a rival.
+const EVIDENCE =
+  '<figure><div class="places"><canvas class="ink"></canvas><canvas></canvas></div><figcaption></figcaption></figure>';
+const why = make("div",
+  '<div class="heading"><h2>Why?</h2><fieldset class="digits"></fieldset></div><fieldset class="rivals"></fieldset>' +
+  `<div class="evidence">${EVIDENCE + EVIDENCE}</div><p class="sum"></p><p class="sum"></p>` +
+  "<p class='note'>The 100 patches and the head start, a blank page's score, add up to the score. " +
+  "The highest score wins.</p>");
+// Offer choices in a row, anew only if they are others: the one in focus would lose it.
+const offer = (name, legend, choices, chosen) => {
+  const row = why.querySelector(`.${name}s`);
+  const html = choices.map(([value, content]) =>
+    `<label><input type="radio" name="${name}" value="${value}">${content}</label>`).join("");
+  if (row.dataset.of !== html) row.innerHTML = html && `<legend>${legend}</legend>${html}`;
+  row.dataset.of = html;
+  if (html) row.querySelector(`[value="${chosen}"]`).checked = true;
+};
+const drawEvidence = (k, input, [, map, parts], title, against, result) => {
+  const [ink, places] = why.querySelectorAll("figure")[k].querySelectorAll("canvas");
   fill(ink, unpack(input), 28, 28, asInk);
-  fill(places, unpack(map), 10, 10, overPicture);
-  return figure;
+  fill(places, unpack(map), 10, 10, asEvidence);
+  const [first, other] = [title[0], title.at(-1)];
+  why.querySelectorAll("figcaption")[k].innerHTML =
+    `<b>${title}</b> <span><i class="more"></i> for ${first}</span> <span><i class="less"></i> ${against} ${other}</span>`;
+  const [gains, losses, start, score] = parts.map((part) => Math.abs(part).toFixed(1));
+  why.querySelectorAll(".sum")[k].innerHTML =
+    `<b>${title}:</b> ${gains} for ${k ? first : ""} − ${losses} ${k ? `for ${other}` : "against"} ` +
+    `${parts[2] < 0 ? "−" : "+"} ${start} head start = <b>${parts[3] < 0 ? "−" : ""}${score}${result}</b>`;
 };
-const layer = ([name, kind, size], content, attributes = "") =>
-  make("figure", `<div ${attributes}>${content}</div><figcaption><b>${name}</b> <span>${kind}</span>` +
-    `<small>${size}</small></figcaption>`);
-const choice = (name, value, checked, content) =>
-  `<label><input type="radio" name="${name}" value="${value}"${checked ? " checked" : ""}>${content}</label>`;
+const compare = () => {
+  const { input, answer, rivals, rival } = shown;
+  const [other, first] = [view.rival ?? rival, answer[0]];
+  const chosen = rivals.find(([digit]) => digit === other) ?? rivals[0];
+  offer("rival", "Compare with:", rivals.map(([digit]) => [digit, `<span>${digit}</span>`]), chosen[0]);
+  drawEvidence(1, input, chosen, `${first}, not ${chosen[0]}`, "for", " ahead");
+};
 
-const drawDigits = ({ digits, chosen }) => {
-  const row = make("fieldset", "<legend>Explain:</legend>" + digits.map(([digit], k) =>
-    choice("digit", k, k === chosen, `<canvas></canvas><b>${digit}</b>`)).join(""), "digits");
-  row.querySelectorAll("canvas").forEach((canvas, k) => fill(canvas, unpack(digits[k][1]), 14, 14, asInk));
-  return row;
+// The layers: eight pictures in a row, the maps of which grow.
+const layer = ([name, kind, size], content) =>
+  `<figure><div>${content}</div><figcaption><b>${name}</b> <span>${kind}</span><small>${size}</small></figcaption></figure>`;
+const mapsOf = (entry) => {
+  const [name, , size, , columns] = entry;
+  const maps = Array.from({ length: parseInt(size) }, (_, n) =>
+    `<canvas role="img" tabindex="${n ? -1 : 0}" aria-label="${name}, map ${n + 1} of ${parseInt(size)}"></canvas>`);
+  return layer(entry, `<div class="maps" role="group" aria-label="${name}" style="--columns:${columns}">${maps.join("")}</div>`);
 };
-const drawEvidence = ({ input, guesses, rivals, rival, output }) => {
-  const row = make("div", "", "evidence");
-  for (const guess of guesses)
-    row.append(evidenceMap(input, guess, `<b>${guess[0]}</b> <span>${percent(output[guess[0]])}</span>`, "score"));
-  const first = guesses[0][0];
-  const rivalNow = rivals.some(([digit]) => digit === view.rival) ? view.rival : rival;
-  const why = make("fieldset", `<legend>Why not ${rivals.map(([digit]) =>
-    choice("rival", digit, digit === rivalNow, digit)).join("")}?</legend>`);
-  const compare = (digit) => {
-    why.querySelector("figure")?.remove();
-    const other = rivals.find(([one]) => one === digit);
-    why.append(evidenceMap(input, other, "", `${first} leads ${digit} by`));
-  };
-  compare(rivalNow);
-  why.addEventListener("change", ({ target }) => compare(Number(target.value)));
-  row.append(why);
-  return row;
-};
-const drawLayers = ({ input, layers, kernels, output }) => {
-  const row = make("div", "", "layers");
-  row.append(layer(["Input", "scaled like MNIST", "28×28 pixels"], '<canvas class="received"></canvas>'));
-  fill(row.querySelector("canvas"), unpack(input), 28, 28, asInk);
-  for (const entry of MAPS) {
-    const [name, , size, side, columns, pooled] = entry;
-    const count = parseInt(size);
-    const values = pooled ? pool(unpack(layers[pooled]), 2 * side) : unpack(layers[name]);
-    const maps = layer(entry, '<canvas tabindex="-1"></canvas>'.repeat(count),
-      `class="maps" style="--columns:${columns}"`);
-    maps.querySelectorAll("canvas").forEach((canvas, n) => {
-      fill(canvas, values, side, side, onPaperColor, n * side * side);
-      const grow = () => {
-        const large = make("div", "<canvas></canvas>", "large");
-        fill(large.firstChild, values, side, side, onPaperColor, n * side * side);
-        if (kernels[name]) {
-          const channels = kernels[name].length / count / 25;
-          large.append(make("canvas"));
-          fill(large.lastChild, unpack(kernels[name]), 5, 5 * channels, onPaperColor, n * 25 * channels);
-        }
-        maps.firstChild.append(large);
-      };
-      const shrink = () => maps.querySelector(".large")?.remove();
-      for (const type of ["pointerenter", "focus"]) canvas.addEventListener(type, () => (shrink(), grow()));
-      for (const type of ["pointerleave", "blur"]) canvas.addEventListener(type, shrink);
-    });
-    row.append(maps);
-  }
-  for (const entry of LINES) {
-    const line = layer(entry, '<canvas class="line"></canvas>');
-    const values = unpack(layers[entry[0]]);
-    fill(line.querySelector("canvas"), values, entry[3], values.length / entry[3], onPaperColor);
-    row.append(line);
-  }
+const layers = make("div",
+  `<h2>The layers</h2><div class="layers">${layer(["Input", "scaled like MNIST", "28×28 pixels"], '<canvas class="received ink"></canvas>')}` +
+  MAPS.map(mapsOf).join("") + LINES.map((entry) => layer(entry, '<canvas class="line"></canvas>')).join("") +
+  layer(["Output", "softmax", "10 probabilities"], '<ol class="bars"></ol>') + "</div>" +
+  '<p class="note"><i class="more"></i> Blue: more than for a blank page; <i class="less"></i> brown: less. ' +
+  "Point at a map or tap it to enlarge it.</p>");
+const drawLayers = ({ input, layers: values, output }) => {
+  fill(layers.querySelector(".received"), unpack(input), 28, 28, asInk);
+  MAPS.forEach(([name, , , side, , pooled], k) => {
+    const map = pooled ? pool(unpack(values[pooled]), 2 * side) : unpack(values[name]);
+    layers.querySelectorAll(".maps")[k].querySelectorAll("canvas").forEach((canvas, n) =>
+      fill(canvas, map, side, side, asEvidence, n * side * side));
+  });
+  LINES.forEach(([name, , , columns], k) => {
+    const line = unpack(values[name]);
+    fill(layers.querySelectorAll(".line")[k], line, columns, line.length / columns, asEvidence);
+  });
   const best = Math.max(...output);
-  row.append(layer(["Output", "softmax", "10 probabilities"], `<ol class="bars">${output.map((p, digit) =>
-    `<li${p === best ? " class=best" : ""}><span style="height:${100 * p}%"></span>${digit}</li>`).join("")}</ol>`));
-  return row;
+  layers.querySelector(".bars").innerHTML = output.map((p, digit) =>
+    `<li${p === best ? " class=best" : ""}><span style="height:${100 * p}%"></span>${digit}</li>`).join("");
 };
+// Show a map large, and what made it beside it; or none.
+const grow = ({ target }) => {
+  layers.querySelector(".large")?.remove();
+  if (!shown || !target.matches(".maps canvas")) return;
+  const group = target.parentElement;
+  const [count, n] = [group.children.length, [...group.children].indexOf(target)];
+  const [name, , , , , pooled] = MAPS.find(([entry]) => entry === group.ariaLabel);
+  const large = make("div", `<figure><canvas></canvas><figcaption>${target.ariaLabel}</figcaption></figure>` +
+    "<figure><div></div><figcaption></figcaption></figure>", "large");
+  const { width, height } = target;
+  Object.assign(large.querySelector("canvas"), { width, height }).getContext("2d").drawImage(target, 0, 0);
+  const [filters, caption] = large.lastChild.children;
+  const weights = pooled ? [] : unpack(shown.kernels[name]);
+  for (let k = 0; k < weights.length / count; k += 25) {
+    filters.append(make("canvas"));
+    fill(filters.lastChild, weights, 5, 5, asEvidence, (n * weights.length) / count + k);
+  }
+  caption.textContent = pooled
+    ? `Each value is the mean of 2×2 in ${pooled}.`
+    : name === "C1" ? "Its filter, 5×5" : "Its filters, one for each map of S2";
+  const row = layers.querySelector(".layers");
+  row.append(large);
+  const [at, all] = [target.getBoundingClientRect(), row.getBoundingClientRect()];
+  const left = at.left + at.width / 2 - all.left - large.offsetWidth / 2;
+  large.style.left = `${Math.max(0, Math.min(left, all.width - large.offsetWidth))}px`;
+  if (at.top > large.offsetHeight) large.style.bottom = `${all.bottom - at.top + 8}px`;
+  else large.style.top = `${at.bottom - all.top + 8}px`;
+};
+for (const type of ["pointerover", "focusin"]) layers.addEventListener(type, grow);
+for (const type of ["pointerleave", "focusout"])
+  layers.addEventListener(type, () => grow({ target: layers }));
+layers.addEventListener("keydown", ({ key, target }) => {
+  const next = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[key];
+  if (target.matches(".maps canvas")) target[next]?.focus();
+});
 
+let shown = null; // the figure
 // Show a figure of page/figure.py, or nothing.
 const drawFigure = (figure) => {
-  const place = one("#why");
-  place.querySelector(".figure")?.remove();
-  if (!figure) return;
-  const first = figure.guesses[0][0];
-  const all = make("div", "", "figure");
-  if (figure.digits.length > 1) all.append(drawDigits(figure));
-  all.append(make("h2", `Why ${first === 8 ? "an" : "a"} ${first}?`), drawEvidence(figure),
-    make("p", '<i class="more"></i> speaks for the digit, <i class="less"></i> against it. ' +
-      "The 100 patches add up to the score. The highest score wins.", "legend"),
-    make("h2", "The layers"), drawLayers(figure),
-    make("p", '<i class="more"></i> more than for a blank page, <i class="less"></i> less. ' +
-      "Point at a map or tap it to enlarge it and see its filter.", "legend"));
-  place.append(all);
+  shown = figure ?? null;
+  for (const part of [why, layers]) part.className = shown ? "figure" : "figure-to-come";
+  why.querySelector("h2").textContent = shown?.heading ?? "Why?";
+  if (!shown) return;
+  const { digits, chosen, input, answer } = shown;
+  offer("digit", "Explain:", digits.length > 1 ? digits.map(([digit], k) =>
+    [k, `<canvas class="ink"></canvas><span>${digit}</span>`]) : [], chosen);
+  why.querySelectorAll(".digits canvas").forEach((canvas, k) =>
+    fill(canvas, unpack(digits[k][1]), 14, 14, asInk));
+  drawEvidence(0, input, answer, `${answer[0]}`, "against", "");
+  compare();
+  drawLayers(shown);
 };
+addEventListener("change", ({ target }) => {
+  if (!target.closest("#why")) return;
+  view[target.name] = Number(target.value);
+  if (target.name === "rival") return compare();
+  view.rival = null;
+  ask();
+});
+(async () => {
+  while (!one("#layers")) await wait(10); // Gradio puts it there after the answer
+  one("#why").append(why);
+  one("#layers").append(layers);
+  show();
+})();

@@ -38,11 +38,10 @@ def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> di
     -------
     figure : dict
         As JSON has it. "digits": [digit, 14×14 picture] of each; "chosen"; "input": the 28×28
-        picture; "guesses" and "rivals": of three digits, and of all others than the first,
-        [digit, 10×10 picture, [for, against, blank paper, score]], where a rival's picture and
-        sum are the first guess's less its own; "rival": the second guess; "layers" and
-        "kernels": pictures by the layer's name, S2 and S4 left out, since they are means of C1
-        and C3; "output": ten probabilities.
+        picture; "answer" and "rivals": of the likeliest digit, and of all others, [digit, 10×10
+        picture, [for, against, blank page, score]], where a rival's picture and sum are the
+        answer's less its own; "rival": the second guess; "layers" and "kernels": pictures by the
+        layer's name, without S2 and S4, the means of C1 and C3; "output": ten probabilities.
     """
     chosen = min(chosen, len(digits) - 1)
     reading = digits[chosen]
@@ -51,7 +50,7 @@ def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> di
         "digits": [[_best(one)[0], pack(2 * _shrink(one.digit) - 1)] for one in digits],
         "chosen": chosen,
         "input": pack(2 * reading.digit - 1),
-        **_explain_guesses(reading, model, order),
+        **_explain_answer(reading, model, order),
         "layers": _pack_layers(reading, model),
         "kernels": _pack_kernels(model),
         "output": [round(p, 4) for p in reading.probabilities.values()],
@@ -70,19 +69,19 @@ def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float
     return round(score - blank - less, 1), less, blank, score
 
 
-def _explain_guesses(reading: DigitReading, model: LeNet, order: list[int]) -> dict:
-    """Return the evidence for three guesses, and for the first against each other digit."""
+def _explain_answer(reading: DigitReading, model: LeNet, order: list[int]) -> dict:
+    """Return the evidence for the likeliest digit, and for it against each other digit."""
     places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
     first = order[0]
-    others = sorted(order[1:])
-    scale = max(np.abs(places[order[:3]]).max(), np.abs(places[first] - places).max(), 1e-9)
+    leads, starts = places[first] - places, blank[first] - blank
+    scale = max(np.abs(places[first]).max(), np.abs(leads).max(), 1e-9)
 
     def describe(digit: int, map_: np.ndarray, start: float) -> list:
         return [digit, pack(map_ / scale), add_up(start, map_)]
 
     return {
-        "guesses": [describe(d, places[d], blank[d]) for d in order[:3]],
-        "rivals": [describe(d, places[first] - places[d], blank[first] - blank[d]) for d in others],
+        "answer": describe(first, places[first], blank[first]),
+        "rivals": [describe(d, leads[d], starts[d]) for d in sorted(order[1:])],
         "rival": order[1],
     }
 

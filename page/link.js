@@ -71,17 +71,24 @@ const decode = (code, width, height) => {
   return strokes.every((stroke) => stroke.every(fits)) ? strokes : null;
 };
 
-// A link to the drawing, and the drawing of a link, stroke by stroke, by the pad's own pen.
-const copy = async () => {
-  const code = encode(question()?.strokes ?? []);
-  const link = `${location.origin}${location.pathname}?d=${code}`;
-  const note = one("#copied");
-  if (code.length > LONGEST_LINK) return (note.textContent = "This drawing is too long for a link. ");
+// The address holds the drawing, so that it outlives a reload; the link is without what else is there.
+const remember = () => {
+  const [address, code] = [new URL(location), encode(drawn())];
+  address.searchParams.delete("d");
+  if (code && code.length <= LONGEST_LINK) address.searchParams.set("d", code);
+  if (address.href !== location.href) history.replaceState(history.state, "", address);
+};
+const share = async () => {
+  remember();
+  const [code, note] = [new URLSearchParams(location.search).get("d"), one("#copied")];
+  if (!code) return (note.textContent = "This drawing is too long for a link. ");
+  const url = `${location.origin}${location.pathname}?d=${code}`;
   try {
-    await navigator.clipboard.writeText(link);
-    note.textContent = "Copied. ";
-  } catch {
-    note.textContent = `${link} `; // to be copied by hand
+    await navigator.share({ title: document.title, url });
+  } catch ({ name }) {
+    if (name === "AbortError") return; // the visitor has closed the share sheet
+    const copied = await navigator.clipboard.writeText(url).then(() => true, () => false);
+    note.textContent = copied ? "Link copied. " : `${url} `; // to be copied by hand
   }
 };
 // Cut a stroke where it is too long for the pad to paint as one.
@@ -103,7 +110,7 @@ const paint = (stroke) => {
   const canvas = one("#pad canvas");
   if (!canvas?.offsetWidth) return false;
   const { frame, scale, x, y } = paper();
-  const how = { pointerId: -1, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
+  const how = { pointerId: OWN, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
   const point = (type, k) => {
     const [left, top] = [frame.left + x + stroke[k] * scale, frame.top + y + stroke[k + 1] * scale];
     canvas.dispatchEvent(new PointerEvent(type, { ...how, clientX: left, clientY: top }));
@@ -120,14 +127,19 @@ const paint = (stroke) => {
   return true;
 };
 const unpainted = [];
-const redraw = async (drawn) => {
+const nextFrame = () => new Promise(requestAnimationFrame); // so that the pad keeps up
+// Paint strokes one by one, each, but for a slow server, once the one before has been answered.
+const redraw = async (more) => {
   const begun = unpainted.length > 0;
-  unpainted.push(...drawn.flatMap(cut));
-  if (begun || !webgl) return;
+  unpainted.push(...more.flatMap(cut));
+  if (begun || !webgl || !unpainted.length) return;
   while (unpainted.length) {
-    if (!pen && paint(unpainted[0])) unpainted.shift();
-    await new Promise(requestAnimationFrame); // so that the pad keeps up, and the page answers
+    const painted = !pen && paint(unpainted[0]);
+    if (painted) unpainted.shift();
+    for (let k = 0; k < 20 && painted && asking && unpainted.length; k++) await nextFrame();
+    await nextFrame();
   }
+  ask();
 };
 const code = new URLSearchParams(location.search).get("d");
 if (code !== null) {

@@ -5,21 +5,24 @@ const [WIDTH, HEIGHT] = [640, 480]; // of the pad's paper: PAD_SIZE of page/answ
 const [MOST_STROKES, MOST_POINTS] = [500, 4000]; // that the server takes
 const NEAR = 1.5; // pixels between two points of a stroke, at least
 const PERIOD = 100; // ms between two questions, at least
-const PATIENCE = 10_000; // ms
+const PATIENCE = 10_000; // ms for an answer
+const RETRY = 3000; // ms until a server that doesn't answer is asked again
+const REST = 300; // ms after a stroke, in which the next may begin
 const NO_WEBGL = "The pad needs WebGL, which this browser doesn't have. Use the Picture tab.";
-const FAILED = "No answer came. Please try again, or reload the page.";
 const one = (selector) => document.querySelector(selector);
+const OWN = -1; // the number of the pointer with which page/link.js paints
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 const webgl = ["webgl2", "webgl"].some((kind) => document.createElement("canvas").getContext(kind));
-const EMPTY = one("#answer .words").textContent; // what is said where there is no answer
-
 const strokes = []; // each [x, y, x, y, …]
+const [past, future] = [[], []]; // the drawing before each change, and those that were undone
 let pen = null; // the stroke that is being drawn
 let pointer = null; // the event with which it began
 let late = false; // whether the pad was not ready for it
+let rest = 0; // when the pen counts as resting
 let picture = null; // the upload
 let notice = webgl ? "" : NO_WEBGL; // instead of the invitation to draw
+const isMoving = () => pen || unpainted.length > 0 || performance.now() < rest;
 let tab = "pad";
 let view = { digit: 0, rival: null }; // what the explanation is to show
 
@@ -78,9 +81,12 @@ const onPad = (event) => webgl && event.target.closest?.("#pad .image-container"
 // End the stroke. What the pad has not painted, as while it loads, is painted when it can be.
 const lift = () => {
   brush()?.commit_pending_changes();
+  if (pointer.pointerId !== OWN) change(strokes.slice(0, -1));
+  rest = performance.now() + REST;
   if (late) redraw([strokes.pop()]);
   [pen, late] = [null, false];
   ask();
+  setTimeout(settle, REST + 1);
 };
 // Forget the stroke.
 const drop = () => {
@@ -130,20 +136,35 @@ addEventListener(
 );
 addEventListener("wheel", (event) => onPad(event) && event.stopPropagation(), true); // it zooms
 
-const undo = () => {
-  if (pen) return;
-  one(UNDO).click();
-  strokes.pop();
+// Remember the drawing as it was before a change.
+const change = (before) => {
+  past.push(before);
+  future.length = 0;
+};
+// Bring back a drawing from `from`, and put the one that is there onto `to`.
+const restore = (from, to) => {
+  if (pen || unpainted.length || !from.length) return;
+  to.push([...strokes]);
+  const target = from.pop();
+  if (!target.length) one(CLEAR).click();
+  else for (let k = strokes.length; k > target.length; k--) one(UNDO).click();
+  strokes.splice(target.length);
+  redraw(target.slice(strokes.length));
   ask(true);
 };
+const undo = () => restore(past, future);
+const redo = () => restore(future, past);
 const clear = () => {
   one(CLEAR).click();
   pen = null;
+  if (strokes.length) change([...strokes]);
   strokes.length = unpainted.length = 0;
   ask(true);
 };
-addEventListener("keydown", (event) => {
-  if (event.key === "z" && (event.ctrlKey || event.metaKey) && tab === "pad") undo();
+addEventListener("keydown", ({ key, ctrlKey, metaKey, shiftKey }) => {
+  if (tab !== "pad" || !(ctrlKey || metaKey)) return;
+  if (key === "y" || (shiftKey && key.toLowerCase() === "z")) redo();
+  else if (key === "z") undo();
 });
 // A picture from the clipboard goes to the tab for pictures.
 addEventListener("paste", async ({ clipboardData }) => {
@@ -164,20 +185,27 @@ let asking = false;
 let wanted = false;
 let turn = 0; // an answer from before a clear, an undo or a change of the tab comes too late
 let wake = () => {};
+const drawn = () => {
+  let kept = strokes.filter((stroke) => stroke.length).slice(-MOST_STROKES);
+  while (kept.flat().length > 2 * MOST_POINTS)
+    kept = kept.map((stroke) => stroke.filter((_, k) => k % 4 < 2)); // every second point
+  return kept;
+};
 const question = () => {
-  const { digit } = view;
+  const [{ digit }, kept] = [view, drawn()];
   if (tab === "picture") return picture && { picture: { path: picture.path }, digit };
-  let drawn = strokes.filter((stroke) => stroke.length).slice(-MOST_STROKES);
-  while (drawn.flat().length > 2 * MOST_POINTS)
-    drawn = drawn.map((stroke) => stroke.filter((_, k) => k % 4 < 2)); // every second point
-  if (!drawn.length) return null;
-  return pen ? { strokes: drawn } : { strokes: drawn, digit }; // no explanation while the pen moves
+  if (!kept.length) return null;
+  return pen || unpainted.length ? { strokes: kept } : { strokes: kept, digit }; // to be explained
 };
 const ask = async (anew = false) => {
+  const off = [!past.length, !future.length, false, !strokes.length];
+  document.querySelectorAll("#tools button").forEach((tool, k) => (tool.disabled = off[k]));
   if (anew) {
     turn += 1;
     view = { digit: 0, rival: null };
+    thoughts.length = 0;
     if (!question()) show();
+    if (!isMoving()) remember();
   }
   wanted = true;
   if (!pen) wake();
@@ -188,24 +216,27 @@ const ask = async (anew = false) => {
     const [asked, mine, started] = [question(), turn, performance.now()];
     const answer = asked && (await Promise.race([answered(asked), wait(PATIENCE)]));
     const took = performance.now() - started;
-    if (mine === turn) show(asked ? (answer ?? { words: FAILED }) : {});
+    if (mine === turn) show(asked ? (answer ?? gone()) : {});
     const awake = new Promise((done) => (wake = done));
-    if (pen) await Promise.race([wait(Math.max(PERIOD - took, took)), awake]);
+    const gap = asked && !answer ? RETRY : pen ? Math.max(PERIOD - took, took) : 0;
+    if (gap) await Promise.race([wait(gap), awake]);
+    if (gap === RETRY) wanted = true;
   }
   asking = false;
 };
 const answered = async (asked) => {
   try {
     const answer = await server.answer(asked);
-    return answer.words ? answer : { words: answer.detail ?? FAILED };
+    return answer?.words ? answer : null;
   } catch {
-    return { words: FAILED };
+    return null;
   }
 };
 window.lenet = {
   undo,
+  redo,
   clear,
-  copy: () => copy(), // page/link.js
+  share: () => share(), // page/link.js
   turn(to) {
     tab = to;
     ask(true);

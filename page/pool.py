@@ -99,7 +99,7 @@ class WorkerPool:
         asker = object() if asker is None else asker
         own = sum(other.asker == asker for other in self.waiting)
         if len(self.waiting) >= self.longest_queue or own >= self.longest_line:
-            raise BusyError("Many people are asking at once. Please try again in a minute.")
+            raise BusyError("The page is busy. Please try again in a minute.")
         self.waiting.append(asked := Question(json.dumps(question), asker, asyncio.Future()))
         self.start()
         self._pass_on()

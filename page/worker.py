@@ -7,8 +7,10 @@ opens no picture, and outlives a picture that crashes a decoder.
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -17,33 +19,36 @@ import numpy as np
 import torch
 from huggingface_hub import constants
 
-from page.answer import BRUSH_RADIUS, PAD_SIZE, with_article
+from page.answer import BRUSH_RADIUS, INVITATION, PAD_SIZE, with_article
 from page.decode import open_picture
 from page.figure import explain
 from page.limits import limit_process, serve
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size, shrink
-from reading.reader import CONFIDENT, Reading, read
-from reading.signs import MARK
+from reading.reader import CONFIDENT, GUESSES, DigitReading, Reading, read
+from reading.signs import DOUBT_MESSAGE
 from reading.weights import WeightsLoader, configured_repo
 
+NO_NUMBER = "I found no number in this picture."
 PAD_READ_AT = 320  # pixels: strokes as broad as the pad's lose nothing, in half the time
 THICKNESS = BRUSH_RADIUS - 2  # of OpenCV's lines, which are broader by almost 2 pixels
 WARM_UP = Path(__file__).parent.parent / "examples" / "digits" / "7-crossed.png"
 
 
 class Answer(NamedTuple):
-    """What the page shows of a drawing or a picture."""
+    """What the page shows of a drawing or a picture, after one decision."""
 
     guesses: list[tuple[str, float]]  # up to three numbers and probabilities, best first
     words: str  # how sure the first is, or why there is none
     figure: dict | None = None  # the evidence and the layers (`page.figure.explain`)
     boxes: Sequence[tuple[float, ...]] = ()  # each digit's left, top, right, bottom, in [0, 1]
+    headline: str = ""
+    kind: str = ""  # "sure", "two", "mark", "none", or "" if there is no guess
 
 
 def answer_upload(loader: WeightsLoader, path: str, digit: int | None = 0) -> Answer:
     """Answer a picture; `digit` is the one to explain, None for none."""
-    return _answer(loader, lambda: open_picture(path), digit)
+    return _answer(loader, lambda: open_picture(path), digit, nothing=NO_NUMBER)
 
 
 def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | None) -> Answer:
@@ -73,34 +78,41 @@ def draw_strokes(strokes: list[list[int]]) -> np.ndarray:
 
 
 def describe_weights(loader: WeightsLoader) -> str:
-    """Return a line that says which weights answer, how good they are, and since when."""
+    """Return a line that says which weights answer, and how good they are."""
     loader.wait_for_accuracy(0.5)  # seconds: somebody may have drawn a digit meanwhile
     weights = loader.weights()
     if weights.origin == "embedded":
-        words = "The weights that came with this page answer"
+        words = "Bundled model"
     elif weights.origin == "cache":
-        words = "Weights from the local cache answer; the Hub could not be reached"
+        words = "Cached weights, since the Hub can't be reached"
     else:
         address = f"{constants.ENDPOINT}/{weights.repo_id}"
         words = f"Weights: [{weights.repo_id}@{weights.commit[:7]}]({address}), from the Hub"
     if weights.accuracy is not None:
-        words += f". They read {weights.accuracy:.2%} of MNIST's test pictures right"
-    return f"{words}. Since {weights.loaded_at:%Y-%m-%d %H:%M} UTC."
+        words += f", {weights.accuracy:.2%} on the MNIST test set"
+    return f"{words}."
 
 
-def describe_answer(reading: Reading) -> str:
-    """Return a sentence that names the number, as surely as the probabilities allow."""
-    if reading.doubt:
-        return reading.doubt
+def _decide(reading: Reading) -> tuple[str, str, str]:
+    """Return the kind of an answer, its headline and its sentence."""
     (first, p), *others = reading.guesses
+    named = with_article(first)
+    if reading.doubt == DOUBT_MESSAGE:
+        return "none", "Not a digit?", f"{DOUBT_MESSAGE} My best guess is {named}."
+    if reading.doubt:
+        return "mark", reading.text, reading.doubt
     if p >= CONFIDENT or not others:
-        return f"That is {with_article(first)}."
-    first, second = with_article(first), with_article(others[0][0])
-    return f"It could be {first} or {second}."
+        return "sure", first, f"That is {named}."
+    second = others[0][0]
+    return "two", f"{first} or {second}?", f"It could be {named} or {with_article(second)}."
 
 
 def _answer(
-    loader: WeightsLoader, open_image: Callable, digit: int | None = 0, cut: bool = True
+    loader: WeightsLoader,
+    open_image: Callable,
+    digit: int | None = 0,
+    cut: bool = True,
+    nothing: str = INVITATION,
 ) -> Answer:
     """Return the answer to the picture that `open_image` opens, words alone if there is none."""
     try:
@@ -108,16 +120,39 @@ def _answer(
         model = loader.weights().model
         reading = read(image, model, cut)
     except NoDigitError as reason:
-        return Answer([], str(reason))
+        return Answer([], nothing if str(reason) == NOTHING_MESSAGE else str(reason))
     except MemoryError:  # the process may not have more (`page.limits`)
         return Answer([], DAMAGED_MESSAGE)
+    kind, headline, words = _decide(reading)
     guesses, digits = reading.guesses, reading.digits
-    if MARK in reading.text:  # then it is no number, and only its digits are shown
-        guesses = [(reading.text, guesses[0][1])] if reading.text != MARK else []
+    if kind == "mark":
         digits = [one for one in digits if one.is_digit]
-    figure = explain(digits, model, digit) if digits and digit is not None else None
-    boxes = [tuple(round(side, 4) for side in one.box) for one in digits]
-    return Answer(guesses, describe_answer(reading), figure, boxes)
+        guesses = _guesses_with_marks(reading.text, digits)
+    figure = digit is not None and explain(digits, model, digit) or None
+    if figure:
+        figure["heading"] = _heading(kind, figure, guesses)
+    boxes = [tuple(round(side, 4) for side in one.box) for one in digits if kind != "none"]
+    return Answer(guesses, words, figure, boxes, headline, kind)
+
+
+def _guesses_with_marks(text: str, digits: Sequence[DigitReading]) -> list[tuple[str, float]]:
+    """Return the three likeliest readings of a text with marks: "3 ? 4", "8 ? 4", …"""
+    best = [("", 1.0)]
+    for one in digits:
+        longer = [(n + d, p * q) for n, p in best for d, q in one.probabilities.items()]
+        best = sorted(longer, key=lambda guess: -guess[1])[:GUESSES]
+    marks = re.split(r"\d", text)
+    return [("".join(chain(*zip_longest(marks, n, fillvalue=""))), p) for n, p in best]
+
+
+def _heading(kind: str, figure: dict, guesses: list[tuple[str, float]]) -> str:
+    """Return the explanation's heading."""
+    digit = with_article(str(figure["answer"][0]))
+    if kind == "none":
+        return f"If it is a digit, why {digit}?"
+    if kind == "two" and len(figure["digits"]) == 1 == len(guesses[1][0]):
+        return f"Why {digit} or {with_article(guesses[1][0])}?"
+    return f"Why {digit}?"
 
 
 def _flatten(layers: list[str], composite: str | None) -> np.ndarray:

@@ -9,7 +9,7 @@ from PIL import Image, ImageFile, ImageOps
 MAX_PIXELS = 16_000_000  # to decode; a JPEG of many more is decoded to fewer
 MAX_SIDE = 640  # pixels, the longest side that a picture is examined at
 
-DAMAGED_MESSAGE = "This picture is damaged, or of a kind that is not read."
+DAMAGED_MESSAGE = "I couldn't read this picture. It may be damaged: please try a PNG or JPEG."
 
 
 class NoDigitError(ValueError):
