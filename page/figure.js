@@ -40,7 +40,7 @@ const EVIDENCE =
 const why = make("div",
   '<div class="heading"><h2>Why?</h2><fieldset class="digits"></fieldset></div><fieldset class="rivals"></fieldset>' +
   `<div class="evidence">${EVIDENCE + EVIDENCE}</div><p class="sum"></p><p class="sum"></p>` +
-  "<p class='note'>The 100 patches and the head start, a blank page's score, add up to the score. " +
+  "<p class='note'>A score is the sum of 100 patches and a head start: what a blank page scores. " +
   "The highest score wins.</p>");
 // Offer choices in a row, anew only if they are others: the one in focus would lose it.
 const offer = (name, legend, choices, chosen) => {
@@ -51,7 +51,7 @@ const offer = (name, legend, choices, chosen) => {
   row.dataset.of = html;
   if (html) row.querySelector(`[value="${chosen}"]`).checked = true;
 };
-const drawEvidence = (k, input, [, map, parts], title, against, result) => {
+const drawEvidence = (k, input, [, map, parts], title, against) => {
   const [ink, places] = why.querySelectorAll("figure")[k].querySelectorAll("canvas");
   fill(ink, unpack(input), 28, 28, asInk);
   fill(places, unpack(map), 10, 10, asEvidence);
@@ -60,15 +60,15 @@ const drawEvidence = (k, input, [, map, parts], title, against, result) => {
     `<b>${title}</b> <span><i class="more"></i> for ${first}</span> <span><i class="less"></i> ${against} ${other}</span>`;
   const [gains, losses, start, score] = parts.map((part) => Math.abs(part).toFixed(1));
   why.querySelectorAll(".sum")[k].innerHTML =
-    `<b>${title}:</b> ${gains} for ${k ? first : ""} − ${losses} ${k ? `for ${other}` : "against"} ` +
-    `${parts[2] < 0 ? "−" : "+"} ${start} head start = <b>${parts[3] < 0 ? "−" : ""}${score}${result}</b>`;
+    `${gains} for ${first} − ${losses} ${k ? `for ${other}` : "against"} ` +
+    `${parts[2] < 0 ? "−" : "+"} ${start} head start = <b>${parts[3] < 0 ? "−" : ""}${score}</b>`;
 };
 const compare = () => {
   const { input, answer, rivals, rival } = shown;
   const [other, first] = [view.rival ?? rival, answer[0]];
   const chosen = rivals.find(([digit]) => digit === other) ?? rivals[0];
-  offer("rival", "Compare with:", rivals.map(([digit]) => [digit, `<span>${digit}</span>`]), chosen[0]);
-  drawEvidence(1, input, chosen, `${first}, not ${chosen[0]}`, "for", " ahead");
+  offer("rival", "Compare with:", rivals.map(([digit]) => [digit, digit]), chosen[0]);
+  drawEvidence(1, input, chosen, `${first}, not ${chosen[0]}`, "for");
 };
 
 // The layers: eight pictures in a row, the maps of which grow.
@@ -145,11 +145,8 @@ const drawFigure = (figure) => {
   why.querySelector("h2").textContent = shown?.heading ?? "Why?";
   if (!shown) return;
   const { digits, chosen, input, answer } = shown;
-  offer("digit", "Explain:", digits.length > 1 ? digits.map(([digit], k) =>
-    [k, `<canvas class="ink"></canvas><span>${digit}</span>`]) : [], chosen);
-  why.querySelectorAll(".digits canvas").forEach((canvas, k) =>
-    fill(canvas, unpack(digits[k][1]), 14, 14, asInk));
-  drawEvidence(0, input, answer, `${answer[0]}`, "against", "");
+  offer("digit", "Explain:", digits.length > 1 ? digits.map((digit, k) => [k, digit]) : [], chosen);
+  drawEvidence(0, input, answer, `${answer[0]}`, "against");
   compare();
   drawLayers(shown);
 };
@@ -164,5 +161,5 @@ addEventListener("change", ({ target }) => {
   while (!one("#layers")) await wait(10); // Gradio puts it there after the answer
   one("#why").append(why);
   one("#layers").append(layers);
-  show();
+  ask();
 })();

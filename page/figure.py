@@ -7,7 +7,6 @@ more would look the same and take longer to send.
 from collections.abc import Sequence
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
 from lenet import LeNet
@@ -18,7 +17,6 @@ SHADES = 31  # on either side of 0
 LETTERS = np.frombuffer(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+", np.uint8
 )
-THUMBNAIL = 14  # pixels of a digit that may be chosen
 LAYERS = {"C1": 0, "C3": 2, "F5": 4, "F6": 5}  # of `LeNet.layers`, by LeCun's names
 
 
@@ -37,17 +35,17 @@ def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> di
     Returns
     -------
     figure : dict
-        As JSON has it. "digits": [digit, 14×14 picture] of each; "chosen"; "input": the 28×28
-        picture; "answer" and "rivals": of the likeliest digit, and of all others, [digit, 10×10
-        picture, [for, against, blank page, score]], where a rival's picture and sum are the
-        answer's less its own; "rival": the second guess; "layers" and "kernels": pictures by the
-        layer's name, without S2 and S4, the means of C1 and C3; "output": ten probabilities.
+        As JSON has it. "digits"; "chosen"; "input": the 28×28 picture; "answer" and "rivals": of
+        the likeliest digit, and of all others, [digit, 10×10 picture, [for, against, blank page,
+        score]], where a rival's picture and sum are the answer's less its own; "rival": the
+        second guess; "layers" and "kernels": pictures by the layer's name, without S2 and S4, the
+        means of C1 and C3; "output": ten probabilities.
     """
     chosen = min(chosen, len(digits) - 1)
     reading = digits[chosen]
     order = _best(reading)
     return {
-        "digits": [[_best(one)[0], pack(2 * _shrink(one.digit) - 1)] for one in digits],
+        "digits": [_best(one)[0] for one in digits],
         "chosen": chosen,
         "input": pack(2 * reading.digit - 1),
         **_explain_answer(reading, model, order),
@@ -104,7 +102,3 @@ def _pack_kernels(model: LeNet) -> dict[str, str]:
 def _best(reading: DigitReading) -> list[int]:
     """Return the ten digits, the likeliest first."""
     return sorted(range(10), key=lambda digit: -reading.probabilities[str(digit)])
-
-
-def _shrink(digit: np.ndarray) -> np.ndarray:
-    return cv2.resize(digit, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)

@@ -126,7 +126,7 @@ const paint = (stroke) => {
   lift();
   return true;
 };
-const unpainted = [];
+
 const nextFrame = () => new Promise(requestAnimationFrame); // so that the pad keeps up
 // Paint strokes one by one, each, but for a slow server, once the one before has been answered.
 const redraw = async (more) => {

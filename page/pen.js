@@ -20,6 +20,7 @@ let pen = null; // the stroke that is being drawn
 let pointer = null; // the event with which it began
 let late = false; // whether the pad was not ready for it
 let rest = 0; // when the pen counts as resting
+const unpainted = []; // strokes that wait for page/link.js to paint them
 let picture = null; // the upload
 let notice = webgl ? "" : NO_WEBGL; // instead of the invitation to draw
 const isMoving = () => pen || unpainted.length > 0 || performance.now() < rest;
@@ -49,6 +50,11 @@ const update = () => {
     const file = image.src.split("/").pop().split(".")[0];
     image.closest(".gallery-item").setAttribute("aria-label", `Example: ${file}`);
   });
+  offerTools();
+};
+const offerTools = () => {
+  const off = [!past.length, !future.length, false, !strokes.length];
+  document.querySelectorAll("#tools button").forEach((tool, k) => (tool.disabled = off[k]));
 };
 new MutationObserver(update).observe(document.body, { childList: true, subtree: true });
 update();
@@ -198,8 +204,7 @@ const question = () => {
   return pen || unpainted.length ? { strokes: kept } : { strokes: kept, digit }; // to be explained
 };
 const ask = async (anew = false) => {
-  const off = [!past.length, !future.length, false, !strokes.length];
-  document.querySelectorAll("#tools button").forEach((tool, k) => (tool.disabled = off[k]));
+  offerTools();
   if (anew) {
     turn += 1;
     view = { digit: 0, rival: null };

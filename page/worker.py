@@ -149,7 +149,7 @@ def _heading(kind: str, figure: dict, guesses: list[tuple[str, float]]) -> str:
     """Return the explanation's heading."""
     digit = with_article(str(figure["answer"][0]))
     if kind == "none":
-        return f"If it is a digit, why {digit}?"
+        return f"Why it looks like {digit}"
     if kind == "two" and len(figure["digits"]) == 1 == len(guesses[1][0]):
         return f"Why {digit} or {with_article(guesses[1][0])}?"
     return f"Why {digit}?"
