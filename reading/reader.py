@@ -220,8 +220,8 @@ def candidates_of(
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
     if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already
-        digit = frame(restore(ink.amount))
-        yield only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]]), Signs()
+        digits = frame([restore(ink.amount)])
+        yield only_candidate(digits), np.array([[0.0, 0.0, 1.0, 1.0]]), Signs()
         return
     parts = find_parts(ink)
     chosen = choose_line(parts)
