@@ -2,7 +2,7 @@
 
 An attack returns what came of it: a status (413), "error" (the stream's), the page's sentence, or
 "closed" where the server closed the connection. benchmarks/siege.py does all of them at random,
-tests/test_siege.py one after another.
+tests/test_siege.py all at once.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from random import Random
 import client
 import httpx2 as httpx
 from attacks import jpeg_of_scans
-from client import EXAMPLES, FILE
+from client import EXAMPLES, FILE, UPLOAD
 from serving import Server, pss_memory
 
 VISITOR, ATTACKER = "127.0.0.2", "127.0.0.3"
@@ -28,11 +28,10 @@ GOOD = ("7-crossed.png", "3-dark.png")  # named after the digit in it
 READ = re.compile(r"That is an? \d|may not be")  # the page's sentence, where it has read a picture
 MAX_GROWTH = MAX_DISK = 1000  # MB
 
-JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 MB = 1024**2
 FORGED, EVIL = "forged line", "evil.example"
-UPLOAD, JOIN = "gradio_api/upload", "gradio_api/queue/join"
+JOIN = "gradio_api/queue/join"
 SERVER_FILES = (
     "/etc/passwd", "examples/digits/7-crossed.png", "file:///etc/passwd", "/proc/self/environ",
     "/dev/stdin", "http://127.0.0.1:9/7.png", "data:image/png;base64,AAAA", "../app.py",
@@ -40,16 +39,34 @@ SERVER_FILES = (
 ROUTES = [("POST", f"gradio_api/{path}") for path in (
     "process_recording", "run/upload", "api/upload", "cancel", "reset", "stream/0", "vibe-edit/",
 )] + [("GET", path) for path in (
-    "gradio_api/proxy=http://127.0.0.1:9/", "gradio_api/file=http://127.0.0.1:9/",
-    "gradio_api/file=/etc/passwd", "gradio_api/custom_component/a/client/b/c",
-    "gradio_api/dev/reload", "gradio_api/vibe-code", "gradio_api/deep_link?session_hash=a",
-    "gradio_api/heartbeat/a", "monitoring/summary",
+    "gradio_api/proxy=http://127.0.0.1:9/", "gradio_api/file=/etc/passwd", "gradio_api/dev/reload",
+    "gradio_api/custom_component/a/client/b/c", "gradio_api/heartbeat/a", "monitoring/summary",
 )]  # fmt: skip
 
 
 def costliest() -> bytes:
     """Return a picture that costs nearly as much as one may: 1.5 s of a core."""
     return jpeg_of_scans(14)
+
+
+def held(server: Server, folder: Path) -> tuple[float, float]:
+    """Return what all processes of the page hold in memory, and the folder on disk (MB)."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                size += Path(where, name).lstat().st_size
+    return pss_memory(server.process.pid), size / 1e6
+
+
+async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
+    """Ask one of the two endpoints; return its sentence, "error", or a status."""
+    if endpoint == "sketch":
+        argument = {"background": None, "layers": [argument], "composite": None}
+    try:
+        return json.loads(await client.ask(http, endpoint, argument))[1]
+    except RuntimeError as failure:
+        return str(failure)
 
 
 @dataclass
@@ -76,16 +93,6 @@ class Visitor:
             self.wrong[said] += 1
 
 
-def held(server: Server, folder: Path) -> tuple[float, float]:
-    """Return what all processes of the page hold in memory, and the folder on disk (MB)."""
-    size = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):  # deleted meanwhile
-                size += Path(where, name).lstat().st_size
-    return pss_memory(server.process.pid), size / 1e6
-
-
 @dataclass
 class Attacker:
     """Who attacks: a client, the pictures that cost much, and what it has uploaded of them."""
@@ -94,7 +101,7 @@ class Attacker:
     pictures: dict[str, bytes]
     random: Random = field(default_factory=Random)
     paths: dict[str, str] = field(default_factory=dict)
-    number: int | None = None
+    number: int | None = None  # by which the page asks for `upload`
 
     async def file(self, name: str | None, again: bool = False) -> dict:
         """Return one of the pictures, uploaded unless it is there, as an endpoint's argument."""
@@ -106,12 +113,14 @@ class Attacker:
             self.paths[name] = reply.json()[0]
         return {"path": self.paths[name], **FILE}
 
-    async def event(self) -> int:
-        """Return the number by which the page asks for `upload`."""
+    async def join(self, name: str | None) -> tuple[str, str]:
+        """Queue a picture as the page does; return the session and the status."""
         if self.number is None:
             events = (await self.http.get("config")).json()["dependencies"]
             self.number = next(event["id"] for event in events if event["api_name"] == "upload")
-        return self.number
+        session, file = f"{self.random.getrandbits(60):x}", await self.file(name)
+        body = {"data": [file], "fn_index": self.number, "session_hash": session}
+        return session, await self.post(JOIN, json=body)
 
     async def post(self, path: str, **what) -> str:
         return await self.request("POST", path, **what)
@@ -123,23 +132,10 @@ class Attacker:
         except httpx.HTTPError:
             return "closed"
 
-    def session(self) -> str:
-        return f"{self.random.getrandbits(60):x}"
 
-
-async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
-    """Ask one of the two endpoints; return its sentence, "error", or a status."""
-    if endpoint == "sketch":
-        argument = {"background": None, "layers": [argument], "composite": None}
-    try:
-        return json.loads(await client.ask(http, endpoint, argument))[1]
-    except RuntimeError as failure:
-        return str(failure)
-
-
-async def slow_picture(attacker: Attacker, name: str | None = None, endpoint: str = "") -> str:
+async def slow_picture(attacker: Attacker, name: str | None = None) -> str:
     """Have a picture read that costs much, by one of the two endpoints."""
-    endpoint = endpoint or attacker.random.choice(["upload", "sketch"])
+    endpoint = attacker.random.choice(["upload", "sketch"])
     return await ask(attacker.http, endpoint, await attacker.file(name, again=True))
 
 
@@ -151,27 +147,27 @@ async def server_file(attacker: Attacker) -> str:
     return await ask(attacker.http, endpoint, attacker.random.choice(files))
 
 
-async def large_body(attacker: Attacker, size: int = 18 * MB) -> str:
+async def large_body(attacker: Attacker) -> str:
     """Send a JSON body of megabytes to an endpoint or to the queue."""
-    content = json.dumps({"data": ["x" * size], "fn_index": 5, "session_hash": attacker.session()})
+    body = {"data": ["x" * 18 * MB], "fn_index": 5, "session_hash": "a"}
     route = attacker.random.choice([JOIN, "gradio_api/call/upload", "gradio_api/call/v2/sketch"])
-    return await attacker.post(route, content=content, headers=JSON)
+    return await attacker.post(route, json=body)
 
 
-async def chunked_body(attacker: Attacker, size: int = 18 * MB) -> str:
+async def chunked_body(attacker: Attacker) -> str:
     """Send the same without saying how long it is."""
 
     async def chunks() -> AsyncIterator[bytes]:
-        yield b'{"data": ["'
-        for _ in range(size // 65536):
-            yield b"x" * 65536
+        for _ in range(18 * MB // 65536):
+            yield b'{"data": ["' + b"x" * 65536
 
-    return await attacker.post(JOIN, content=chunks(), headers=JSON)
+    headers = {"Content-Type": "application/json"}
+    return await attacker.post(JOIN, content=chunks(), headers=headers)
 
 
-async def long_session(attacker: Attacker, size: int = 5 * MB) -> str:
+async def long_session(attacker: Attacker) -> str:
     """Send a session hash of megabytes, or one that only just fits into a body or an address."""
-    size = attacker.random.choice([size, 60_000, 3000])
+    size = attacker.random.choice([5 * MB, 60_000, 3000])
     query = {"session_hash": "x" * size}
     if size == 3000:
         return await attacker.request("GET", "gradio_api/queue/data", params=query)
@@ -184,19 +180,19 @@ def part(name: str, content: bytes, end: bytes = b"") -> bytes:
     return head.encode() + content + b"\r\n" + end
 
 
-async def wrong_form(attacker: Attacker, size: int = 5 * MB) -> str:
+async def wrong_form(attacker: Attacker) -> str:
     """Upload a file in a field of another name, two files, or a file that is cut off."""
-    file, end = bytes(size), b"--b--\r\n"
+    file, end = bytes(5 * MB), b"--b--\r\n"
     forms = part("other", file, end), part("files", file)
     forms += part("files", file) + part("files", file, end), forms[1] + forms[0]
     return await attacker.post(UPLOAD, content=attacker.random.choice(forms), headers=FORM)
 
 
-async def slow_upload(attacker: Attacker, seconds: float = 10, size: int = 5 * MB) -> str:
+async def slow_upload(attacker: Attacker, seconds: float = 10) -> str:
     """Upload a file a little at a time, and leave before it ends."""
 
     async def chunks() -> AsyncIterator[bytes]:
-        yield part("files", bytes(size))[:-2]
+        yield part("files", bytes(5 * MB))[:-2]
         for _ in range(10):
             await asyncio.sleep(seconds / 10)
             yield bytes(1000)
@@ -205,16 +201,9 @@ async def slow_upload(attacker: Attacker, seconds: float = 10, size: int = 5 * M
     return await attacker.post(UPLOAD, content=chunks(), headers=FORM)
 
 
-async def join(attacker: Attacker, name: str | None) -> tuple[str, str]:
-    """Queue a picture as the page does; return the session and the status."""
-    session, file = attacker.session(), await attacker.file(name)
-    body = {"data": [file], "fn_index": await attacker.event(), "session_hash": session}
-    return session, await attacker.post(JOIN, json=body)
-
-
 async def join_and_leave(attacker: Attacker, name: str | None = None) -> str:
     """Queue a picture that costs much, listen for a moment, and leave."""
-    session, status = await join(attacker, name)
+    session, status = await attacker.join(name)
     stream = attacker.http.stream("GET", "gradio_api/queue/data", params={"session_hash": session})
     async with stream as reply:
         if attacker.random.random() < 0.5:
@@ -224,7 +213,7 @@ async def join_and_leave(attacker: Attacker, name: str | None = None) -> str:
 
 async def join_and_cancel(attacker: Attacker, name: str | None = None) -> str:
     """Queue a picture that costs much, and cancel it by Gradio's own route."""
-    session, _ = await join(attacker, name)
+    session, _ = await attacker.join(name)
     event = {"session_hash": session, "fn_index": 5, "event_id": session}
     return await attacker.post("gradio_api/cancel", json=event)
 
@@ -241,9 +230,9 @@ async def flood(attacker: Attacker, calls: int = 60, name: str | None = None) ->
     return "+".join(sorted(set(await asyncio.gather(*(call() for _ in range(calls))))))
 
 
-async def refused_route(attacker: Attacker, route: tuple[str, str] | None = None) -> str:
+async def refused_route(attacker: Attacker) -> str:
     """Ask for a route of Gradio's that the page does not need."""
-    method, path = route or attacker.random.choice(ROUTES)
+    method, path = attacker.random.choice(ROUTES)
     content = part("files", bytes(MB), b"--b--\r\n") if method == "POST" else b""
     return await attacker.request(method, path, content=content, headers=content and FORM)
 
@@ -255,9 +244,9 @@ async def other_host(attacker: Attacker) -> str:
     return await attacker.request("GET", path, headers={attacker.random.choice(names): EVIL})
 
 
-async def fill_disk(attacker: Attacker, size: int = 19 * MB) -> str:
+async def fill_disk(attacker: Attacker) -> str:
     """Upload a large file that was not there before."""
-    file = "a.png", attacker.random.randbytes(16) + bytes(size)
+    file = "a.png", attacker.random.randbytes(16) + bytes(19 * MB)
     return await attacker.post(UPLOAD, files={"files": file})
 
 
