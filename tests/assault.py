@@ -134,13 +134,11 @@ class Attacker:
 
 
 async def slow_picture(attacker: Attacker, name: str | None = None) -> str:
-    """Have a picture read that costs much, by one of the two endpoints."""
     endpoint = attacker.random.choice(["upload", "sketch"])
     return await ask(attacker.http, endpoint, await attacker.file(name, again=True))
 
 
 async def server_file(attacker: Attacker) -> str:
-    """Name a file of the server's in an argument."""
     target = attacker.random.choice(SERVER_FILES)
     files = {"path": target}, {"path": target, **FILE}, {"path": "x", "url": target}
     endpoint = attacker.random.choice(["upload", "sketch"])
@@ -148,15 +146,12 @@ async def server_file(attacker: Attacker) -> str:
 
 
 async def large_body(attacker: Attacker) -> str:
-    """Send a JSON body of megabytes to an endpoint or to the queue."""
     body = {"data": ["x" * 18 * MB], "fn_index": 5, "session_hash": "a"}
     route = attacker.random.choice([JOIN, "gradio_api/call/upload", "gradio_api/call/v2/sketch"])
     return await attacker.post(route, json=body)
 
 
 async def chunked_body(attacker: Attacker) -> str:
-    """Send the same without saying how long it is."""
-
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(18 * MB // 65536):
             yield b'{"data": ["' + b"x" * 65536
@@ -166,7 +161,6 @@ async def chunked_body(attacker: Attacker) -> str:
 
 
 async def long_session(attacker: Attacker) -> str:
-    """Send a session hash of megabytes, or one that only just fits into a body or an address."""
     size = attacker.random.choice([5 * MB, 60_000, 3000])
     query = {"session_hash": "x" * size}
     if size == 3000:
@@ -181,7 +175,6 @@ def part(name: str, content: bytes, end: bytes = b"") -> bytes:
 
 
 async def wrong_form(attacker: Attacker) -> str:
-    """Upload a file in a field of another name, two files, or a file that is cut off."""
     file, end = bytes(5 * MB), b"--b--\r\n"
     forms = part("other", file, end), part("files", file)
     forms += part("files", file) + part("files", file, end), forms[1] + forms[0]
@@ -189,8 +182,6 @@ async def wrong_form(attacker: Attacker) -> str:
 
 
 async def slow_upload(attacker: Attacker, seconds: float = 10) -> str:
-    """Upload a file a little at a time, and leave before it ends."""
-
     async def chunks() -> AsyncIterator[bytes]:
         yield part("files", bytes(5 * MB))[:-2]
         for _ in range(10):
@@ -202,7 +193,6 @@ async def slow_upload(attacker: Attacker, seconds: float = 10) -> str:
 
 
 async def join_and_leave(attacker: Attacker, name: str | None = None) -> str:
-    """Queue a picture that costs much, listen for a moment, and leave."""
     session, status = await attacker.join(name)
     stream = attacker.http.stream("GET", "gradio_api/queue/data", params={"session_hash": session})
     async with stream as reply:
@@ -212,14 +202,11 @@ async def join_and_leave(attacker: Attacker, name: str | None = None) -> str:
 
 
 async def join_and_cancel(attacker: Attacker, name: str | None = None) -> str:
-    """Queue a picture that costs much, and cancel it by Gradio's own route."""
     session, _ = await attacker.join(name)
-    event = {"session_hash": session, "fn_index": 5, "event_id": session}
-    return await attacker.post("gradio_api/cancel", json=event)
+    return await attacker.post("gradio_api/cancel", json={"session_hash": session, "fn_index": 5})
 
 
 async def flood(attacker: Attacker, calls: int = 60, name: str | None = None) -> str:
-    """Queue a picture so many times, and wait for no answer."""
     body = {"data": [await attacker.file(name)]}
     connections = asyncio.Semaphore(60)  # more cost the attacker himself more than the page
 
@@ -231,27 +218,23 @@ async def flood(attacker: Attacker, calls: int = 60, name: str | None = None) ->
 
 
 async def refused_route(attacker: Attacker) -> str:
-    """Ask for a route of Gradio's that the page does not need."""
     method, path = attacker.random.choice(ROUTES)
     content = part("files", bytes(MB), b"--b--\r\n") if method == "POST" else b""
     return await attacker.request(method, path, content=content, headers=content and FORM)
 
 
 async def other_host(attacker: Attacker) -> str:
-    """Claim that the page is elsewhere, or ask for it by another name."""
     names = "Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Gradio-Server"
     path = attacker.random.choice(["", "config", "gradio_api/info"])
     return await attacker.request("GET", path, headers={attacker.random.choice(names): EVIL})
 
 
 async def fill_disk(attacker: Attacker) -> str:
-    """Upload a large file that was not there before."""
     file = "a.png", attacker.random.randbytes(16) + bytes(19 * MB)
     return await attacker.post(UPLOAD, files={"files": file})
 
 
 async def forge_log(attacker: Attacker) -> str:
-    """Put a line into the log, by a route's, an argument's or a session's name."""
     forged = f"a\nERROR: {FORGED}"
     path = f"gradio_api/call/a%0aERROR:%20{FORGED.replace(' ', '%20')}"
     session = {"data": [None], "fn_index": 5, "session_hash": forged}

@@ -115,15 +115,13 @@ def test_it_passes_on_what_the_page_and_clients_send():
         assert now(GATE, "POST", target, body[:9], body[9:]).answer["size"] == len(body)
 
 
-# Refusals
-
 API = {
     "POST": """process_recording run/predict run/upload/ api/upload cancel reset stream/0
-        stream/0/close vibe-edit vibe-code/ undo-vibe-edit vibe-starter-queries call/lambda
-        queue/data mcp mcp/ mcp/http/ mcp/messages/ call/a%0aERROR:%20a%20line call/v2/a%0aERROR""",
+        vibe-edit call/lambda queue/data mcp mcp/http/ call/a%0aERROR:%20a%20line call/v2/a%0aERROR
+        ../../login ../../""",
     "GET": f"""stream/a/b/1/playlist.m3u8 proxy=http://127.0.0.1/ custom_component/a/client/b/c
-        dev/reload custom_component/a%0aERROR/client/x/y vibe-code deep_link?session_hash=a
-        heartbeat/a queue/status runs token user login_check file/tmp/x.png file=app.py file=
+        dev/reload custom_component/a%0aERROR/client/x/y vibe-code deep_link?session_hash=a upload
+        heartbeat/a queue/status runs token user login_check file=/tmp/x.png file=app.py file=
         file=http://127.0.0.1/ file=https:/127.0.0.1/ file=/etc/passwd file=//host/x.png
         call/nobody/0 queue/join call/upload%0aERROR:%20a/0 ../config mcp/ mcp/schema mcp/sse
         call/upload/{"x" * 65} file={UP}/{HASH}/../{HASH}/3.png file={UP}/{HASH}/ file={UP}/{HASH}
@@ -131,42 +129,38 @@ API = {
         file={UP}/{HASH}/a/3.png file={UP}/{HASH}/3%0a.png file={UP}2/{HASH}/3.png
         file=file://{UP}/{HASH}/3.png file={UP}/{HASH.upper()}/3.png file={UP[1:]}/{HASH}/3.png
         file={UP}/{HASH}/..%2f3.png file={UP}/{HASH}/..%2f..%2f3.png""",
-    "HEAD": "proxy=http://127.0.0.1/", "PUT": "upload", "OPTIONS": "upload",
+    "HEAD": "proxy=http://127.0.0.1/", "PUT": "upload", "OPTIONS": "upload", "DELETE": "upload",
 }  # fmt: skip
-ROUTES = [(method, A + path) for method, paths in API.items() for path in paths.split()]
-OUTSIDE = """/monitoring /monitoring/summary /monitoring/key /logout /pwa_icon /pwa_icon/99999999
-    /docs /svelte/svelte.js /openapi.json /redoc //gradio_api/info /assets/../../app.py
-    /static/%2e%2e/x"""
-ROUTES += [("GET", path) for path in OUTSIDE.split()]
-ROUTES += [("POST", "/login"), ("POST", "/"), ("DELETE", "/")]
-
+OUTSIDE = """/monitoring /monitoring/key /logout /pwa_icon/9 /docs /svelte/svelte.js /openapi.json
+    /redoc //gradio_api/info /assets/../../app.py /static/%2e%2e/x"""
 WRONG_CALLS = [
     b"", b"7", b"[]", b'{"data": [', b"\xff{}", b"{}", b'{"data": {}}', b'{"data": null}',
     b"[" * 60_000, b'{"data": ' + b"[" * 60_000, b'{"data": [' + b"9" * 60_000 + b"]}",
     b'{"data": [' + b"[]," * 20_000 + b"[]]}", b'{"data": [{"a": [' + b"1," * 30_000 + b"1]}]}",
-    b'{"data": [], "session_hash": 7}', b'{"data": [], "session_hash": ["a"]}',
-    b'{"data": [], "session_hash": {"a": 1}}', b'{"data": [], "session_hash": ""}',
-    b'{"data": [], "session_hash": "%s"}' % (b"x" * 65), b'{"data": [], "event_id": 7}',
-    rb'{"data": [], "session_hash": "a\nERROR: a line"}', b'{"data": [], "session_hash": "a\\n"}',
-    b'{"data": [], "fn_index": -1}', b'{"data": [], "fn_index": 1e3}',
-    b'{"data": [], "fn_index": 1000}', b'{"data": [], "fn_index": true}',
-    b'{"data": [], "fn_index": "5"}', b'{"data": [], "fn_index": 7}',
-    b'{"data": [], "trigger_id": "x"}', b'{"data": [], "batched": true}',
-    b'{"data": [], "simple_format": true}', b'{"data": [], "oauth_token": "x"}',
-    b'{"data": [], "a\\nb": 1}', b'{"data": [], "session_hash": "a", "session_hash": 7}',
+    b'{"data": [], "session_hash": "a", "session_hash": 7}',
+    *(b'{"data": [], %s}' % more for more in (
+        b'"session_hash": ["a"]', b'"session_hash": ""', b'"session_hash": "%s"' % (b"x" * 65),
+        rb'"session_hash": "a\nERROR: a line"', b'"event_id": 7', b'"fn_index": -1',
+        b'"fn_index": 1e3', b'"fn_index": 1000', b'"fn_index": true', b'"fn_index": "5"',
+        b'"fn_index": 7', b'"trigger_id": "x"', b'"batched": true', b'"oauth_token": "x"',
+        rb'"a\nb": 1',
+    )),
 ]  # fmt: skip
 WRONG_ANSWERS = [
     {"fn_name": "accept_blobs"}, {"fn_name": "__class__"}, {"fn_name": None}, {"more": 1},
     {"component_id": "5"}, {"component_id": True}, {"session_hash": None}, {"data": [0] * 9000},
     {"session_hash": "a" * 65}, {"session_hash": "a\nb"},
 ]  # fmt: skip
-MORE_RPC = [{**RPC, "more": 1}, {**RPC, "params": [0] * 9000}, {"data": []}]
 QUEUE, PROGRESS = "/gradio_api/queue/data?session_hash=", "/gradio_api/upload_progress?upload_id="
 REFUSED = [
-    *((404, *route) for route in ROUTES),
-    *((403, "POST", A + route, {"origin": origin}, dumps(data=[]))
+    *((404, method, A + path) for method, paths in API.items() for path in paths.split()),
+    *((404, "GET", path) for path in OUTSIDE.split()),
+    *((403, "POST", A + route, headers, dumps(data=[]))
       for route in ("call/read", "component_server", "queue/join", "upload")
-      for origin in ("http://evil.example", "http://localhost:3000", "null")),
+      for headers in ({"origin": "http://evil.example"}, {"origin": "http://localhost:3000"},
+                      {"origin": "null"}, {"sec-fetch-site": "cross-site"},
+                      {"sec-fetch-site": "same-site", "origin": "http://localhost"},
+                      {"origin": "http://evil", "host": "", "x-forwarded-host": ""})),
     *((422, "POST", JOIN, body) for body in WRONG_CALLS),
     *((422, "POST", SERVER, dumps(**{**ANSWER, **change})) for change in WRONG_ANSWERS),
     (422, "POST", SERVER, b'--b\r\nContent-Disposition: form-data; name="fn_name"\r\n\r\n'),
@@ -174,7 +168,6 @@ REFUSED = [
     *((422, "GET", QUEUE + session) for session in ("x" * 65, "a%0ab", "a&session_hash=%0a", "")),
     (422, "GET", PROGRESS + "x" * 65),
     (431, "GET", "/?" + "x" * 5000), (431, "GET", "/" + "x" * 5000),
-    (431, "GET", "/", {"x-long": "x" * 20_000}),
     (431, "GET", "/", {f"x-{n}": "x" * 500 for n in range(40)}),
     (413, "GET", "/", {"content-length": "1"}), (413, "GET", "/", {"transfer-encoding": "chunked"}),
     (413, "POST", JOIN, padded(64 * KB + 1)), (413, "POST", "/gradio_api/call/upload", padded(MB)),
@@ -182,9 +175,6 @@ REFUSED = [
     (413, "POST", JOIN, {"content-length": "12"}, padded(MB)),  # more than it says
     (413, "POST", JOIN, *[b" " * 8 * KB] * 9),
     (413, "POST", UPLOAD, {"content-length": str(20 * MB + 1)}),
-    (403, "POST", UPLOAD, {"sec-fetch-site": "cross-site"}),
-    (403, "POST", UPLOAD, {"sec-fetch-site": "same-site", "origin": "http://localhost"}),
-    (403, "POST", JOIN, {"origin": "http://evil", "host": "", "x-forwarded-host": ""}, padded(99)),
 ]  # fmt: skip
 
 
@@ -202,7 +192,8 @@ def test_it_refuses_with_a_sentence():
 def test_the_model_context_protocol_is_let_in_where_it_is_spoken(target):
     assert now(MCP, "GET", "/gradio_api/mcp/schema").status == 200
     assert now(MCP, "POST", target, dumps(**RPC)).status == 200
-    for wrong in (b"[%s]" % dumps(**RPC), *(dumps(**body) for body in MORE_RPC)):
+    more = {**RPC, "more": 1}, {**RPC, "params": [0] * 9000}, {"data": []}
+    for wrong in (b"[%s]" % dumps(**RPC), *(dumps(**body) for body in more)):
         assert now(MCP, "POST", target, wrong).status == 422
     assert now(MCP, "POST", target, dumps(**RPC, params="x" * 70_000)).status == 413
     assert now(MCP, "POST", "/gradio_api/mcp/messages/", dumps(**RPC)).status == 404
@@ -210,18 +201,14 @@ def test_the_model_context_protocol_is_let_in_where_it_is_spoken(target):
 
 def test_a_root_path_is_taken_off():
     """uvicorn and FastAPI name it in the scope; the address may have it or not."""
-    for path, root, status in (
-        ("/lenet/config", "/lenet", 200), ("/config", "/lenet", 200),
-        ("/lenet/docs", "/lenet", 404), ("/x/config", "", 404),
-    ):  # fmt: skip
-        assert now(GATE, "GET", path, root_path=root).status == status
+    for path, status in (("/lenet/config", 200), ("/config", 200), ("/lenet/docs", 404)):
+        assert now(GATE, "GET", path, root_path="/lenet").status == status
 
 
 def test_bodies_have_a_size():
     assert now(GATE, "POST", JOIN, padded(64 * KB)).answer["size"] == 64 * KB
-    chunks = [bytes(MB)] * 20
-    assert now(GATE, "POST", UPLOAD, *chunks).answer["size"] == 20 * MB
-    assert now(GATE, "POST", UPLOAD, *chunks, b"x").status == 413
+    assert now(GATE, "POST", UPLOAD, *[bytes(MB)] * 20).answer["size"] == 20 * MB
+    assert now(GATE, "POST", UPLOAD, *[bytes(MB)] * 20, b"x").status == 413
 
 
 @pytest.mark.parametrize("target, seconds", [(JOIN, "BODY_SECONDS"), (UPLOAD, "UPLOAD_SECONDS")])
@@ -267,17 +254,12 @@ def test_a_stream_arrives_as_it_is_sent_and_what_is_not_http_passes():
 
 # Callers
 
-HOSTS = TrustedHostMiddleware(GATE, allowed_hosts=LOCAL_HOSTS)
-SPOOFED = {
-    "x-forwarded-host": "evil.example", "x-forwarded-proto": "https", "x-forwarded-for": "8.8.8.8",
-    "x-gradio-server": "http://evil.example", "forwarded": "host=evil.example",
-    "x-forwarded-prefix": "/evil", "x-real-ip": "8.8.8.8", "x-gradio-original-url": "http://evil",
-}  # fmt: skip
-
 
 def test_on_localhost_it_is_served_by_these_names_and_no_other():
+    hosts = TrustedHostMiddleware(GATE, allowed_hosts=LOCAL_HOSTS)
+
     def status(host):
-        return now(HOSTS, "GET", "/config", headers={"host": host}).status
+        return now(hosts, "GET", "/config", headers={"host": host}).status
 
     ours = "localhost", "127.0.0.1:7860", "[::1]:7860", "LOCALHOST:1"
     others = (
@@ -385,8 +367,12 @@ def test_what_is_refused_leaves_no_callers_text_in_the_log(site):
 
 def test_no_caller_is_told_that_the_page_is_elsewhere(page_url):
     """Nor does one tell it to the next: Gradio keeps its description of the API."""
+    names = "host", "proto", "for", "prefix"
+    spoofed = {f"x-forwarded-{name}": "evil.example" for name in names}
+    spoofed |= {"forwarded": "host=evil.example", "x-real-ip": "8.8.8.8"}
+    spoofed |= {"x-gradio-server": "http://evil", "x-gradio-original-url": "http://evil"}
     for path in ("", "config", "gradio_api/info", "gradio_api/openapi.json"):
-        for headers in (SPOOFED, {}):
+        for headers in (spoofed, {}):
             reply = httpx.get(page_url + path, headers=headers)
             assert reply.status_code == 200
             assert not re.search("evil|https://(127|localhost)", reply.text), path
