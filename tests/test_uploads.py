@@ -34,11 +34,6 @@ def fill(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    return fill(tmp_path / "uploads")
-
-
 def targets(folder: Path) -> list:
     """Return names of pictures that were not uploaded, or are none."""
     upload = f"{folder}/{HASH}/seven.png"
@@ -72,7 +67,8 @@ def forms(target) -> list:
     ]  # fmt: skip
 
 
-def test_an_upload_is_found_as_clients_name_it(folder, tmp_path):
+def test_an_upload_is_found_as_clients_name_it(tmp_path):
+    folder = fill(tmp_path / "uploads")
     for name in NAMES:
         path = folder / HASH / name
         sent = {"path": str(path), "url": f"http://host/gradio_api/file={path}", "size": None}
@@ -83,14 +79,12 @@ def test_an_upload_is_found_as_clients_name_it(folder, tmp_path):
     assert resolve_upload(str(path), link) == path
 
 
-def test_nothing_else_is_an_upload(folder):
+def test_nothing_else_is_an_upload(tmp_path):
+    folder = fill(tmp_path / "uploads")
     for target in targets(folder):
         for form in (target, *forms(target)):
             with pytest.raises(NotUploadedError):
                 resolve_upload(form, folder)
-
-
-# By HTTP
 
 
 @pytest.fixture
@@ -153,11 +147,8 @@ def test_an_address_beside_a_good_path_is_not_read(http):
 
 def form(*parts: tuple[str, bytes], end: bytes = b"--\r\n") -> bytes:
     """Return a multipart form of parts: each one's headers' end, and its content."""
-    lines = [
-        f"--b\r\nContent-Disposition: form-data; {text}\r\n\r\n".encode() + data + b"\r\n"
-        for text, data in parts
-    ]
-    return b"".join(lines) + b"--b" + end
+    head = "--b\r\nContent-Disposition: form-data; {}\r\n\r\n"
+    return b"".join(head.format(t).encode() + d + b"\r\n" for t, d in parts) + b"--b" + end
 
 
 TYPE, PART = "multipart/form-data; boundary=b", ('name="files"; filename="7.png"', DATA)
@@ -166,19 +157,14 @@ ODD = {
     "another field": (200, form((OTHER, DATA))),
     "another after it": (400, form(PART, (OTHER, DATA))),
     "two files": (400, form(PART, PART)),
-    "a field without a file": (400, form(('name="files"', DATA))),
     "a text beside the file": (400, form(('name="session_hash"', b"x"), PART)),
-    "no name": (400, form(('filename="7.png"', DATA))),
     "no file": (200, form()),
-    "no form": (400, b"x" * 1000),
     "a long name": (200, form((f'name="files"; filename="{"x" * 2000}"', DATA))),
     "many headers": (413, form((PART[0] + "\r\nX: y" * 300, DATA))),
     "half of a file": (200, ONE[:500]),
     "no end": (200, form(PART, end=b"")),
     "more than 20 MB": (413, form((PART[0], bytes(20 * 1024**2)))),
     "another type": (400, ONE, "application/json"),
-    "no boundary": (400, ONE, "multipart/form-data"),
-    "a long boundary": (422, ONE, "multipart/form-data; boundary=" + "b" * 300),
     "names in another alphabet": (200, ONE, f"{TYPE}; charset=cp500"),
 }
 
