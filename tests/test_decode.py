@@ -18,7 +18,7 @@ from serving import ROOT
 
 from app import WORKER_ENVIRONMENT
 from page import decode
-from page.decode import OTHER_KIND, SIGNATURES, TOO_LARGE, TOO_LONG, open_picture
+from page.decode import COSTLY, OTHER_KIND, SIGNATURES, TOO_LARGE, TOO_LONG, open_picture
 from page.decode import decode as open_bytes
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, MAX_PIXELS
@@ -120,6 +120,10 @@ def refused() -> dict[str, list[bytes]]:
             *(file(kind)[: len(file(kind)) // 2] for kind in ("GIF", "WEBP", "TIFF", "BMP")),
             png(size), png(size, pixels), png((0, 0), pixels), png(size, profile, pixels),
             claim(JPEG, sof, bytes(4)), claim(PNG, 17, b"\x5a"),
+        ],
+        COSTLY: [
+            attacks.jpeg_of_scans(101, side=64), attacks.jpeg_of_scans(17),
+            JPEG[:2] + b"\xff\xfe\0\2" * 50_001 + JPEG[2:],
         ],
         TOO_LARGE: [
             encode("PNG", (6000, 5000), "1"), claim(JPEG, sof, struct.pack(">HH", 8000, 8001)),

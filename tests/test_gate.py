@@ -216,7 +216,6 @@ def test_a_body_has_to_come_in_time(monkeypatch, target, seconds):
     monkeypatch.setattr(gate, seconds, 0.05)
     sizes = []
     entry = new_gate(on_upload=sizes.append)
-
     reply = now(entry, "POST", target, headers={"content-length": "60000"}, ends=False)
     assert reply.status == 408
     assert sizes == [60_000] * (target == UPLOAD), "the purge is told of it"
@@ -252,9 +251,6 @@ def test_a_stream_arrives_as_it_is_sent_and_what_is_not_http_passes():
     assert sent == ["websocket.close", "lifespan.close"]
 
 
-# Callers
-
-
 def test_on_localhost_it_is_served_by_these_names_and_no_other():
     hosts = TrustedHostMiddleware(GATE, allowed_hosts=LOCAL_HOSTS)
 
@@ -277,22 +273,19 @@ def by_proxy(hops: str | None, peer: str = "10.0.0.5") -> str:
     return now(entry, "GET", "/config", headers=headers, client=peer).answer["client"]
 
 
-@pytest.mark.parametrize(
-    "hops, counted",
-    [
+def test_in_a_space_addresses_are_the_visitors():
+    for hops, counted in (
         ("9.9.9.9", "9.9.9.9"), ("9.9.9.9, 10.0.0.1", "9.9.9.9"), ("8.8.8.8, 9.9.9.9", "9.9.9.9"),
         ("8.8.8.8, 9.9.9.9, 172.16.3.4", "9.9.9.9"), ("9.9.9.9:4711, 10.0.0.1:80", "9.9.9.9"),
         ("::ffff:9.9.9.9", "9.9.9.9"), ("9.9.9.9, ::ffff:10.0.0.5", "9.9.9.9"),
         ("[2a01:4f8:1:2::1]:80", "2a01:4f8:1:2::/64"), ("fe80::1%eth0", "fe80::/64"),
-        ("2a01:4f8:1:2:ffff::9", "2a01:4f8:1:2::/64"), ("2a01:4f8:1:3::1", "2a01:4f8:1:3::/64"),
-        ("x" * 500, "x" * 64), ("8.8.8.8, unknown", "unknown"), (None, "proxy"), ("", "proxy"),
-        (",", "proxy"), ("8.8.8.8, ", "proxy"), ("10.9.9.9, 10.0.0.5", "proxy"), ("::1", "proxy"),
-        ("fd00::7, 192.168.1.1", "proxy"), ("::ffff:10.1.1.1, 100.64.0.9", "proxy"),
-    ],
-)  # fmt: skip
-def test_in_a_space_addresses_are_the_visitors(hops, counted):
-    assert by_proxy(hops) == counted
-    assert by_proxy(hops, peer="8.8.4.4") == "8.8.4.4", "whom no proxy vouches for"
+        ("2a01:4f8:1:2:ffff::9", "2a01:4f8:1:2::/64"), ("8.8.8.8, unknown", "unknown"),
+        ("x" * 500, "x" * 64), (None, "proxy"), (",", "proxy"), ("8.8.8.8, ", "proxy"),
+        ("10.9.9.9, 10.0.0.5", "proxy"), ("fd00::7, 192.168.1.1", "proxy"), ("::1", "proxy"),
+        ("::ffff:10.1.1.1, 100.64.0.9", "proxy"),
+    ):  # fmt: skip
+        assert by_proxy(hops) == counted
+        assert by_proxy(hops, peer="8.8.4.4") == "8.8.4.4", "whom no proxy vouches for"
 
 
 async def together(target: str, number: int, other: str) -> list[int]:
@@ -335,9 +328,6 @@ BUSY, IDLE, STREAM = "8.8.8.8", "8.8.4.4", "/gradio_api/call/read/other"
 def test_an_address_has_so_many_requests_and_another_its_own(target, number, other, expected):
     """Beyond those that are served some wait; half-sent bodies and streams lock nobody out."""
     assert asyncio.run(together(target, number, other)) == expected
-
-
-# Before the page
 
 
 def test_the_gate_stands_before_the_page(page_url):

