@@ -105,7 +105,7 @@ class Attacker:
 
     async def file(self, name: str | None, again: bool = False) -> dict:
         """Return one of the pictures, uploaded unless it is there, as an endpoint's argument."""
-        name = name or self.random.choice(list(self.pictures))
+        name = name or self.pick(*self.pictures)
         if again or name not in self.paths:
             reply = await self.http.post(UPLOAD, files={"files": (name, self.pictures[name])})
             if reply.status_code != 200:
@@ -122,6 +122,9 @@ class Attacker:
         body = {"data": [file], "fn_index": self.number, "session_hash": session}
         return session, await self.post(JOIN, json=body)
 
+    def pick(self, *choices):
+        return self.random.choice(choices)
+
     async def post(self, path: str, **what) -> str:
         return await self.request("POST", path, **what)
 
@@ -134,21 +137,19 @@ class Attacker:
 
 
 async def slow_picture(attacker: Attacker, name: str | None = None) -> str:
-    endpoint = attacker.random.choice(["upload", "sketch"])
+    endpoint = attacker.pick("upload", "sketch")
     return await ask(attacker.http, endpoint, await attacker.file(name, again=True))
 
 
 async def server_file(attacker: Attacker) -> str:
-    target = attacker.random.choice(SERVER_FILES)
-    files = {"path": target}, {"path": target, **FILE}, {"path": "x", "url": target}
-    endpoint = attacker.random.choice(["upload", "sketch"])
-    return await ask(attacker.http, endpoint, attacker.random.choice(files))
+    target = attacker.pick(*SERVER_FILES)
+    file = attacker.pick({"path": target}, {"path": target, **FILE}, {"path": "x", "url": target})
+    return await ask(attacker.http, attacker.pick("upload", "sketch"), file)
 
 
 async def large_body(attacker: Attacker) -> str:
-    body = {"data": ["x" * 18 * MB], "fn_index": 5, "session_hash": "a"}
-    route = attacker.random.choice([JOIN, "gradio_api/call/upload", "gradio_api/call/v2/sketch"])
-    return await attacker.post(route, json=body)
+    route = attacker.pick(JOIN, "gradio_api/call/upload", "gradio_api/call/v2/sketch")
+    return await attacker.post(route, json={"data": ["x" * 18 * MB], "fn_index": 5})
 
 
 async def chunked_body(attacker: Attacker) -> str:
@@ -156,12 +157,11 @@ async def chunked_body(attacker: Attacker) -> str:
         for _ in range(18 * MB // 65536):
             yield b'{"data": ["' + b"x" * 65536
 
-    headers = {"Content-Type": "application/json"}
-    return await attacker.post(JOIN, content=chunks(), headers=headers)
+    return await attacker.post(JOIN, content=chunks(), headers={"Content-Type": "application/json"})
 
 
 async def long_session(attacker: Attacker) -> str:
-    size = attacker.random.choice([5 * MB, 60_000, 3000])
+    size = attacker.pick(5 * MB, 60_000, 3000)  # the last fits into an address
     query = {"session_hash": "x" * size}
     if size == 3000:
         return await attacker.request("GET", "gradio_api/queue/data", params=query)
@@ -176,9 +176,9 @@ def part(name: str, content: bytes, end: bytes = b"") -> bytes:
 
 async def wrong_form(attacker: Attacker) -> str:
     file, end = bytes(5 * MB), b"--b--\r\n"
-    forms = part("other", file, end), part("files", file)
-    forms += part("files", file) + part("files", file, end), forms[1] + forms[0]
-    return await attacker.post(UPLOAD, content=attacker.random.choice(forms), headers=FORM)
+    other, cut_off = part("other", file, end), part("files", file)
+    form = attacker.pick(other, cut_off, cut_off + part("files", file, end), cut_off + other)
+    return await attacker.post(UPLOAD, content=form, headers=FORM)
 
 
 async def slow_upload(attacker: Attacker, seconds: float = 10) -> str:
@@ -196,7 +196,7 @@ async def join_and_leave(attacker: Attacker, name: str | None = None) -> str:
     session, status = await attacker.join(name)
     stream = attacker.http.stream("GET", "gradio_api/queue/data", params={"session_hash": session})
     async with stream as reply:
-        if attacker.random.random() < 0.5:
+        if attacker.pick(True, False):
             await anext(reply.aiter_bytes(), b"")
     return status
 
@@ -218,15 +218,15 @@ async def flood(attacker: Attacker, calls: int = 60, name: str | None = None) ->
 
 
 async def refused_route(attacker: Attacker) -> str:
-    method, path = attacker.random.choice(ROUTES)
+    method, path = attacker.pick(*ROUTES)
     content = part("files", bytes(MB), b"--b--\r\n") if method == "POST" else b""
     return await attacker.request(method, path, content=content, headers=content and FORM)
 
 
 async def other_host(attacker: Attacker) -> str:
-    names = "Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Gradio-Server"
-    path = attacker.random.choice(["", "config", "gradio_api/info"])
-    return await attacker.request("GET", path, headers={attacker.random.choice(names): EVIL})
+    name = attacker.pick("Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Gradio-Server")
+    path = attacker.pick("", "config", "gradio_api/info")
+    return await attacker.request("GET", path, headers={name: EVIL})
 
 
 async def fill_disk(attacker: Attacker) -> str:
@@ -236,10 +236,10 @@ async def fill_disk(attacker: Attacker) -> str:
 
 async def forge_log(attacker: Attacker) -> str:
     forged = f"a\nERROR: {FORGED}"
-    path = f"gradio_api/call/a%0aERROR:%20{FORGED.replace(' ', '%20')}"
     session = {"data": [None], "fn_index": 5, "session_hash": forged}
-    ways = (path, {"data": []}), ("gradio_api/call/v2/upload", {forged: 1}), (JOIN, session)
-    route, body = attacker.random.choice(ways)
+    path = f"gradio_api/call/a%0aERROR:%20{FORGED.replace(' ', '%20')}"
+    way = attacker.pick((path, {"data": []}), ("gradio_api/call/v2/upload", {forged: 1}))
+    route, body = attacker.pick(way, (JOIN, session))
     return await attacker.post(route, json=body)
 
 

@@ -135,8 +135,8 @@ def test_who_is_behind_a_stuck_question_does_not_wait_for_its_end(forks):
 
 
 def test_a_slow_start_is_not_being_stuck():
-    slow = "-c", "import time; time.sleep(0.6)" + ECHO
-    assert said(run(ask_all, "a", program=slow, seconds=0.2)) == ["a"]
+    slow = "-c", "import time; time.sleep(0.8)" + ECHO
+    assert said(run(ask_all, "a", program=slow, seconds=0.4)) == ["a"]
 
 
 def test_an_answer_that_came_while_the_page_stood_still_counts():

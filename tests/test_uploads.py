@@ -57,13 +57,10 @@ def targets(folder: Path) -> list:
 
 def forms(target) -> list:
     """Return the ways in which a caller can put a file's name into an argument."""
-    file = {"path": target, **FILE}
     return [
-        file, {"path": target}, {"path": target, "meta": {"_type": "other"}}, {"url": target},
-        {"path": "x.png", "url": target, **FILE}, {"path": None, "url": target, **FILE},
-        {"path": target, "url": target, "size": 1, "orig_name": "7.png", "mime_type": "image/png"},
-        {"path": target, "is_stream": True, **FILE}, {"path": [target]}, {"path": file},
-        {"data": target}, {"name": target, "is_file": True}, {"value": file}, {"image": file},
+        target, {"path": target, **FILE}, {"path": [target]}, {"path": {"path": target}},
+        {"url": target}, {"path": "x.png", "url": target}, {"path": None, "url": target, **FILE},
+        {"data": target}, {"name": target, "is_file": True}, {"image": {"path": target}},
     ]  # fmt: skip
 
 
@@ -82,7 +79,7 @@ def test_an_upload_is_found_as_clients_name_it(tmp_path):
 def test_nothing_else_is_an_upload(tmp_path):
     folder = fill(tmp_path / "uploads")
     for target in targets(folder):
-        for form in (target, *forms(target)):
+        for form in forms(target):
             with pytest.raises(NotUploadedError):
                 resolve_upload(form, folder)
 
@@ -132,7 +129,7 @@ def test_each_way_to_name_a_file_refuses_what_was_not_uploaded(site, http):
     with ThreadPoolExecutor(8) as pool:
         for asked, text in zip(calls, pool.map(lambda c: call(http, *c), calls), strict=True):
             refused = re.match(r'4\d\d |200 event: error\n|200 .*"success":\s*false', text, re.S)
-            assert refused, f"{asked!r:.300}: {text:.300}"
+            assert refused and "Wrong arguments" in text, f"{asked!r:.300}: {text:.300}"
     nobody.setblocking(False)
     with pytest.raises(BlockingIOError):
         nobody.accept()
