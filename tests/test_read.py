@@ -129,7 +129,7 @@ def test_what_a_reading_holds(model):
         assert digit.digit.shape == (28, 28) and digit.digit.dtype == np.float32
         assert sum(digit.probabilities.values()) == pytest.approx(1)
         assert digit.layers[-1].shape == (10,)
-        np.testing.assert_allclose(np.array(digit.box) * [*picture.shape[::-1]] * 2, box, atol=4)
+        np.testing.assert_allclose(digit.box * np.tile(picture.shape[::-1], 2), box, atol=4)
 
 
 @pytest.mark.parametrize("seed", range(20))
