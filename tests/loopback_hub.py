@@ -237,9 +237,6 @@ ROUTES = [
 ]
 
 
-# Faults for `Hub.fault`
-
-
 def disconnect(request) -> bool:
     """Close the connection without an answer."""
     request.connection.shutdown(socket.SHUT_RDWR)

@@ -179,9 +179,6 @@ def test_every_example_is_read_as_it_is_named(client):
         assert (f" {name}." if name.isdigit() else "may not be a digit") in words, example.name
 
 
-# The README
-
-
 def snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 

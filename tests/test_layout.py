@@ -35,12 +35,9 @@ def imports_of(file) -> set[str]:
     return {name for name in found if name.partition(".")[0] in MAY_IMPORT}
 
 
-def test_three_programs_at_the_top_and_three_rooms():
+def test_three_programs_three_rooms_and_arrows_between_them_without_a_circle():
     assert {file.name for file in ROOT.glob("*.py")} == {"app.py", "train.py", "lenet.py"}
     assert all((ROOT / room / "__init__.py").is_file() for room in ROOMS)
-
-
-def test_the_arrows_between_the_rooms_make_no_circle():
     for module, file in MODULES.items():
         room = module.partition(".")[0]
         for imported in imports_of(file):

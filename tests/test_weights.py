@@ -49,7 +49,6 @@ def load(timeout: float = 60) -> Weights:
 
 @contextmanager
 def stopped(hub):
-    """Within the context, connections to the Hub are refused."""
     hub.stop()
     try:
         yield
@@ -67,10 +66,6 @@ def expect_embedded(weights: Weights) -> None:
     expect(weights, "embedded", None, LeNet.from_pretrained(EMBEDDED_WEIGHTS))
 
 
-def as_file(model: LeNet) -> dict[str, bytes]:
-    return {"model.safetensors": safetensors.torch.save(model.state_dict())}
-
-
 def accuracy(value) -> dict[str, bytes]:
     return {"metrics.json": json.dumps({"test_accuracy": value}).encode()}
 
@@ -84,9 +79,6 @@ def push_while_it_is_asked(hub, repo, name: str, files: dict[str, bytes]) -> Non
             hub.add(repo, files)
 
     hub.fault = push
-
-
-# Where from
 
 
 def test_the_embedded_weights_answer_when_no_repository_is_named():
@@ -121,9 +113,6 @@ def test_a_pinned_revision_is_the_one_that_answers(hub, pull, monkeypatch, caplo
     assert f"No weights from {repo} (it has no revision v7)" in caplog.text
 
 
-# The cache
-
-
 def test_the_cache_answers_with_the_last_good_weights(hub, pull, caplog):
     """When the Hub is gone, and when a damaged commit has taken the place of the good one."""
     model, repo = pull
@@ -154,9 +143,6 @@ def test_a_file_damaged_in_the_cache_is_fetched_anew(hub, pull):
     expect(load(), "hub", hub.head(repo), model)
 
 
-# What is not used
-
-
 def truncated(request):
     """Send part of the file, whose length is announced as whole."""
     if request.command == "GET" and request.path.endswith("model.safetensors"):
@@ -167,10 +153,8 @@ def truncated(request):
 
 
 def without(name):
-    def fault(request):
-        return request.path.endswith(name) and status(404, X_Error_Code="EntryNotFound")(request)
-
-    return fault
+    missing = status(404, X_Error_Code="EntryNotFound")
+    return lambda request: request.path.endswith(name) and missing(request)
 
 
 FAULTS = {
@@ -219,9 +203,6 @@ def test_a_stalled_hub_is_not_waited_for(hub, pull):
         answered.set()
 
 
-# The page's loader, and what the page says
-
-
 def loader(**settings) -> WeightsLoader:
     return WeightsLoader(*configured_repo(), **settings)
 
@@ -242,7 +223,8 @@ def test_a_push_reaches_a_page_that_runs(hub, pull):
     with loader(refresh_interval=0) as weights:
         describe_once(hub.head(repo)[:7], weights)
         newer = LeNet()
-        second = hub.add(repo, {**as_file(newer), **accuracy(0.5)})
+        file = safetensors.torch.save(newer.state_dict())
+        second = hub.add(repo, {"model.safetensors": file, **accuracy(0.5)})
         assert "50.00%" in describe_once(second[:7], weights)
         expect(weights.weights(), "hub", second, newer)
         hub.add(repo, DAMAGED)
@@ -277,7 +259,7 @@ def test_what_one_worker_finds_the_other_uses_too(hub, pull, monkeypatch):
     with loader() as other, loader(refresh_interval=0) as one:
         for weights in (one, other):
             weights.wait_for_accuracy(60)
-        commit = hub.add(repo, as_file(LeNet()))
+        commit = hub.add(repo, accuracy(0.5))
         describe_once(commit[:7], one)
         describe_once(commit[:7], other)
 
