@@ -83,7 +83,7 @@ def shrunk(picture) -> np.ndarray:
 def box_and_mass(picture) -> np.ndarray:
     """Return a picture sized by its ink's box and placed by its centre of mass."""
     ink = to_ink(picture)
-    return frame(crop(ink * (ink > 0.1)))
+    return frame([crop(ink * (ink > 0.1))])[0]
 
 
 def measure(models: list[LeNet], pictures, labels) -> tuple[str, torch.Tensor]:
@@ -171,7 +171,7 @@ def print_polarity(crops) -> None:
     """Print in how many small crops, black on white, the ink is told from the paper."""
 
     def from_ink(picture: np.ndarray) -> np.ndarray:
-        return frame(restore((picture == 0).astype(np.float32)))
+        return frame([restore((picture == 0).astype(np.float32))])[0]
 
     ours, right = digits_of(crops, to_mnist, from_ink)
     right = torch.isclose(ours, right).flatten(1).all(1).double()

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reading.picture import DAMAGED_MESSAGE, MAX_PIXELS, MAX_SIDE, NoDigitError, stretch
+from reading.picture import DAMAGED_MESSAGE, MAX_PIXELS, MAX_SIDE, NoDigitError, shrink, stretch
 
 MAX_FILE = 20_000_000  # bytes, as many as may be uploaded
 MAX_JPEG_PIXELS = 64_000_000  # a large JPEG is decoded to an eighth of its sides
@@ -53,7 +53,7 @@ def open_picture(path: str | Path) -> np.ndarray:
     Returns
     -------
     pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
-        Gray, RGB or RGBA. A large JPEG comes smaller, its longest side `MAX_SIDE` / 2 or more.
+        Gray, RGB or RGBA. A large one comes smaller, its longest side `MAX_SIDE` / 2 to `MAX_SIDE`.
 
     Raises
     ------
@@ -99,8 +99,7 @@ def decode(data: bytes) -> np.ndarray:
         pixels, kinds, found = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags)
         if pixels is None:
             raise NoDigitError(DAMAGED_MESSAGE)
-        if pixels.dtype != np.uint8:
-            pixels = stretch(pixels)
+        pixels = shrink(pixels) if pixels.dtype == np.uint8 else stretch(pixels)
         if pixels.ndim == 3:
             has_alpha = pixels.shape[2] == 4
             pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if has_alpha else cv2.COLOR_BGR2RGB)

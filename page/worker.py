@@ -24,7 +24,7 @@ from page.decode import open_picture
 from page.figure import explain
 from page.limits import limit_process, serve
 from reading.ink import NOTHING_MESSAGE
-from reading.picture import DAMAGED_MESSAGE, NoDigitError, check_size, shrink
+from reading.picture import DAMAGED_MESSAGE, NoDigitError, shrink
 from reading.reader import CONFIDENT, GUESSES, DigitReading, Reading, read
 from reading.signs import DOUBT_MESSAGE
 from reading.weights import WeightsLoader, configured_repo
@@ -157,11 +157,9 @@ def _heading(kind: str, figure: dict, guesses: list[tuple[str, float]]) -> str:
 
 def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
     """Return the pad's layers, black on white, in one picture; else the composite."""
-    inked, decoded = [], 0
+    inked = []
     for path in layers:
         pixels = open_picture(path)
-        decoded += pixels.shape[0] * pixels.shape[1]
-        check_size(decoded)
         if pixels.ndim < 3 or pixels.shape[2] < 4 or pixels[..., 3].min() == 255:
             return pixels  # it has no transparency, so that it holds its own paper
         if (alpha := _to_alpha(pixels)).any():

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from reading.picture import crop, pad
-from reading.preprocess import CENTER, IMAGE_SIZE, frame, nudge
+from reading.preprocess import frame
 from reading.segment import INK, LEAST_INK, Cuts, find_cuts, find_gaps
 from reading.stroke_width import BOX_SIZE, STROKE_WIDTH, normalize_stroke_width, set_stroke_width
 
@@ -50,7 +50,7 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
     size = [max(3, round(side * scale)) for side in padded.shape[::-1]]
     small, bold = (cv2.resize(ink, size, interpolation=cv2.INTER_AREA) for ink in (padded, bold))
     inked, bold = np.minimum(small, bold), (255 * bold).astype(np.uint8)
-    whole = frame(normalize_stroke_width(line))[None]  # as it is where one digit is asked for
+    whole = frame([normalize_stroke_width(line)])  # as it is where one digit is asked for
     grown = (width - stroke) / 2 * np.array([1, 1, -1, -1])
     for find in (find_gaps, partial(find_cuts, stroke=max(1, scale * min(stroke, width)))):
         cuts = find(inked, HEIGHT)
@@ -60,14 +60,15 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
         lengths = [cv2.countNonZero(ink) / (width * scale) for ink in inks]
         shape = _shape(edges, boxes, lengths, cuts)
         kept = np.flatnonzero(_is_hopeful(edges, shape))
-        digits = np.concatenate([whole, _frame_all([inks[k] for k in kept[1:]], width * scale)])
+        others = [_usual_strokes(inks[k], width * scale) for k in kept[1:]]
+        digits = np.concatenate([whole, frame(others)])
         yield Candidates(edges[kept], boxes[kept] / scale - MARGIN + grown, shape[kept], digits)
 
 
-def only_candidate(digit: np.ndarray) -> Candidates:
+def only_candidate(digits: np.ndarray) -> Candidates:
     """Return the one candidate of a picture that is a digit, whatever it holds."""
     one = np.array([[0, 1]])
-    return Candidates(one, np.array([[0.0, 0, 1, 1]]), np.zeros((1, len(SHAPE))), digit[None])
+    return Candidates(one, np.array([[0.0, 0, 1, 1]]), np.zeros((1, len(SHAPE))), digits)
 
 
 def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
@@ -129,27 +130,9 @@ def _is_hopeful(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
     return hopeful
 
 
-def _frame_all(inks: list[np.ndarray], stroke: float) -> np.ndarray:
-    """Return ink in MNIST's form, as `reading.preprocess.frame` does one by one."""
-    if not inks:
-        return np.zeros((0, IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    boxes = np.zeros((len(inks), BOX_SIZE, BOX_SIZE), np.uint8)
-    sizes = np.empty((len(inks), 2), int)
-    for k, ink in enumerate(inks):
-        if not STROKE_WIDTH[0] <= BOX_SIZE * stroke / max(ink.shape) <= STROKE_WIDTH[1]:
-            ink = crop(set_stroke_width(pad(ink, 4), stroke, max(ink.shape))[0])
-        scale = BOX_SIZE / max(ink.shape)
-        height, width = sizes[k] = [max(1, round(side * scale)) for side in ink.shape]
-        how = cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC
-        boxes[k, :height, :width] = cv2.resize(ink, (width, height), interpolation=how)
-    profiles = np.stack([boxes.sum(axis=2), boxes.sum(axis=1)], axis=1).astype(float)
-    centers = profiles @ np.arange(BOX_SIZE) / profiles.sum(axis=2)
-    corners = np.clip(np.round(CENTER - centers).astype(int), 0, IMAGE_SIZE - sizes)
-    framed = np.zeros((len(inks), IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    for digit, box, (top, left), (height, width) in zip(framed, boxes, corners, sizes, strict=True):
-        digit[top : top + height, left : left + width] = box[:height, :width]
-    framed /= 255
-    # Where the frame's edge kept a lopsided digit from its place, half a pixel may leave it.
-    for k in np.flatnonzero(np.abs(CENTER - centers - corners).max(axis=1) > 0.5):
-        framed[k] = nudge(framed[k], CENTER - centers[k] - corners[k])
-    return framed
+def _usual_strokes(ink: np.ndarray, stroke: float) -> np.ndarray:
+    """Return ink with strokes as wide as MNIST's, once it is framed."""
+    side = max(ink.shape)
+    if STROKE_WIDTH[0] <= BOX_SIZE * stroke / side <= STROKE_WIDTH[1]:
+        return ink
+    return crop(set_stroke_width(pad(ink, 4), stroke, side)[0])

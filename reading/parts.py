@@ -18,30 +18,14 @@ AROUND = 0.8  # of these
 
 @dataclass(frozen=True)
 class Parts:
-    """The connected parts of a picture's ink.
+    """The connected parts of a picture's ink, in the rectangle that holds all of it."""
 
-    Attributes
-    ----------
-    labels : int32 ndarray of shape (h, w)
-        The part that each pixel is of; 0 = paper. Only the rectangle that holds all ink.
-    corner : int ndarray of shape (2,)
-        The column and the row of the picture that `labels` starts at.
-    boxes : int ndarray of shape (N, 4)
-        Left, top, width and height of each part, pixels of `labels`.
-    mass : ndarray of shape (N,)
-        Sum of the squared ink of each part; 0 for what is no writing: the paper and frames.
-    main : int
-        The part that is most likely writing.
-    on_even_paper : bool
-        As `reading.ink.Ink` has it.
-    """
-
-    labels: np.ndarray
-    corner: np.ndarray
-    boxes: np.ndarray
-    mass: np.ndarray
-    main: int
-    on_even_paper: bool
+    labels: np.ndarray  # (h, w) int32: the part that each pixel is of, 0 = paper
+    corner: np.ndarray  # the column and the row of the picture that `labels` starts at
+    boxes: np.ndarray  # (N, 4) int: left, top, width and height of each, pixels of `labels`
+    mass: np.ndarray  # (N,) sums of squared ink; 0 for what is no writing: the paper and frames
+    main: int  # the part that is most likely writing
+    on_even_paper: bool  # as `reading.ink.Ink` has it
 
     def crop_to(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the ink of some parts, cropped to it, and where in the picture it starts."""

@@ -27,7 +27,11 @@ def load_pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
     if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
         scale = MAX_SIDE / 2 / max(1, *image.size)
         image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
-        check_size(image.width * image.height)
+        if (pixels := image.width * image.height) > MAX_PIXELS:
+            raise NoDigitError(
+                f"This picture has {pixels / 1e6:.0f} million pixels. "
+                f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
+            )
     try:
         if image.tell():  # n_frames would parse the whole file
             image.seek(0)
@@ -43,15 +47,6 @@ def load_pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
         return np.asarray(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them
         raise NoDigitError(DAMAGED_MESSAGE) from error
-
-
-def check_size(pixels: int) -> None:
-    """Raise NoDigitError if a picture, or several together, have more than `MAX_PIXELS`."""
-    if pixels > MAX_PIXELS:
-        raise NoDigitError(
-            f"This picture has {pixels / 1e6:.0f} million pixels. "
-            f"Up to {MAX_PIXELS / 1e6:.0f} million are read: choose a smaller one."
-        )
 
 
 def stretch(values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ ink, strokes as wide as MNIST's (stroke_width.py), and here the frame. What is s
 (small.py) skips the middle.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -54,12 +56,12 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
     ink = find_ink(gray)
     # A small one was cropped by somebody already, and its grays are all it has: its strokes stay.
     if max(gray.shape) <= SMALL_SIDE:
-        return frame(restore(ink.amount))
+        return frame([restore(ink.amount)])[0]
     parts = find_parts(ink)
     chosen = choose_line(parts)
     if _are_apart(parts.boxes[chosen]):
         raise NoDigitError(SEVERAL_MESSAGE)
-    return frame(normalize_stroke_width(parts.crop_to(chosen)[0]))
+    return frame([normalize_stroke_width(parts.crop_to(chosen)[0])])[0]
 
 
 def _are_apart(boxes: np.ndarray) -> bool:
@@ -71,49 +73,40 @@ def _are_apart(boxes: np.ndarray) -> bool:
     return bool((gaps[large][:, large] > 0.12 * size.max()).any())
 
 
-# The frame
-
-
-def frame(digit: np.ndarray) -> np.ndarray:
-    """Return a digit sized to the 20-pixel box and placed in 28x28 by its centre of mass.
+def frame(digits: Sequence[np.ndarray]) -> np.ndarray:
+    """Return digits sized to the 20-pixel box and placed in 28x28 by their centers of mass.
 
     Parameters
     ----------
-    digit : float32 ndarray of shape (h, w)
-        In [0, 1], cropped to the ink.
+    digits : sequence of N ndarrays of shape (h, w)
+        Cropped to the ink: float32 in [0, 1], or uint8 in [0, 255].
 
     Returns
     -------
-    framed : float32 ndarray of shape (28, 28)
+    framed : float32 ndarray of shape (N, 28, 28)
         In [0, 1].
     """
-    scale = BOX_SIZE / max(digit.shape)
-    height, width = (max(1, round(side * scale)) for side in digit.shape)
-    # Averaging areas is the anti-aliasing that gives MNIST its greys; it cannot enlarge.
-    interpolation = cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC
-    digit = cv2.resize(digit, (width, height), interpolation=interpolation).clip(0, 1)
-
-    framed = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    top, left = _offset(digit.sum(axis=1)), _offset(digit.sum(axis=0))
-    framed[top : top + height, left : left + width] = digit
-    # Where the frame's edge kept a lopsided digit from its place:
-    center = _center_of_mass(framed.sum(axis=1)), _center_of_mass(framed.sum(axis=0))
-    missing = CENTER - np.array(center)
-    return nudge(framed, missing) if np.abs(missing).max() > 0.5 else framed
-
-
-def nudge(framed: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return a framed digit moved by half a pixel at most, since that may leave the frame."""
-    down, right = np.sign(missing) * (np.abs(missing) - 0.35).clip(0, 0.5)
-    return cv2.warpAffine(framed, np.float32([[1, 0, right], [0, 1, down]]), framed.shape)
-
-
-def _center_of_mass(profile: np.ndarray) -> float:
-    """Return the index of a profile's centre of mass (a pixel's centre is a whole number)."""
-    return float((profile * np.arange(len(profile))).sum() / profile.sum())
-
-
-def _offset(profile: np.ndarray) -> int:
-    """Return where a profile starts in the frame, so that its centre of mass is nearest 14."""
-    offset = round(CENTER - _center_of_mass(profile))
-    return int(np.clip(offset, 0, IMAGE_SIZE - len(profile)))
+    boxes = np.zeros((len(digits), BOX_SIZE, BOX_SIZE), np.float32)
+    sizes = np.empty((len(digits), 2), int)
+    for box, size, digit in zip(boxes, sizes, digits, strict=True):
+        scale = BOX_SIZE / max(digit.shape)
+        height, width = size[:] = [max(1, round(side * scale)) for side in digit.shape]
+        # Averaging areas is the anti-aliasing that gives MNIST its grays; it cannot enlarge.
+        how = cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC
+        resized = cv2.resize(digit, (width, height), interpolation=how)
+        box[:height, :width] = resized.clip(0, 255 if digit.dtype == np.uint8 else 1)
+        if digit.dtype == np.uint8:
+            box /= 255
+    profiles = np.stack([boxes.sum(axis=2), boxes.sum(axis=1)], axis=1)
+    centers = profiles @ np.arange(BOX_SIZE) / profiles.sum(axis=2)
+    corners = np.clip(np.round(CENTER - centers).astype(int), 0, IMAGE_SIZE - sizes)
+    framed = np.zeros((len(digits), IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    for digit, box, (top, left), (height, width) in zip(framed, boxes, corners, sizes, strict=True):
+        digit[top : top + height, left : left + width] = box[:height, :width]
+    # Where the frame's edge kept a lopsided digit from its place, half a pixel may leave the frame.
+    missing = CENTER - centers - corners
+    for k in np.flatnonzero(np.abs(missing).max(axis=1, initial=0) > 0.5):
+        down, right = np.sign(missing[k]) * (np.abs(missing[k]) - 0.35).clip(0, 0.5)
+        shift = np.float32([[1, 0, right], [0, 1, down]])
+        framed[k] = cv2.warpAffine(framed[k], shift, (IMAGE_SIZE, IMAGE_SIZE))
+    return framed

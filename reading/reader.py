@@ -31,7 +31,7 @@ MOST_DIGITS = 8  # of a number
 CONFIDENT = 0.7  # the likeliest digit's probability
 EITHER_CONFIDENT = 0.9  # the two likeliest digits' probability: letters have less, more often than
 # they have a low first one; a 1 and a 7 may be one shape; shares below: benchmarks/real_digits.py
-SMALLEST = 0.5  # of the tallest digit's height: of 800 written numbers two have a smaller digit
+SMALLEST = 0.55  # of the tallest digit's height: of 800 written numbers two have a smaller digit
 RIVAL = 0.25  # of the best guess's probability: a likely rival's doubts are told, too
 
 SURE = 0.95  # the number's probability: digits that touch in little room aren't doubted
@@ -207,10 +207,20 @@ def _seem_digits(candidates, energies, probabilities, guess, signs: Signs) -> li
     is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
     height = np.diff(candidates.boxes[path][:, [1, 3]])[:, 0]
     is_digit &= height >= SMALLEST * height.max()
+    is_digit &= ~_are_brackets(guess.number, candidates.boxes[path])
     is_digit &= guess.probability >= SURE or not lattice.is_crowded(candidates, path)
     left, right = candidates.boxes[path][:, [0, 2]].T[..., None]
     is_digit &= ~((left < signs.dotted) & (signs.dotted < right)).any(axis=1)
     return is_digit.tolist()
+
+
+def _are_brackets(number: str, boxes: np.ndarray) -> np.ndarray:
+    """Return which are a pair that reaches above and below all that is between."""
+    outer = np.zeros(len(boxes), bool)
+    if len(boxes) > 2 and number[0] == number[-1] == "1":
+        top, bottom = boxes[1:-1, 1].min(), boxes[1:-1, 3].max()
+        outer[[0, -1]] = boxes[[0, -1], 1].max() < top and boxes[[0, -1], 3].min() > bottom
+    return outer
 
 
 def candidates_of(
@@ -220,8 +230,8 @@ def candidates_of(
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
     if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already
-        digit = frame(restore(ink.amount))
-        yield only_candidate(digit), np.array([[0.0, 0.0, 1.0, 1.0]]), Signs()
+        digits = frame([restore(ink.amount)])
+        yield only_candidate(digits), np.array([[0.0, 0.0, 1.0, 1.0]]), Signs()
         return
     parts = find_parts(ink)
     chosen = choose_line(parts)

@@ -34,19 +34,11 @@ TURNS = (0.0, 0.8)  # radians: what turns less where it meets another stroke may
 
 @dataclass(frozen=True)
 class Cuts:
-    """Cuts through a line, from left to right; the first and the last are its ends.
+    """Cuts through a line, from left to right; the first and the last are its ends."""
 
-    Attributes
-    ----------
-    left, right : bool ndarrays of shape (count, h, w)
-        Where the ink is to the left, or to the right; both, where strokes of both sides cross.
-    crossed : float ndarray of shape (count,)
-        Length of the ink that a cut crosses, in widths of a stroke.
-    """
-
-    left: np.ndarray
-    right: np.ndarray
-    crossed: np.ndarray
+    left: np.ndarray  # (count, h, w) bool: what is to the left of each
+    right: np.ndarray  # to the right; where strokes of both sides cross, ink is of both
+    crossed: np.ndarray  # (count,) float: widths of a stroke of the ink that a cut crosses
 
     def __len__(self) -> int:
         return len(self.crossed)

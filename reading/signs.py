@@ -13,8 +13,9 @@ DOUBT_MESSAGE = "This may not be a digit."
 
 LOW = 0.4  # of the line's height: no digit is so low
 DOT = 0.25  # of the same, both ways: a point
+SPECK = 1.6  # of a stroke's width: dust, or a full stop
 TALLEST = 0.95  # of the same: a slash is as high as any digit
-LEAN = np.deg2rad(18)  # off the vertical: a slash, or a 1 of few hands
+LEAN = np.deg2rad(12)  # off the vertical: a slash, or a 1 of few hands
 STRAIGHT = 0.4  # of a stroke's width: how far its ink is from its axis (standard deviation)
 
 
@@ -48,7 +49,8 @@ def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndar
     before = (center[:, None] > center[digits]).any(axis=1)
     after = (center[:, None] < center[digits]).any(axis=1)
     near = (-overlap[:, digits]).min(axis=1) < tall
-    signs = own & beside & in_line & np.where(size < DOT * tall, before & after, near)
+    speck = size < min(DOT * tall, SPECK * stroke)
+    signs = own & beside & in_line & np.where(speck, before & after, near)
     # A point below what stands alone: ? and !
     point = own & (size < DOT * tall) & (np.minimum(width, height) > 0.5 * size)
     inside = (center[:, None] > left) & (center[:, None] < right)

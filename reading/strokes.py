@@ -23,30 +23,14 @@ ARMS = ((BITS == 0) & (np.roll(BITS, -1, axis=1) == 1)).sum(axis=1).astype(np.ui
 
 @dataclass(frozen=True)
 class Strokes:
-    """The strokes of ink, and the places where they meet.
+    """The strokes of ink, and the places where they meet."""
 
-    Attributes
-    ----------
-    points : int ndarray of shape (2, N)
-        x and y of the pixels of the thinned strokes.
-    stroke : int ndarray of shape (N,)
-        Which stroke each of them is of.
-    owner : int ndarray of shape (h, w)
-        Of each pixel, the stroke that is nearest, or the place: places count on from the strokes.
-    meetings : bool ndarray of shape (places, strokes)
-        Which strokes meet at a place.
-    joints : int ndarray of shape (J, 2)
-        Which strokes may be one, at most two at each of their ends, the straightest first.
-    turns : float ndarray of shape (J,)
-        How far such a stroke would turn, radians.
-    """
-
-    points: np.ndarray
-    stroke: np.ndarray
-    owner: np.ndarray
-    meetings: np.ndarray
-    joints: np.ndarray
-    turns: np.ndarray
+    points: np.ndarray  # (2, N) int: x and y of the pixels of the thinned strokes
+    stroke: np.ndarray  # (N,) int: which stroke each of them is of
+    owner: np.ndarray  # (h, w) int: the nearest stroke, or place, counted on from the strokes
+    meetings: np.ndarray  # (places, strokes) bool: which strokes meet at a place
+    joints: np.ndarray  # (J, 2) int: which may be one, two at each end at most, straightest first
+    turns: np.ndarray  # (J,): how far such a stroke would turn, radians
 
     def joined(self, turn: float) -> "Strokes":
         """Return the strokes of which those that turn less than so much are one."""

@@ -2,7 +2,7 @@
 
 An attack returns what came of it: a status (413), "error" (the stream's), the page's sentence, or
 "closed" where the server closed the connection. benchmarks/siege.py does all of them at random,
-tests/test_siege.py one after another.
+tests/test_siege.py all at once.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from random import Random
 import client
 import httpx2 as httpx
 from attacks import jpeg_of_scans
-from client import EXAMPLES, FILE
+from client import EXAMPLES, FILE, UPLOAD
 from serving import Server, pss_memory
 
 VISITOR, ATTACKER = "127.0.0.2", "127.0.0.3"
@@ -28,11 +28,10 @@ GOOD = ("7-crossed.png", "3-dark.png")  # named after the digit in it
 READ = re.compile(r"That is an? \d|may not be")  # the page's sentence, where it has read a picture
 MAX_GROWTH = MAX_DISK = 1000  # MB
 
-JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 MB = 1024**2
 FORGED, EVIL = "forged line", "evil.example"
-UPLOAD, JOIN = "gradio_api/upload", "gradio_api/queue/join"
+JOIN = "gradio_api/queue/join"
 SERVER_FILES = (
     "/etc/passwd", "examples/digits/7-crossed.png", "file:///etc/passwd", "/proc/self/environ",
     "/dev/stdin", "http://127.0.0.1:9/7.png", "data:image/png;base64,AAAA", "../app.py",
@@ -40,16 +39,34 @@ SERVER_FILES = (
 ROUTES = [("POST", f"gradio_api/{path}") for path in (
     "process_recording", "run/upload", "api/upload", "cancel", "reset", "stream/0", "vibe-edit/",
 )] + [("GET", path) for path in (
-    "gradio_api/proxy=http://127.0.0.1:9/", "gradio_api/file=http://127.0.0.1:9/",
-    "gradio_api/file=/etc/passwd", "gradio_api/custom_component/a/client/b/c",
-    "gradio_api/dev/reload", "gradio_api/vibe-code", "gradio_api/deep_link?session_hash=a",
-    "gradio_api/heartbeat/a", "monitoring/summary",
+    "gradio_api/proxy=http://127.0.0.1:9/", "gradio_api/file=/etc/passwd", "gradio_api/dev/reload",
+    "gradio_api/custom_component/a/client/b/c", "gradio_api/heartbeat/a", "monitoring/summary",
 )]  # fmt: skip
 
 
 def costliest() -> bytes:
     """Return a picture that costs nearly as much as one may: 1.5 s of a core."""
     return jpeg_of_scans(14)
+
+
+def held(server: Server, folder: Path) -> tuple[float, float]:
+    """Return what all processes of the page hold in memory, and the folder on disk (MB)."""
+    size = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                size += Path(where, name).lstat().st_size
+    return pss_memory(server.process.pid), size / 1e6
+
+
+async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
+    """Ask one of the two endpoints; return its sentence, "error", or a status."""
+    if endpoint == "sketch":
+        argument = {"background": None, "layers": [argument], "composite": None}
+    try:
+        return json.loads(await client.ask(http, endpoint, argument))[1]
+    except RuntimeError as failure:
+        return str(failure)
 
 
 @dataclass
@@ -76,16 +93,6 @@ class Visitor:
             self.wrong[said] += 1
 
 
-def held(server: Server, folder: Path) -> tuple[float, float]:
-    """Return what all processes of the page hold in memory, and the folder on disk (MB)."""
-    size = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):  # deleted meanwhile
-                size += Path(where, name).lstat().st_size
-    return pss_memory(server.process.pid), size / 1e6
-
-
 @dataclass
 class Attacker:
     """Who attacks: a client, the pictures that cost much, and what it has uploaded of them."""
@@ -94,11 +101,11 @@ class Attacker:
     pictures: dict[str, bytes]
     random: Random = field(default_factory=Random)
     paths: dict[str, str] = field(default_factory=dict)
-    number: int | None = None
+    number: int | None = None  # by which the page asks for `upload`
 
     async def file(self, name: str | None, again: bool = False) -> dict:
         """Return one of the pictures, uploaded unless it is there, as an endpoint's argument."""
-        name = name or self.random.choice(list(self.pictures))
+        name = name or self.pick(*self.pictures)
         if again or name not in self.paths:
             reply = await self.http.post(UPLOAD, files={"files": (name, self.pictures[name])})
             if reply.status_code != 200:
@@ -106,12 +113,17 @@ class Attacker:
             self.paths[name] = reply.json()[0]
         return {"path": self.paths[name], **FILE}
 
-    async def event(self) -> int:
-        """Return the number by which the page asks for `upload`."""
+    async def join(self, name: str | None) -> tuple[str, str]:
+        """Queue a picture as the page does; return the session and the status."""
         if self.number is None:
             events = (await self.http.get("config")).json()["dependencies"]
             self.number = next(event["id"] for event in events if event["api_name"] == "upload")
-        return self.number
+        session, file = f"{self.random.getrandbits(60):x}", await self.file(name)
+        body = {"data": [file], "fn_index": self.number, "session_hash": session}
+        return session, await self.post(JOIN, json=body)
+
+    def pick(self, *choices):
+        return self.random.choice(choices)
 
     async def post(self, path: str, **what) -> str:
         return await self.request("POST", path, **what)
@@ -123,55 +135,33 @@ class Attacker:
         except httpx.HTTPError:
             return "closed"
 
-    def session(self) -> str:
-        return f"{self.random.getrandbits(60):x}"
 
-
-async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
-    """Ask one of the two endpoints; return its sentence, "error", or a status."""
-    if endpoint == "sketch":
-        argument = {"background": None, "layers": [argument], "composite": None}
-    try:
-        return json.loads(await client.ask(http, endpoint, argument))[1]
-    except RuntimeError as failure:
-        return str(failure)
-
-
-async def slow_picture(attacker: Attacker, name: str | None = None, endpoint: str = "") -> str:
-    """Have a picture read that costs much, by one of the two endpoints."""
-    endpoint = endpoint or attacker.random.choice(["upload", "sketch"])
+async def slow_picture(attacker: Attacker, name: str | None = None) -> str:
+    endpoint = attacker.pick("upload", "sketch")
     return await ask(attacker.http, endpoint, await attacker.file(name, again=True))
 
 
 async def server_file(attacker: Attacker) -> str:
-    """Name a file of the server's in an argument."""
-    target = attacker.random.choice(SERVER_FILES)
-    files = {"path": target}, {"path": target, **FILE}, {"path": "x", "url": target}
-    endpoint = attacker.random.choice(["upload", "sketch"])
-    return await ask(attacker.http, endpoint, attacker.random.choice(files))
+    target = attacker.pick(*SERVER_FILES)
+    file = attacker.pick({"path": target}, {"path": target, **FILE}, {"path": "x", "url": target})
+    return await ask(attacker.http, attacker.pick("upload", "sketch"), file)
 
 
-async def large_body(attacker: Attacker, size: int = 18 * MB) -> str:
-    """Send a JSON body of megabytes to an endpoint or to the queue."""
-    content = json.dumps({"data": ["x" * size], "fn_index": 5, "session_hash": attacker.session()})
-    route = attacker.random.choice([JOIN, "gradio_api/call/upload", "gradio_api/call/v2/sketch"])
-    return await attacker.post(route, content=content, headers=JSON)
+async def large_body(attacker: Attacker) -> str:
+    route = attacker.pick(JOIN, "gradio_api/call/upload", "gradio_api/call/v2/sketch")
+    return await attacker.post(route, json={"data": ["x" * 18 * MB], "fn_index": 5})
 
 
-async def chunked_body(attacker: Attacker, size: int = 18 * MB) -> str:
-    """Send the same without saying how long it is."""
-
+async def chunked_body(attacker: Attacker) -> str:
     async def chunks() -> AsyncIterator[bytes]:
-        yield b'{"data": ["'
-        for _ in range(size // 65536):
-            yield b"x" * 65536
+        for _ in range(18 * MB // 65536):
+            yield b'{"data": ["' + b"x" * 65536
 
-    return await attacker.post(JOIN, content=chunks(), headers=JSON)
+    return await attacker.post(JOIN, content=chunks(), headers={"Content-Type": "application/json"})
 
 
-async def long_session(attacker: Attacker, size: int = 5 * MB) -> str:
-    """Send a session hash of megabytes, or one that only just fits into a body or an address."""
-    size = attacker.random.choice([size, 60_000, 3000])
+async def long_session(attacker: Attacker) -> str:
+    size = attacker.pick(5 * MB, 60_000, 3000)  # the last fits into an address
     query = {"session_hash": "x" * size}
     if size == 3000:
         return await attacker.request("GET", "gradio_api/queue/data", params=query)
@@ -184,19 +174,16 @@ def part(name: str, content: bytes, end: bytes = b"") -> bytes:
     return head.encode() + content + b"\r\n" + end
 
 
-async def wrong_form(attacker: Attacker, size: int = 5 * MB) -> str:
-    """Upload a file in a field of another name, two files, or a file that is cut off."""
-    file, end = bytes(size), b"--b--\r\n"
-    forms = part("other", file, end), part("files", file)
-    forms += part("files", file) + part("files", file, end), forms[1] + forms[0]
-    return await attacker.post(UPLOAD, content=attacker.random.choice(forms), headers=FORM)
+async def wrong_form(attacker: Attacker) -> str:
+    file, end = bytes(5 * MB), b"--b--\r\n"
+    other, cut_off = part("other", file, end), part("files", file)
+    form = attacker.pick(other, cut_off, cut_off + part("files", file, end), cut_off + other)
+    return await attacker.post(UPLOAD, content=form, headers=FORM)
 
 
-async def slow_upload(attacker: Attacker, seconds: float = 10, size: int = 5 * MB) -> str:
-    """Upload a file a little at a time, and leave before it ends."""
-
+async def slow_upload(attacker: Attacker, seconds: float = 10) -> str:
     async def chunks() -> AsyncIterator[bytes]:
-        yield part("files", bytes(size))[:-2]
+        yield part("files", bytes(5 * MB))[:-2]
         for _ in range(10):
             await asyncio.sleep(seconds / 10)
             yield bytes(1000)
@@ -205,32 +192,21 @@ async def slow_upload(attacker: Attacker, seconds: float = 10, size: int = 5 * M
     return await attacker.post(UPLOAD, content=chunks(), headers=FORM)
 
 
-async def join(attacker: Attacker, name: str | None) -> tuple[str, str]:
-    """Queue a picture as the page does; return the session and the status."""
-    session, file = attacker.session(), await attacker.file(name)
-    body = {"data": [file], "fn_index": await attacker.event(), "session_hash": session}
-    return session, await attacker.post(JOIN, json=body)
-
-
 async def join_and_leave(attacker: Attacker, name: str | None = None) -> str:
-    """Queue a picture that costs much, listen for a moment, and leave."""
-    session, status = await join(attacker, name)
+    session, status = await attacker.join(name)
     stream = attacker.http.stream("GET", "gradio_api/queue/data", params={"session_hash": session})
     async with stream as reply:
-        if attacker.random.random() < 0.5:
+        if attacker.pick(True, False):
             await anext(reply.aiter_bytes(), b"")
     return status
 
 
 async def join_and_cancel(attacker: Attacker, name: str | None = None) -> str:
-    """Queue a picture that costs much, and cancel it by Gradio's own route."""
-    session, _ = await join(attacker, name)
-    event = {"session_hash": session, "fn_index": 5, "event_id": session}
-    return await attacker.post("gradio_api/cancel", json=event)
+    session, _ = await attacker.join(name)
+    return await attacker.post("gradio_api/cancel", json={"session_hash": session, "fn_index": 5})
 
 
 async def flood(attacker: Attacker, calls: int = 60, name: str | None = None) -> str:
-    """Queue a picture so many times, and wait for no answer."""
     body = {"data": [await attacker.file(name)]}
     connections = asyncio.Semaphore(60)  # more cost the attacker himself more than the page
 
@@ -241,33 +217,29 @@ async def flood(attacker: Attacker, calls: int = 60, name: str | None = None) ->
     return "+".join(sorted(set(await asyncio.gather(*(call() for _ in range(calls))))))
 
 
-async def refused_route(attacker: Attacker, route: tuple[str, str] | None = None) -> str:
-    """Ask for a route of Gradio's that the page does not need."""
-    method, path = route or attacker.random.choice(ROUTES)
+async def refused_route(attacker: Attacker) -> str:
+    method, path = attacker.pick(*ROUTES)
     content = part("files", bytes(MB), b"--b--\r\n") if method == "POST" else b""
     return await attacker.request(method, path, content=content, headers=content and FORM)
 
 
 async def other_host(attacker: Attacker) -> str:
-    """Claim that the page is elsewhere, or ask for it by another name."""
-    names = "Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Gradio-Server"
-    path = attacker.random.choice(["", "config", "gradio_api/info"])
-    return await attacker.request("GET", path, headers={attacker.random.choice(names): EVIL})
+    name = attacker.pick("Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Gradio-Server")
+    path = attacker.pick("", "config", "gradio_api/info")
+    return await attacker.request("GET", path, headers={name: EVIL})
 
 
-async def fill_disk(attacker: Attacker, size: int = 19 * MB) -> str:
-    """Upload a large file that was not there before."""
-    file = "a.png", attacker.random.randbytes(16) + bytes(size)
+async def fill_disk(attacker: Attacker) -> str:
+    file = "a.png", attacker.random.randbytes(16) + bytes(19 * MB)
     return await attacker.post(UPLOAD, files={"files": file})
 
 
 async def forge_log(attacker: Attacker) -> str:
-    """Put a line into the log, by a route's, an argument's or a session's name."""
     forged = f"a\nERROR: {FORGED}"
-    path = f"gradio_api/call/a%0aERROR:%20{FORGED.replace(' ', '%20')}"
     session = {"data": [None], "fn_index": 5, "session_hash": forged}
-    ways = (path, {"data": []}), ("gradio_api/call/v2/upload", {forged: 1}), (JOIN, session)
-    route, body = attacker.random.choice(ways)
+    path = f"gradio_api/call/a%0aERROR:%20{FORGED.replace(' ', '%20')}"
+    way = attacker.pick((path, {"data": []}), ("gradio_api/call/v2/upload", {forged: 1}))
+    route, body = attacker.pick(way, (JOIN, session))
     return await attacker.post(route, json=body)
 
 

@@ -1,43 +1,43 @@
 """What a program asks of the page over HTTP, as Gradio's protocol has it."""
 
 import io
+import json
 import re
+from contextlib import suppress
 
 import httpx2 as httpx  # costs the processor half of what httpx does
 from PIL import Image
 from serving import ROOT
 
 EXAMPLES = ROOT / "examples" / "digits"
+SEVEN = EXAMPLES / "7-crossed.png"
 FILE = {"meta": {"_type": "gradio.FileData"}}
+UPLOAD = "gradio_api/upload"
 
 
 def client_from(address: str, url: str, timeout: float = 120) -> httpx.AsyncClient:
     """Return a client with an address of its own (Linux: 127.0.1.7), as each visitor has.
 
-    The page limits the requests of one address. The client closes its connections before the
-    server does, at 5 s.
+    It closes its connections before the server does, at 5 s.
     """
     limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
     transport = httpx.AsyncHTTPTransport(local_address=address, limits=limits, verify=False)
     return httpx.AsyncClient(base_url=url, timeout=timeout, transport=transport)
 
 
-async def upload(http: httpx.AsyncClient, image: Image.Image, kind: str) -> dict:
-    """Upload a picture as a file of that kind; return it as an endpoint's argument."""
-    out = io.BytesIO()
-    image.save(out, kind)
-    reply = await http.post("gradio_api/upload", files={"files": ("picture", out.getvalue())})
-    return {"path": reply.json()[0], **FILE}
-
-
 async def questions(http: httpx.AsyncClient) -> list[tuple[str, dict]]:
     """Upload a drawing, and a photograph of two megapixels; return each's endpoint and argument."""
-    ink = Image.open(EXAMPLES / "7-crossed.png").convert("L").resize((400, 400))
+    ink = Image.open(SEVEN).convert("L").resize((400, 400))
     layer = Image.new("RGBA", ink.size)
     layer.putalpha(ink.point(lambda gray: 255 - gray))
-    drawing = {"background": None, "layers": [await upload(http, layer, "PNG")], "composite": None}
     photograph = Image.open(EXAMPLES / "5-photograph.jpg").resize((1600, 1200))
-    return [("sketch", drawing), ("upload", await upload(http, photograph, "JPEG"))]
+    uploads = []
+    for image, kind in ((layer, "PNG"), (photograph, "JPEG")):
+        image.save(out := io.BytesIO(), kind)
+        reply = await http.post(UPLOAD, files={"files": ("picture", out.getvalue())})
+        uploads.append({"path": reply.json()[0], **FILE})
+    drawing = {"background": None, "layers": uploads[:1], "composite": None}
+    return [("sketch", drawing), ("upload", uploads[1])]
 
 
 async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
@@ -50,3 +50,31 @@ async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
     if found := re.search(r"event: complete\ndata: (.*)", text):
         return found[1]
     raise RuntimeError("error" if "event: error" in text else "no answer")
+
+
+def upload(http: httpx.Client, content: bytes, name: str = "7.png") -> dict:
+    """Upload a file; return it as an endpoint's argument."""
+    reply = http.post(UPLOAD, files={"files": (name, content)}).raise_for_status()
+    return {"path": reply.json()[0], **FILE}
+
+
+def call(http: httpx.Client, route: str, body: dict | bytes) -> str:
+    """Return what a call by one of the page's routes comes to: status and text."""
+    # A Python string can hold what no file name can.
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    reply = http.post(f"gradio_api/{route}", content=content, headers=headers)
+    if reply.is_success and route == "queue/join":
+        session = {"session_hash": json.loads(content)["session_hash"]}
+        reply = http.get("gradio_api/queue/data", params=session)
+    elif reply.is_success and route != "component_server":
+        reply = http.get(f"gradio_api/{route}/{reply.json()['event_id']}")
+    return f"{reply.status_code} {reply.text}"
+
+
+def sentence(http: httpx.Client, endpoint: str, argument) -> str:
+    """Return the sentence of /upload or /sketch, or the whole of what came if there is none."""
+    text = call(http, f"call/{endpoint}", {"data": [argument]})
+    with suppress(ValueError, IndexError):
+        return json.loads(re.search(r"event: complete\ndata: (.*)|$", text)[1] or "")[1]
+    return text

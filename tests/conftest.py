@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from browser import TEN_FRAMES_A_SECOND, launch_browser
+from browser import TEN_FRAMES_A_SECOND, clear, expect_no_answer, launch_browser, wait_for_the_pad
 from loopback_hub import WRITE_TOKEN, Hub
 from serving import ROOT, Server, serve
-from visitor import expect_no_answer, wait_for_the_pad
 
 HUB = Hub()
 
@@ -44,12 +43,12 @@ def hub(monkeypatch):
 
 
 def pytest_collection_modifyitems(items):
-    """Have the files that take longest begin first, so that none is left to one process at last."""
+    # The files that take longest begin first, so that none is left to one process at last.
     items.sort(key=lambda item: item.path.stem not in ("test_train", "test_browser", "test_space"))
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write an array of bytes as MNIST's files have it (the MNIST page, "IDX file format")."""
+    """Write an array of bytes as MNIST's files have it."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
     path.write_bytes(header + array.astype(np.uint8).tobytes())
 
@@ -95,8 +94,6 @@ def serve_page(log: Path, **environment: str) -> Iterator[Server]:
 
 
 class Site(NamedTuple):
-    """The page's server, its folder of uploads, and its log."""
-
     server: Server
     uploads: Path
     log: Path
@@ -113,13 +110,11 @@ def site(tmp_path_factory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def server(site) -> Server:
-    """Its server alone."""
     return site.server
 
 
 @pytest.fixture(scope="session")
-def page_url(server) -> str:
-    """The address of the page, with a slash at its end."""
+def page_url(server) -> str:  # with a slash at its end
     return server.url
 
 
@@ -171,32 +166,30 @@ def watched_pages(browser):
 
 @pytest.fixture
 def new_page(browser):
-    """Return a function that makes an empty page; at the end, nothing has gone wrong on any."""
     with watched_pages(browser) as new_page:
         yield new_page
+
+
+def opened(page, address: str):
+    page.goto(address)
+    wait_for_the_pad(page)
+    return page
 
 
 @pytest.fixture
 def visit(new_page, page_url):
     """Return a function that opens the page."""
-
-    def visit(width=440, height=700, query="", **context):
-        page = new_page(page_url, width, height, **context)
-        page.goto(page_url + query)
-        wait_for_the_pad(page)
-        return page
-
-    return visit
+    return lambda *size, query="", **context: opened(
+        new_page(page_url, *size, **context), page_url + query
+    )
 
 
 @pytest.fixture(scope="module")
 def window(browser, page_url):
     """The page, opened once for the tests of a module."""
     with watched_pages(browser) as new_page:
-        window = new_page(page_url, permissions=["clipboard-read", "clipboard-write"])
-        window.goto(page_url)
-        wait_for_the_pad(window)
-        yield window
+        allowed = ["clipboard-read", "clipboard-write"]
+        yield opened(new_page(page_url, permissions=allowed), page_url)
 
 
 @pytest.fixture
@@ -204,6 +197,6 @@ def page(window):
     """The page that is open, with an empty pad."""
     window.set_viewport_size({"width": 440, "height": 700})
     window.get_by_role("tab", name="Draw").click()
-    window.get_by_role("button", name="Clear", exact=True).click()
+    clear(window)
     expect_no_answer(window)
     return window

@@ -15,8 +15,8 @@ import numpy as np
 def pictures(files: list[bytes], fill: int, order: int = 1) -> list[list]:
     """Return of each file a digest of its picture, "" if it is refused, and the seconds.
 
-    They are decoded in a process of its own, from the last to the first if `order` is -1. There
-    glibc fills all memory that it takes back with `fill`, 0 to 255 (MALLOC_PERTURB_). Linux only.
+    A process of its own decodes them, from the last to the first if `order` is -1. There glibc
+    fills all memory that it takes back with `fill`, 0 to 255 (MALLOC_PERTURB_). Linux only.
     """
     run = subprocess.run(
         [sys.executable, __file__],
@@ -32,8 +32,7 @@ def pictures(files: list[bytes], fill: int, order: int = 1) -> list[list]:
     return answers[::order]
 
 
-def main() -> None:
-    """Decode the files of the standard input, as the page's worker does."""
+if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from page.decode import decode
     from page.limits import limit_process
@@ -51,7 +50,3 @@ def main() -> None:
             digest = ""
         answers.append([digest, time.process_time() - started])
     json.dump(answers, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,6 @@ from reading.picture import crop
 
 CANVAS = 280  # pixels, the side of a drawing
 SEED = 7
-MOVES = 12  # of the mouse a stroke at most: without a GPU each costs the browser 0.1 s
 
 
 def strokes_of(lists) -> list[np.ndarray]:
@@ -26,21 +25,7 @@ def strokes_of(lists) -> list[np.ndarray]:
 
 
 def load_digits(folder: Path, most: int | None) -> tuple[list[list[np.ndarray]], list[int]]:
-    """Load digits that people wrote on a tablet, in a fixed random order.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds pendigits-strokes.json: a list of {"label", "strokes"} (UCI "Pen-Based Recognition
-        of Handwritten Digits", unnormalised coordinates).
-    most : int or None
-        None for all.
-
-    Returns
-    -------
-    digits : list of lists of float64 ndarrays of shape (points, 2)
-    labels : list of int
-    """
+    """Load digits that people wrote on a tablet (UCI "Pen-Based …") and labels, shuffled."""
     written = json.loads((folder / "pendigits-strokes.json").read_text())
     chosen = [written[i] for i in np.random.default_rng(SEED).permutation(len(written))[:most]]
     return [strokes_of(d["strokes"]) for d in chosen], [d["label"] for d in chosen]
@@ -58,22 +43,8 @@ def along(stroke, moves: int) -> np.ndarray:
     return np.stack([np.interp(steps, places, axis) for axis in np.transpose(stroke)], axis=1)
 
 
-def for_the_mouse(strokes: Sequence) -> list[np.ndarray]:
-    """Return strokes with as few points as the mouse is to go to, `MOVES` at most."""
-    return [along(stroke, min(len(stroke), MOVES)) for stroke in strokes]
-
-
 def place(strokes: Sequence[np.ndarray], side: float, center) -> list[np.ndarray]:
-    """Return strokes scaled and moved.
-
-    Parameters
-    ----------
-    strokes : sequence of ndarrays of shape (points, 2)
-    side : float
-        Of the longer side of all of them; strokes within a box of 1 are taken to fill it.
-    center : (x, y)
-        Of their bounding box.
-    """
+    """Return strokes with a longer side of `side` around a center; a box of 1 is taken as full."""
     points = np.concatenate(strokes)
     low, high = points.min(0), points.max(0)
     scale = side / max(*(high - low), 1)
@@ -88,25 +59,9 @@ def trace(image: np.ndarray, strokes, width: Callable[[], float], value: float) 
             cv2.line(image, start, end, value, max(1, round(width())), cv2.LINE_AA, shift=4)
 
 
-def draw(strokes: Sequence, side: float, brush: float, center=None, canvas=CANVAS) -> np.ndarray:
-    """Draw strokes as the page's pad does, black on white.
-
-    Parameters
-    ----------
-    strokes : sequence of ndarrays of shape (points, 2)
-    side, brush : float
-        Of the digit's longer side, and the width of its strokes, pixels.
-    center : (x, y), optional
-        Pixels. The default is the middle.
-    canvas : int
-        Side of the drawing, pixels.
-
-    Returns
-    -------
-    image : uint8 ndarray of shape (canvas, canvas)
-    """
-    image = np.full((canvas, canvas), 255, np.uint8)
-    center = (canvas / 2, canvas / 2) if center is None else center
+def draw(strokes: Sequence, side: float, brush: float, center=(140, 140)) -> np.ndarray:
+    """Draw strokes as the page's pad does, black on white: uint8, (280, 280); sizes in pixels."""
+    image = np.full((CANVAS, CANVAS), 255, np.uint8)
     trace(image, place(strokes, side, np.array(center)), lambda: brush, 0)
     return image
 
@@ -125,10 +80,7 @@ def draw_anyhow(strokes, random: np.random.Generator) -> np.ndarray:
 
 
 def crop_to_bilevel(image: np.ndarray, side: int = 16) -> np.ndarray:
-    """Return a digit as old scanners have it: cropped, stretched to a square, bilevel.
-
-    It is white on black, as `image` is, and a uint8 ndarray of shape (side, side).
-    """
+    """Return a digit, white on black, as old scanners have it: stretched to a square, bilevel."""
     digit = Image.fromarray(crop(image)).resize((side, side), Image.Resampling.BILINEAR)
     return np.where(np.asarray(digit) > 127, np.uint8(255), np.uint8(0))
 
@@ -181,12 +133,10 @@ def _write_on_sheet(strokes, random, camera: Camera) -> tuple[np.ndarray, bool]:
     pitch = side * u(*camera.pitch)
     left_over = 1 - u(*camera.ruling)
     line, start = round(u(1, 3)), u(0, pitch)
-    if not on_board and paper != "plain":
-        for y in np.arange(start, height, pitch).round().astype(int):
-            cv2.line(sheet, (0, y), (width, y), left_over, line)
-    if not on_board and paper == "squared":
-        for x in np.arange(start, width, pitch).round().astype(int):
-            cv2.line(sheet, (x, 0), (x, height), left_over, line)
+    for y in np.arange(start, height, pitch) if paper != "plain" and not on_board else ():
+        cv2.line(sheet, (0, round(y)), (width, round(y)), left_over, line)
+    for x in np.arange(start, width, pitch) if paper == "squared" and not on_board else ():
+        cv2.line(sheet, (round(x), 0), (round(x), height), left_over, line)
     pen = max(2, side * u(*camera.pen) * (1.5 if on_board else 1))
     ink = np.zeros((height, width), np.float32)
     center = np.array([u(0.35, 0.65) * width, u(0.4, 0.6) * height])

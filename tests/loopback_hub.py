@@ -12,26 +12,10 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Container
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-ROUTE = r"/(?:api/(?:models|spaces)/|spaces/)?(?P<repo>[\w.-]+/[\w.-]+?)"
-OWNER = "maintainer"
-WRITE_TOKEN, READ_TOKEN = "hf_write", "hf_read"
-
-
-def commit_id(files: dict[str, bytes], number: int) -> str:
-    digest = hashlib.sha1(str(number).encode())
-    for name, content in sorted(files.items()):
-        digest.update(name.encode() + content)
-    return digest.hexdigest()
-
-
-def tell_of_errors(request, address) -> None:
-    """Print what went wrong, unless it is only that a client did not wait for its answer."""
-    if not isinstance(sys.exception(), ConnectionError):
-        traceback.print_exc()
+OWNER, WRITE_TOKEN, READ_TOKEN = "maintainer", "hf_write", "hf_read"
 
 
 class Hub:
@@ -50,8 +34,7 @@ class Hub:
         self.jobs: list[dict] = []  # as they were ordered
         self.created: list[dict] = []  # what was asked of each repository that was made
         self.pays = True  # whether the account may host a Gradio Space on a CPU
-        # Called with the request's handler before it is answered; True says that it has
-        # dealt with the request itself.
+        # Called with the request's handler; True says that it has dealt with the request itself.
         self.fault = lambda request: False
 
     @property
@@ -62,7 +45,9 @@ class Hub:
         handler = type("Handler", (RequestHandler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.server.daemon_threads = True
-        self.server.handle_error = tell_of_errors
+        self.server.handle_error = lambda *_: (  # unless a client did not wait for its answer
+            isinstance(sys.exception(), ConnectionError) or traceback.print_exc()
+        )
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -71,23 +56,26 @@ class Hub:
         self.server.shutdown()
         self.server.server_close()
 
-    def add(self, repo: str, files: dict[str, bytes], deleted: Container[str] = ()) -> str:
+    def add(self, repo: str, files: dict[str, bytes], deleted=()) -> str:
         """Add a commit of these files, without those that are deleted; give its id."""
         history = self.commits.setdefault(repo, [{}])
         kept = {name: file for name, file in history[-1].items() if name not in deleted}
         history.append({**kept, **files})
         return self.head(repo)
 
+    def ids(self, repo: str) -> list[str]:
+        history = (repr((number, sorted(c.items()))) for number, c in enumerate(self.commits[repo]))
+        return [hashlib.sha1(commit.encode()).hexdigest() for commit in history]
+
     def head(self, repo: str) -> str:
-        history = self.commits[repo]
-        return commit_id(history[-1], len(history))
+        return self.ids(repo)[-1]
 
     def files_at(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Give a revision's commit id and files, or None if there is no such revision."""
-        revision = self.tags.get((repo, revision), revision)
-        history = enumerate(self.commits[repo], 1)
-        by_id = {commit_id(files, number): files for number, files in history}
-        commit = self.head(repo) if revision == "main" else revision
+        by_id = dict(zip(self.ids(repo), self.commits[repo], strict=True))
+        commit = (
+            self.head(repo) if revision == "main" else self.tags.get((repo, revision), revision)
+        )
         return (commit, by_id[commit]) if commit in by_id else None
 
 
@@ -111,7 +99,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 return self.send(307, Location=self.path.replace(old, new))
         for method, pattern, answer in ROUTES:
             match = re.fullmatch(pattern, self.path)
-            if match and method in (self.command, "ANY"):
+            if match and self.command in method:
                 return answer(self, **match.groupdict())
         return self.send(404, {"error": "no such route"})
 
@@ -121,47 +109,44 @@ class RequestHandler(BaseHTTPRequestHandler):
             body = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
+        for name, value in {"Content-Length": len(body), **headers}.items():
+            self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def refuse(self, status: int, code: str | None = None, message: str = "refused"):
-        headers = {"X_Error_Code": code} if code else {}
+    def refuse(self, status: int, message: str = "refused", **headers):
         self.send(status, {"error": message}, X_Error_Message=message, **headers)
 
     @property
-    def token(self) -> str:
-        return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-
-    def may_write(self) -> bool:
-        return self.token == WRITE_TOKEN
+    def role(self) -> str | None:
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        return {WRITE_TOKEN: "write", READ_TOKEN: "read"}.get(token)
 
     def found(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Return a revision's commit id and files, or answer that there is none."""
         if repo not in self.hub.commits:
-            return self.refuse(404, "RepoNotFound", "Repository not found")
+            return self.refuse(404, "Repository not found", X_Error_Code="RepoNotFound")
         found = self.hub.files_at(repo, revision)
-        return found or self.refuse(404, "RevisionNotFound", "Invalid rev id")
+        return found or self.refuse(404, "Invalid rev id", X_Error_Code="RevisionNotFound")
 
     # The routes
 
     def whoami(self):
-        if self.token not in (WRITE_TOKEN, READ_TOKEN):
-            return self.refuse(401, message="Invalid username or password.")
-        role = "write" if self.may_write() else "read"
-        self.send(200, {"type": "user", "name": OWNER, "auth": {"accessToken": {"role": role}}})
+        if not self.role:
+            return self.refuse(401, "Invalid username or password.")
+        self.send(
+            200, {"type": "user", "name": OWNER, "auth": {"accessToken": {"role": self.role}}}
+        )
 
     def create(self):
         wanted = json.loads(self.body)
         repo = f"{wanted.get('organization') or OWNER}/{wanted['name']}"
-        if not self.may_write() or not repo.startswith(f"{OWNER}/"):
-            return self.refuse(403, message="You don't have the rights to create a model.")
+        if self.role != "write" or not repo.startswith(f"{OWNER}/"):
+            return self.refuse(403, "You don't have the rights to create a model.")
         on_cpu = wanted.get("type") == "space" and wanted.get("hardware") != "zero-a10g"
         if on_cpu and not self.hub.pays:
-            return self.refuse(402, message="A Gradio Space on a CPU needs PRO.")
+            return self.refuse(402, "A Gradio Space on a CPU needs PRO.")
         url = {"url": f"{self.hub.url}/{repo}"}
         if repo in self.hub.commits:
             return self.send(409, {"error": "You already created this model repo", **url})
@@ -170,11 +155,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.send(200, url)
 
     def auth_check(self, repo: str, write: str | None):
-        if repo not in self.hub.commits:
-            return self.refuse(404, "RepoNotFound")
-        if write and not self.may_write():
-            return self.refuse(403, message="This token may only read.")
-        self.send(200, {})
+        if self.found(repo, "main"):
+            may = self.role == "write" or not write
+            self.send(200, {}) if may else self.refuse(403, "This token may only read.")
 
     def info(self, repo: str, revision: str | None):
         if found := self.found(repo, revision or "main"):
@@ -191,26 +174,23 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.send(400 if errors else 200, {"errors": errors, "warnings": []})
 
     def preupload(self, repo: str, revision: str):
-        there = self.hub.commits[repo][-1]
+        def blob(content: bytes) -> str:  # the client leaves out what has not changed
+            return hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest()
 
-        def plan(path):
-            plan = {"path": path, "uploadMode": "regular", "shouldIgnore": False}
-            if path in there:  # the client leaves out what has not changed
-                blob = b"blob %d\0%s" % (len(there[path]), there[path])
-                plan["oid"] = hashlib.sha1(blob).hexdigest()
-            return plan
-
-        self.send(200, {"files": [plan(file["path"]) for file in json.loads(self.body)["files"]]})
+        plan = {"uploadMode": "regular", "shouldIgnore": False}
+        oids = {name: {"oid": blob(c)} for name, c in self.hub.commits[repo][-1].items()}
+        names = [file["path"] for file in json.loads(self.body)["files"]]
+        self.send(200, {"files": [{"path": n, **plan, **oids.get(n, {})} for n in names]})
 
     def commit(self, repo: str, revision: str):
-        if not self.may_write():
-            return self.refuse(403, message="This token may only read.")
+        if self.role != "write":
+            return self.refuse(403, "This token may only read.")
         files, deleted = {}, set()
         for line in self.body.decode().splitlines():
             entry = json.loads(line)
             key, value = entry["key"], entry["value"]
             if key == "header" and value.get("parentCommit") not in (None, self.hub.head(repo)):
-                return self.refuse(412, message="A commit has happened since.")
+                return self.refuse(412, "A commit has happened since.")
             if key == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             if key == "deletedFile":
@@ -221,7 +201,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     def tag(self, repo: str, revision: str):
         name = json.loads(self.body)["tag"]
         if (repo, name) in self.hub.tags:
-            return self.refuse(409, message="Tag already exists")
+            return self.refuse(409, "Tag already exists")
         self.hub.tags[repo, name] = self.hub.files_at(repo, revision)[0]
         self.send(200, {})
 
@@ -236,26 +216,25 @@ class RequestHandler(BaseHTTPRequestHandler):
             commit, files = found
             if name not in files:
                 return self.send(404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
-            etag = hashlib.sha256(files[name]).hexdigest()
-            self.send(200, files[name], X_Repo_Commit=commit, ETag=f'"{etag}"')
+            etag = f'"{hashlib.sha256(files[name]).hexdigest()}"'
+            self.send(200, files[name], X_Repo_Commit=commit, ETag=etag)
 
 
+REPO = r"/(?:api/(?:models|spaces)/|spaces/)?(?P<repo>[\w.-]+/[\w.-]+?)"
+AT = r"/(?P<revision>[^/]+)"
 ROUTES = [
-    ("GET", r"/api/whoami-v2", RequestHandler.whoami),
-    ("POST", r"/api/repos/create", RequestHandler.create),
-    ("POST", r"/api/validate-yaml", RequestHandler.validate_yaml),
-    ("GET", ROUTE + r"/auth-check(?P<write>/write)?", RequestHandler.auth_check),
-    ("GET", ROUTE + r"/tree/(?P<revision>[^/]+)", RequestHandler.tree),
-    ("POST", ROUTE + r"/preupload/(?P<revision>[^/]+)", RequestHandler.preupload),
-    ("POST", ROUTE + r"/tag/(?P<revision>[^/]+)", RequestHandler.tag),
+    ("GET", "/api/whoami-v2", RequestHandler.whoami),
+    ("POST", "/api/repos/create", RequestHandler.create),
+    ("POST", "/api/validate-yaml", RequestHandler.validate_yaml),
+    ("GET", REPO + "/auth-check(?P<write>/write)?", RequestHandler.auth_check),
+    ("GET", REPO + "/tree" + AT, RequestHandler.tree),
+    ("POST", REPO + "/preupload" + AT, RequestHandler.preupload),
+    ("POST", REPO + "/tag" + AT, RequestHandler.tag),
     ("POST", r"/api/jobs/(?P<owner>[\w-]+)", RequestHandler.order_job),
-    ("POST", ROUTE + r"/commit/(?P<revision>[^/]+)", RequestHandler.commit),
-    ("ANY", ROUTE + r"/resolve/(?P<revision>[^/]+)/(?P<name>.+)", RequestHandler.resolve),
-    ("GET", ROUTE + r"(?:/revision/(?P<revision>[^/]+))?", RequestHandler.info),
+    ("POST", REPO + "/commit" + AT, RequestHandler.commit),
+    ("GET HEAD", REPO + "/resolve" + AT + "/(?P<name>.+)", RequestHandler.resolve),
+    ("GET", REPO + f"(?:/revision{AT})?", RequestHandler.info),
 ]
-
-
-# Faults for `Hub.fault`
 
 
 def disconnect(request) -> bool:
@@ -267,12 +246,7 @@ def disconnect(request) -> bool:
 
 def status(code, **headers):
     """Return the fault that answers with an HTTP status."""
-
-    def fault(request):
-        request.send(code, {"error": "refused"}, X_Error_Message="refused", **headers)
-        return True
-
-    return fault
+    return lambda request: request.refuse(code, **headers) is None
 
 
 def stall(request) -> bool:

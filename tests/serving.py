@@ -33,9 +33,9 @@ class Server(NamedTuple):
 
 @contextmanager
 def serve(
-    command: Sequence[str] = PAGE, log: Path | None = None, timeout: float = 60, **environment: str
+    command: Sequence[str] = PAGE, log: Path | None = None, timeout: float = 120, **environment: str
 ) -> Iterator[Server]:
-    """Serve until the context is left.
+    """Serve until the context is left, with these variables beside this process's own.
 
     Parameters
     ----------
@@ -44,16 +44,11 @@ def serve(
     log : Path, optional
         Where its output goes; by default its standard output is dropped.
     timeout : float
-        Seconds until it has to answer.
-    environment : str
-        Variables that it gets beside this process's own.
-
-    Raises
-    ------
-    RuntimeError
-        If it ends, or does not answer in time.
+        Seconds until it has to answer, or RuntimeError is raised.
     """
-    port = free_port()
+    with socket.socket() as probe:  # a port that nobody listens on
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     file = log.open("w") if log else None
     variables = {**os.environ, "GRADIO_SERVER_PORT": str(port), **environment}
     process = subprocess.Popen(
@@ -74,15 +69,7 @@ def serve(
             file.close()
 
 
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def answers(url: str) -> bool:
-    """Return whether a server answers at an address."""
     with suppress(OSError):
         urllib.request.urlopen(url, timeout=5).close()
         return True

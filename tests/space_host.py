@@ -1,6 +1,5 @@
-"""What is around a Space: TLS, forwarded headers, the Hub's page that frames it, ZeroGPU's API."""
+"""What is around a page: a proxy, or a Space's: TLS, the Hub's frame, ZeroGPU's API."""
 
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ style="width: 100vw; height: 100vh; border: 0"></iframe>"""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Pass on what is asked of the Space, as it streams; the Hub's page has it in a frame."""
+    """Pass on what is asked of the page, as it streams; the Hub's page has it in a frame."""
 
     def do_GET(self):
         if self.headers["Host"].startswith(HUB_HOST):
@@ -57,13 +56,19 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(FRAME.encode())
             return
+        if not self.path.startswith(self.server.prefix):
+            # A browser asks any site for its icon.
+            return self.send_error(204 if self.path == "/favicon.ico" else 404)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.headers["X-Forwarded-For"] = VISITOR
-        self.headers["X-Forwarded-Host"] = self.headers["Host"]
-        self.headers["X-Forwarded-Proto"] = "https"
+        if not self.server.prefix:  # a Space
+            self.headers["X-Forwarded-For"] = VISITOR
+            self.headers["X-Forwarded-Host"] = self.headers["Host"]
+            self.headers["X-Forwarded-Proto"] = "https"
         page = HTTPConnection(self.server.page)
         with suppress(HTTPException, OSError):  # the visitor, or the page, is gone
-            page.request(self.command, self.path, body, self.headers)
+            page.request(
+                self.command, self.path.removeprefix(self.server.prefix), body, self.headers
+            )
             answer = page.getresponse()
             self.send_response(answer.status)
             for name, value in answer.getheaders():
@@ -80,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Proxy(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
 
@@ -88,46 +93,41 @@ class Proxy(ThreadingHTTPServer):
         pass  # a browser looks whether it likes the certificate, and hangs up
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate that nobody has signed, and its key; return their files."""
-    files = folder / "certificate.pem", folder / "key.pem"
-    subject = ["-subj", f"/CN={SPACE_HOST}", "-days", "2", "-nodes"]
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    out = ["-out", files[0], "-keyout", files[1]]
-    subprocess.run(
-        ["openssl", "req", "-x509", *new_key, *subject, *out], check=True, capture_output=True
-    )
-    return files
+@contextmanager
+def serve_with(handler: type) -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
 
 
 @contextmanager
-def proxy_to(page: str, folder: Path) -> Iterator[int]:
-    """Serve a page as a Space is, for as long as the context lasts; give the port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate(folder))
-    with Proxy(("127.0.0.1", 0), Handler) as proxy:
-        # Each connection's own thread shakes hands.
-        proxy.socket = context.wrap_socket(
-            proxy.socket, server_side=True, do_handshake_on_connect=False
-        )
-        proxy.page = urlsplit(page).netloc
-        Thread(target=proxy.serve_forever, daemon=True).start()
+def proxy_to(page: str, folder: Path | None = None, prefix: str = "") -> Iterator[int]:
+    """Serve a page as a Space is, or without TLS under a path; give the port.
+
+    Parameters
+    ----------
+    page : str
+        Its address.
+    folder : Path, optional
+        Where a certificate that nobody has signed is put; without it there is no TLS.
+    prefix : str
+        The path.
+    """
+    with serve_with(Handler) as proxy:
+        proxy.page, proxy.prefix = urlsplit(page).netloc, prefix
+        if folder:
+            pem = folder / "certificate-and-key.pem"
+            command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+            command += f" -subj /CN={SPACE_HOST} -days 2 -out {pem} -keyout {pem}.key"
+            subprocess.run(command.split(), check=True, capture_output=True)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pem, f"{pem}.key")
+            # Each connection's own thread shakes hands.
+            proxy.socket = context.wrap_socket(
+                proxy.socket, server_side=True, do_handshake_on_connect=False
+            )
         yield proxy.server_port
-        proxy.shutdown()
-
-
-@contextmanager
-def found_here(patch) -> Iterator[None]:
-    """Have this process find the Space's host on this machine (`pytest.MonkeyPatch.context()`)."""
-    find = socket.getaddrinfo
-    patch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda host, *rest, **options: find(
-            "127.0.0.1" if host in (SPACE_HOST, SPACE_HOST.encode()) else host, *rest, **options
-        ),
-    )
-    yield
 
 
 @contextmanager
@@ -137,14 +137,11 @@ def device_api() -> Iterator[tuple[str, list[str]]]:
 
     class Api(BaseHTTPRequestHandler):
         def do_POST(self):
-            asked.append(f"{self.command} {self.path}")
             self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_):
-            pass
+            asked.append(f"{self.command} {self.path}")
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as api:
-        Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
+    with serve_with(Api) as api:
         yield f"http://127.0.0.1:{api.server_port}", asked
-        api.shutdown()

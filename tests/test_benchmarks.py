@@ -46,7 +46,7 @@ def test_a_row_that_no_benchmark_prints_is_an_error():
 
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path):
     file = tmp_path / "README.md"
-    file.write_text("A\n<!-- a -->\n1\n<!-- end -->\nB\n<!-- b -->\n2\n<!-- end -->\n")
+    text = "A\n<!-- a -->\n1\n<!-- end -->\nB\n<!-- b -->\n2\n<!-- end -->\n"
+    file.write_text(text)
     ALL["replace"](file, "a", r"\1 new")
-    expected = "A\n<!-- a -->\n\\1 new\n<!-- end -->\nB\n<!-- b -->\n2\n<!-- end -->\n"
-    assert file.read_text() == expected
+    assert file.read_text() == text.replace("1", r"\1 new")

@@ -3,34 +3,29 @@
 import base64
 import os
 import re
-from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import draw_stroke, to_page
+from browser import (
+    DIGITS,
+    TIMEOUT,
+    Fingers,
+    clear,
+    draw,
+    expect_answer,
+    expect_no_answer,
+    to_page,
+    wait_for_the_pad,
+)
 from conftest import serve_page
-from handwriting import for_the_mouse, load_digits, place
+from handwriting import along, load_digits, place
 from PIL import Image
 from playwright.sync_api import expect
 from serving import ROOT
-from visitor import (
-    DIGITS,
-    TIMEOUT,
-    clear,
-    draw,
-    draw_strokes,
-    expect_answer,
-    expect_no_answer,
-    touch_stroke,
-    wait_for_the_pad,
-)
+from space_host import proxy_to
 
 from page.answer import BRUSH_RADIUS, PAD_SIZE
 
@@ -38,51 +33,28 @@ EXAMPLES = ROOT / "examples" / "digits"
 SHOTS = ROOT / "screenshots"  # CI keeps it; examples/page.png is draw-1440-light.png
 
 
-def test_draw_clear_draw_clear_draw(page):
-    """The first stroke after every clear draws; strokes are sent, not pictures."""
-    sent = []
-    page.on("request", lambda request: sent.append(request.url))
-    for digit in ("7", "4", "7"):
-        draw(page, digit)
-        expect_answer(page, digit)
-        expect(page.locator(".guesses li")).to_have_count(3)
-        clear(page)
-        expect_no_answer(page)
-    assert not [url for url in sent if url.endswith("upload")]
-
-
 def other_peoples_digits() -> dict:
     """Return two of those that the benchmarks draw, if they are there; else our own."""
     folder = Path(os.environ.get("REAL_DIGITS_DIR", ""))
     if not (folder / "pendigits-strokes.json").is_file():
         return {digit: DIGITS[digit] for digit in "30"}
-    digits, labels = load_digits(folder, 2)
-    middle = np.array([0.5, 0.5])
     return {
-        str(label): place(for_the_mouse(strokes), side=0.7, center=middle)
-        for strokes, label in zip(digits, labels, strict=True)
+        str(label): place([along(stroke, 12) for stroke in strokes], 0.7, np.array([0.5, 0.5]))
+        for strokes, label in zip(*load_digits(folder, 2), strict=True)
     }
 
 
-def test_other_peoples_digits(page):
-    for digit, strokes in other_peoples_digits().items():
-        draw_strokes(page, strokes)
+def test_draw_clear_draw_clear_draw(page):
+    """The first stroke after every clear draws; strokes are sent, not pictures."""
+    sent = []
+    page.on("request", lambda request: sent.append(request.url))
+    for digit, strokes in {"7": "7", "4": "4", **other_peoples_digits()}.items():
+        draw(page, strokes)
         expect_answer(page, digit)
+        expect(page.locator(".guesses li")).to_have_count(3)
         clear(page)
         expect_no_answer(page)
-
-
-def test_the_tools_work_in_every_language(visit):
-    """The pad's own tools, which pen.js clicks, are named in the visitor's."""
-    page = visit(locale="de-DE")
-    for button in ("Undo", "Clear", "Undo"):
-        draw(page, "7")
-        expect_answer(page, "7")
-        page.get_by_role("button", name=button, exact=True).click()
-        expect_no_answer(page)
-
-
-def test_what_is_no_number_gets_words_instead_of_a_guess(page):
+    assert not [url for url in sent if url.endswith("upload")]
     draw(page, "X")
     expect(page.locator(".words")).to_contain_text("may not be a digit", timeout=TIMEOUT)
 
@@ -110,6 +82,7 @@ def test_it_shows_why(page):
     # For screen readers, too.
     expect(page.get_by_label("Pad to draw on")).to_have_count(1)
     expect(page.locator(".words[aria-live=polite]")).to_have_text("That is a 7.")
+    expect(page.locator("#source")).to_have_text(re.compile(r"\d\d\.\d\d% .*MNIST"))
     seven = received(page)
     clear(page)
     draw(page, "0")
@@ -133,11 +106,16 @@ def test_an_answer_that_comes_after_a_clear_is_not_shown(page):
 
 
 def test_a_finger_draws_and_the_page_stays_where_it_is(visit):
-    """And a reload starts afresh."""
-    page = visit(360, 740, has_touch=True, is_mobile=True)
-    for points in to_page(page, DIGITS["7"]):
-        touch_stroke(page, points)
-    expect_answer(page, "7")
+    """In every language, whose names the pad's own tools have; and a reload starts afresh."""
+    page = visit(360, 740, has_touch=True, is_mobile=True, locale="de-DE")
+    fingers = Fingers(page)
+    for button in ("Undo", "Clear", None):
+        fingers.touch(0, *to_page(page, DIGITS["7"])[0])
+        fingers.lift(0)
+        expect_answer(page, "7")
+        if button:
+            page.get_by_role("button", name=button, exact=True).click()
+            expect_no_answer(page)
     assert page.evaluate("scrollY") == 0
     pad, answer = (page.locator(part).bounding_box() for part in ("#pad", ".guesses"))
     assert answer["y"] >= 0 and pad["y"] + pad["height"] <= 740, "both are seen while one draws"
@@ -152,7 +130,7 @@ COPY = """async (image) => {
 }"""
 
 
-def test_each_tab_has_its_own_answer(page, tmp_path):
+def test_each_tab_has_its_own_answer(page):
     """A picture is pasted, chosen among the examples, or broken."""
     draw(page, "7")
     expect_answer(page, "7")
@@ -160,16 +138,14 @@ def test_each_tab_has_its_own_answer(page, tmp_path):
     expect_no_answer(page)
     page.get_by_role("tab", name="Draw").click()
     expect_answer(page, "7")
-    image = base64.b64encode((EXAMPLES / "4-hairline.png").read_bytes()).decode()
-    page.evaluate(COPY, image)
+    page.evaluate(COPY, base64.b64encode((EXAMPLES / "4-hairline.png").read_bytes()).decode())
     page.keyboard.press("Control+v")
     expect_answer(page, "4")
     page.get_by_role("button", name="Example: 3-dark").click()
     expect_answer(page, "3")
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
     page.locator("#upload .icon-button").last.click()  # its bin
     expect_no_answer(page)
+    broken = {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
     page.locator("#upload input[type=file]").set_input_files(broken)
     expect(page.locator(".words")).to_contain_text("PNG, JPEG", timeout=TIMEOUT)
 
@@ -183,26 +159,56 @@ def test_by_keyboard_alone(page):
     def tab_to(name):
         for _ in range(60):
             page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.ariaLabel ?? ''") == name:
-                return
-            if page.evaluate("document.activeElement.textContent.trim()") == name:
+            focused = page.evaluate(
+                "(({ariaLabel, textContent}) => [ariaLabel, textContent.trim()])"
+                "(document.activeElement)"
+            )
+            if name in focused:
                 return
         pytest.fail(f"{name} is not reached")
 
     page.evaluate("document.activeElement.blur()")
-    tab_to("Picture")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Example: 8-plain")).to_be_visible()
-    tab_to("Example: 8-plain")
-    page.keyboard.press("Enter")
+    for name in ("Picture", "Example: 8-plain"):
+        tab_to(name)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Example: 8-plain")).to_be_visible()
     expect_answer(page, "8")
+
+
+TWO = [(0.02, 0.34), (0.1, 0.26), (0.22, 0.26), (0.28, 0.36), (0.2, 0.54), (0, 0.78), (0.32, 0.78)]
+FOUR = [[(0.2, 0.2), (0.05, 0.6), (0.45, 0.6)], [(0.35, 0.35), (0.34, 0.9)]]
+PLUS = [[(0.42, 0.5), (0.62, 0.5)], [(0.52, 0.4), (0.52, 0.6)]]
+
+
+def moved(strokes, right: float) -> list:
+    return [[(x + right, y) for x, y in stroke] for stroke in strokes]
+
+
+def test_of_a_number_each_digit_is_framed_and_the_chosen_one_explained(page):
+    draw(page, moved(DIGITS["3"], -0.3) + PLUS + moved(DIGITS["4"], 0.45))
+    words = re.compile(r"I read 3 and 4\. The mark between them isn.t a digit\.")
+    expect(page.locator(".words")).to_have_text(words, timeout=TIMEOUT)
+    for width in (440, 1440):
+        clear(page)
+        expect_no_answer(page)
+        expect(page.locator(".boxes")).to_have_count(0)
+        page.set_viewport_size({"width": width, "height": 600})
+        draw(page, FOUR + moved([TWO], 0.62))
+        expect_answer(page, "42")
+        expect(page.locator(".boxes i")).to_have_count(2)
+    for digit in "42":
+        page.locator(".digits label", has_text=digit).click()
+        expect(page.locator("h2").first).to_have_text(f"Why a {digit}?", timeout=TIMEOUT)
+    page.get_by_role("tab", name="Picture").click()
+    page.get_by_role("button", name="Example: 14260-photograph").click()
+    expect_answer(page, "14260")
+    expect(page.locator(".boxes i")).to_have_count(5)
 
 
 def width_of_stroke(page) -> float:
     """Measure the 7's upper bar, in the pad's side: it tells at what scale the paper is shown."""
     shot = Image.open(BytesIO(page.locator("#pad").screenshot())).convert("L")
-    middle = np.asarray(shot)[: shot.height // 3, shot.width // 2]
-    return (middle < 128).sum() / shot.height
+    return (np.asarray(shot)[: shot.height // 3, shot.width // 2] < 128).sum() / shot.height
 
 
 def test_it_fits_and_anyone_can_use_it(page):
@@ -215,81 +221,36 @@ def test_it_fits_and_anyone_can_use_it(page):
         if tab == "Picture":
             page.get_by_role("button", name="Example: 5-photograph").click()
         expect_answer(page, answer)
-        for width, height in ((360, 740), (768, 1024), (1440, 900)):
+        for width, height, theme in (
+            *((1440, 900, "light"), (768, 1024, "light")),
+            *((360, 740, "light"), (360, 740, "dark")),
+        ):
             page.set_viewport_size({"width": width, "height": height})
             page.mouse.move(0, 0)
-            for theme in ("light", "dark"):
-                page.evaluate(
-                    "dark => document.body.classList.toggle('dark', dark)", theme == "dark"
-                )
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-                page.screenshot(path=SHOTS / f"{tab.lower()}-{width}-{theme}.png", full_page=True)
-                violations = Axe().run(page).response["violations"] if width == 360 else []
-                serious = [v for v in violations if v["impact"] in ("serious", "critical")]
-                found = [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
-                assert not found, found
-            page.evaluate("document.body.classList.remove('light', 'dark')")
-            if tab == "Draw":
+            page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.screenshot(path=SHOTS / f"{tab.lower()}-{width}-{theme}.png", full_page=True)
+            violations = Axe().run(page).response["violations"] if width == 360 else []
+            serious = [v for v in violations if v["impact"] in ("serious", "critical")]
+            assert not [(v["id"], [node["html"] for node in v["nodes"]]) for v in serious]
+            if tab == "Draw" and theme == "light":
                 bar = pytest.approx(2 * BRUSH_RADIUS / PAD_SIZE[1], abs=0.01)
                 assert width_of_stroke(page) == bar
+        page.evaluate("document.body.classList.remove('light', 'dark')")
 
 
-def test_it_says_which_weights_answer(page):
-    expect(page.locator("#source")).to_have_text(re.compile(r"\d\d\.\d\d% .*MNIST"))
-
-
-class Proxy(BaseHTTPRequestHandler):
-    """A site with our page under /lenet, which it takes from the address, and in a frame at /."""
-
-    def do_GET(self):
-        if self.path == "/":
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(
-                b"<link rel=icon href=data:,><iframe src=lenet/ width=1180 height=880></iframe>"
-            )
-        elif self.path.startswith("/lenet/"):
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            page = HTTPConnection(self.server.page)
-            page.request(self.command, self.path.removeprefix("/lenet"), body, self.headers)
-            answer = page.getresponse()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() != "transfer-encoding":
-                    self.send_header(name, value)
-            self.end_headers()
-            with suppress(HTTPException, OSError):  # the visitor, or the page, is gone
-                while part := answer.read1():
-                    self.wfile.write(part)
-        else:
-            self.send_error(404)
-
-    do_POST = do_GET
-
-    def log_message(self, *_):
-        pass
-
-
-def test_it_works_under_the_path_of_a_proxy_and_in_a_frame(new_page, tmp_path):
+def test_it_works_under_the_path_of_a_proxy(new_page, tmp_path):
     with (
-        ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy,
         serve_page(tmp_path / "log", GRADIO_ROOT_PATH="/lenet") as server,
+        proxy_to(server.url, prefix="/lenet") as port,
     ):
-        proxy.page = urlsplit(server.url).netloc
-        proxy.daemon_threads = True
-        Thread(target=proxy.serve_forever, daemon=True).start()
-        site = f"http://127.0.0.1:{proxy.server_port}/"
-        page = new_page(site)
-        page.goto(site)
-        frame = page.frames[1]
-        wait_for_the_pad(frame)
-        for points in to_page(frame, DIGITS["7"]):
-            draw_stroke(page, points)
-        expect_answer(frame, "7")
-        expect(frame.locator(".layers figure")).to_have_count(8)
-        frame.get_by_role("tab", name="Picture").click()
-        frame.get_by_role("button", name="Example: 3-dark").click()
-        expect_answer(frame, "3")
+        page = new_page(f"http://127.0.0.1:{port}/lenet/")
+        page.goto(f"http://127.0.0.1:{port}/lenet/")
+        wait_for_the_pad(page)
+        draw(page, "7")
+        expect_answer(page, "7")
+        expect(page.locator(".layers figure")).to_have_count(8)
+        page.get_by_role("tab", name="Picture").click()
+        page.get_by_role("button", name="Example: 3-dark").click()
+        expect_answer(page, "3")
         page.close()
-        proxy.shutdown()

@@ -17,42 +17,32 @@ def read(model, images) -> list[DigitReading]:
     with torch.inference_mode():
         layers = model.layers(images)
         probabilities = model.probabilities(layers[-1].double()).tolist()
-    return [
-        DigitReading(
-            images[k, 0].numpy(),
-            [layer[k].numpy() for layer in layers],
-            dict(zip("0123456789", probabilities[k], strict=True)),
-        )
-        for k in range(len(images))
-    ]
+    named = [dict(zip("0123456789", ten, strict=True)) for ten in probabilities]
+    own = [[layer[k].numpy() for layer in layers] for k in range(len(images))]
+    return list(map(DigitReading, images[:, 0].numpy(), own, named))
+
+
+def noise(count: int) -> torch.Tensor:
+    return torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(0)) ** 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    return LeNet.from_pretrained(EMBEDDED_WEIGHTS)
 
 
 @pytest.mark.parametrize("second_sigmoid", [True, False])
-def test_the_evidence_adds_up_to_the_score(second_sigmoid):
-    """For each of a thousand pictures, and ten digits: score(digit) - score(blank paper)."""
-    model = LeNet(second_sigmoid=second_sigmoid).eval()
-    if second_sigmoid:
-        model = LeNet.from_pretrained(EMBEDDED_WEIGHTS)
-    images = torch.rand(1000, 1, 28, 28, generator=torch.Generator().manual_seed(0)) ** 3
-    for reading in read(model, images):
+def test_the_evidence_adds_up_to_the_score(model, second_sigmoid):
+    """For each picture, and ten digits: score(digit) - score(blank paper)."""
+    model = model if second_sigmoid else LeNet(second_sigmoid=False).eval()
+    for reading in read(model, noise(300)):
         total = evidence(reading.layers[2], model).sum(axis=(1, 2))
         expected = reading.layers[-1] - blank_layers(model)[-1]
         np.testing.assert_allclose(total, expected, atol=1e-4)
 
 
-def test_the_layers_are_what_the_network_computes():
-    model, images = LeNet(), torch.rand(2, 1, 28, 28)
-    layers = model.layers(images)
-    assert [tuple(layer.shape[1:]) for layer in layers] == [
-        (6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5), (120,), (84,), (10,)
-    ]  # fmt: skip
-    assert torch.equal(layers[-1], model(images))
-
-
-def figure_of(images, **how) -> tuple[dict, list[DigitReading], LeNet]:
-    model = LeNet.from_pretrained(EMBEDDED_WEIGHTS)
-    digits = read(model, images)
-    return json.loads(json.dumps(explain(digits, model, **how))), digits, model
+def figure_of(digits, model, **how) -> dict:
+    return json.loads(json.dumps(explain(digits, model, **how)))
 
 
 def unpack(letters: str) -> np.ndarray:
@@ -60,34 +50,43 @@ def unpack(letters: str) -> np.ndarray:
     return np.array([order.index(letter) for letter in letters]) / 31 - 1
 
 
-def assert_shades(letters: str, values: np.ndarray) -> None:
+def assert_shades(letters: str, values: np.ndarray, scale=None) -> None:
     """The letters are these values, but for a common factor and for rounding."""
-    expected = values.ravel() / np.abs(values).max()
+    expected = values.ravel() / (scale or np.abs(values).max())
     np.testing.assert_allclose(unpack(letters), expected, atol=0.5 / 31 + 1e-6)
 
 
-def test_the_picture_and_the_layers_are_the_networks():
-    images = torch.rand(2, 1, 28, 28) ** 3
-    figure, digits, model = figure_of(images, chosen=1)
-    np.testing.assert_allclose((unpack(figure["input"]) + 1) / 2, images[1].ravel(), atol=0.01)
-    blank = blank_layers(model)
+@pytest.mark.parametrize("chosen", [0, 2, 7])
+def test_the_picture_and_the_layers_are_the_chosen_digits(model, chosen):
+    images = noise(3)
+    digits = read(model, images)
+    figure = figure_of(digits, model, chosen=chosen)
+    assert figure["chosen"] == min(chosen, 2) and len(figure["digits"]) == 3
+    own, blank = digits[figure["chosen"]], blank_layers(model)
+    np.testing.assert_allclose((unpack(figure["input"]) + 1) / 2, own.digit.ravel(), atol=0.01)
     for name, k in (("C1", 0), ("C3", 2), ("F5", 4), ("F6", 5)):
-        assert_shades(figure["layers"][name], digits[1].layers[k] - blank[k])
+        assert_shades(figure["layers"][name], own.layers[k] - blank[k])
     assert_shades(figure["kernels"]["C3"], model.conv2.weight.detach().numpy())
-    assert figure["output"] == pytest.approx(list(digits[1].probabilities.values()), abs=1e-4)
+    assert figure["output"] == pytest.approx(list(own.probabilities.values()), abs=1e-4)
+    first = digits[0].probabilities
+    assert figure["digits"][0][0] == int(max(first, key=first.get))
 
 
-def test_what_the_page_leaves_out_are_means_of_what_it_has():
+def test_what_the_page_leaves_out_are_means_of_what_it_has(model):
     """S2 and S4 are computed in the browser: pooling takes the means of two by two values."""
-    _, (reading,), _ = figure_of(torch.rand(1, 1, 28, 28))
+    layers = model.layers(noise(1))
+    assert [tuple(layer.shape[1:]) for layer in layers] == [
+        (6, 28, 28), (6, 14, 14), (16, 10, 10), (16, 5, 5), (120,), (84,), (10,)
+    ]  # fmt: skip
+    assert torch.equal(layers[-1], model(noise(1)))
     for maps, pooled in ((0, 1), (2, 3)):
-        a = reading.layers[maps]
-        means = (a[:, ::2, ::2] + a[:, 1::2, ::2] + a[:, ::2, 1::2] + a[:, 1::2, 1::2]) / 4
-        np.testing.assert_allclose(means, reading.layers[pooled], atol=1e-6)
+        means = layers[maps].unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
+        torch.testing.assert_close(means, layers[pooled], atol=1e-6, rtol=0)
 
 
-def test_the_guesses_maps_are_the_evidence():
-    figure, (reading,), model = figure_of(torch.rand(1, 1, 28, 28) ** 3)
+def test_the_guesses_maps_are_the_evidence(model):
+    (reading,) = read(model, noise(1))
+    figure = figure_of([reading], model)
     order = sorted(range(10), key=lambda digit: -reading.probabilities[str(digit)])
     places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
     first = order[0]
@@ -100,24 +99,12 @@ def test_the_guesses_maps_are_the_evidence():
     for name, expected in (("guesses", maps), ("rivals", over)):
         for digit, letters, sums in figure[name]:
             map_, start = expected[digit]
-            np.testing.assert_allclose(unpack(letters), map_.ravel() / scale, atol=0.5 / 31 + 1e-6)
+            assert_shades(letters, map_, scale)
             assert sums == list(add_up(start, map_))
 
 
-@pytest.mark.parametrize("chosen", [0, 2, 7])
-def test_of_a_number_the_chosen_digit_is_explained(chosen):
-    images = torch.rand(3, 1, 28, 28)
-    figure, digits, _ = figure_of(images, chosen=chosen)
-    assert figure["chosen"] == min(chosen, 2) and len(figure["digits"]) == 3
-    own = images[figure["chosen"]].ravel()
-    np.testing.assert_allclose((unpack(figure["input"]) + 1) / 2, own, atol=0.01)
-    best = max(digits[0].probabilities, key=digits[0].probabilities.get)
-    assert figure["digits"][0][0] == int(best)
-
-
-def test_a_figure_is_short():
-    figure, *_ = figure_of(torch.rand(8, 1, 28, 28))
-    assert len(json.dumps(figure)) < 14 * 1024
+def test_a_figure_is_short(model):
+    assert len(json.dumps(figure_of(read(model, noise(8)), model))) < 14 * 1024
 
 
 def test_a_sum_adds_up_when_it_is_rounded():

@@ -12,9 +12,7 @@ import gradio as gr
 import gradio.http_server, gradio.queueing, gradio.route_utils, gradio.routes, gradio.state_holder
 from page import gradio_patches
 with gr.Blocks(analytics_enabled=False) as demo:
-    box = gr.Number()
-    box.change(lambda number: number, box, api_name="double")
-    gr.Image()
+    (box := gr.Number()).change(lambda number: number, box)
 {change}
 gradio_patches.patch(demo)
 {then}
@@ -39,7 +37,6 @@ def execute(code: str) -> str:
 
 
 OTHER = "lambda self, another: None"
-
 
 CHANGES = f"""
 del gr.blocks.Block.async_move_resource_to_block_cache

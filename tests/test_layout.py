@@ -25,7 +25,6 @@ MAY_IMPORT = {
 
 
 def imports_of(file) -> set[str]:
-    """Return the modules of ours that a file imports, inside functions too."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -36,20 +35,14 @@ def imports_of(file) -> set[str]:
     return {name for name in found if name.partition(".")[0] in MAY_IMPORT}
 
 
-def test_three_programs_at_the_top_and_three_rooms():
+def test_three_programs_three_rooms_and_arrows_between_them_without_a_circle():
     assert {file.name for file in ROOT.glob("*.py")} == {"app.py", "train.py", "lenet.py"}
     assert all((ROOT / room / "__init__.py").is_file() for room in ROOMS)
-
-
-def test_the_arrows_between_the_rooms():
     for module, file in MODULES.items():
         room = module.partition(".")[0]
         for imported in imports_of(file):
             allowed = {room} | MAY_IMPORT[room]
             assert imported in allowed or imported.partition(".")[0] in allowed, (module, imported)
-
-
-def test_no_circle_of_imports():
     TopologicalSorter({m: imports_of(file) - {m} for m, file in MODULES.items()}).prepare()
 
 
@@ -79,10 +72,7 @@ print(json.dumps([started, opened, changed]))
 
 
 def test_importing_starts_nothing():
-    """No thread, no connection, and no variable but three of Gradio's.
-
-    Two are what it reads when it is imported, of uploads and past events; one it sets itself.
-    """
+    """No thread, no connection, and no variable but two that Gradio reads, and one that it sets."""
     modules = [module for module in MODULES if not module.endswith("__init__")]
     run = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, *modules], cwd=ROOT, capture_output=True, text=True

@@ -1,6 +1,7 @@
 """The network, and how its weights are loaded."""
 
 import pickle
+import re
 
 import pytest
 import torch
@@ -9,12 +10,13 @@ from safetensors.torch import load_file, save_file
 from lenet import LeNet
 
 
-def test_has_the_parameters_of_the_reports_table():
-    layers = ("conv1", "conv2", "linear1", "linear2", "linear3")
-    count = {n: sum(p.numel() for p in getattr(LeNet(), n).parameters()) for n in layers}
-    expected = dict(zip(layers, (156, 2_416, 48_120, 10_164, 850), strict=True))
-    assert count == expected
-    assert sum(p.numel() for p in LeNet().parameters()) == 61_706
+def test_has_the_parameters_of_the_reports_table_and_trains_them_all():
+    model = LeNet()
+    expected = dict(conv1=156, conv2=2_416, linear1=48_120, linear2=10_164, linear3=850)
+    assert {n: sum(p.numel() for p in getattr(model, n).parameters()) for n in expected} == expected
+    assert sum(p.numel() for p in model.parameters()) == 61_706
+    model(torch.rand(2, 1, 28, 28)).logsumexp(1).sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
 def test_is_the_function_that_the_table_describes():
@@ -32,51 +34,35 @@ def test_is_the_function_that_the_table_describes():
             h = h @ w[f"{layer}.weight"].T + w[f"{layer}.bias"]
         return h
 
-    logits = model(x)
-    assert logits.shape == (3, 10)
-    torch.testing.assert_close(logits, reference(torch.sigmoid))
+    torch.testing.assert_close(model(x), reference(torch.sigmoid))
     one_sigmoid = LeNet(second_sigmoid=False)
     one_sigmoid.load_state_dict(model.state_dict())
     torch.testing.assert_close(one_sigmoid(x), reference(lambda h: h))
 
 
 def test_probabilities_are_the_softmax_of_logits_over_the_temperature():
-    """The hotter, the evener, and always in the same order."""
     logits = LeNet()(torch.rand(5, 1, 28, 28)).double()
     assert not torch.allclose(logits.sum(1), torch.ones(5).double(), atol=1e-3)
     for temperature in (0.5, 1.0, 4.0):
         probabilities = LeNet(temperature=temperature).probabilities(logits)
         powers = (logits / temperature).exp()
         torch.testing.assert_close(probabilities, powers / powers.sum(1, keepdim=True))
-        assert torch.equal(probabilities.argsort(1), logits.argsort(1))
-        assert torch.allclose(probabilities.sum(1), torch.ones(5, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (2, 3, 28, 28), (1, 1, 32, 32)])
 def test_names_a_wrong_shape(shape):
-    with pytest.raises(ValueError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(ValueError, match=re.escape(str(shape))):
         LeNet()(torch.zeros(shape))
-
-
-def test_gradient_reaches_every_parameter():
-    model = LeNet()
-    torch.nn.functional.cross_entropy(
-        model(torch.rand(2, 1, 28, 28)), torch.tensor([3, 7])
-    ).backward()
-    without = [name for name, p in model.named_parameters() if not p.grad.abs().sum() > 0]
-    assert without == []
 
 
 @pytest.mark.parametrize("asked", [{}, {"strict": False, "map_location": torch.device("cpu")}])
 @pytest.mark.parametrize("second_sigmoid", [True, False])
 def test_saved_and_loaded_is_the_same_network(tmp_path, second_sigmoid, asked):
-    model = LeNet(second_sigmoid)
+    model, x = LeNet(second_sigmoid), torch.rand(2, 1, 28, 28)
     model.save_pretrained(tmp_path)
     loaded = LeNet.from_pretrained(tmp_path, **asked)
-    assert not loaded.training
+    assert not loaded.training and torch.equal(loaded(x), model(x))
     assert {"model.safetensors", "config.json"} <= {file.name for file in tmp_path.iterdir()}
-    x = torch.rand(2, 1, 28, 28)
-    assert torch.equal(loaded(x), model(x))
 
 
 @pytest.fixture
@@ -85,21 +71,23 @@ def saved(tmp_path):
     return tmp_path / "model.safetensors"
 
 
+@pytest.mark.parametrize("asked", [{}, {"strict": True}, {"strict": False, "map_location": "cpu"}])
 @pytest.mark.parametrize("damage", ["missing", "unexpected", "misshapen", "not finite"])
-def test_refuses_weights_that_do_not_fit(saved, damage):
+def test_refuses_weights_that_do_not_fit(saved, damage, asked):
     weights = load_file(saved)
-    if damage == "missing":
-        del weights["conv1.bias"]
-    if damage == "unexpected":
-        weights["conv3.bias"] = torch.zeros(1)
-    if damage == "misshapen":
-        weights["conv1.bias"] = torch.zeros(5)
-    if damage == "not finite":
-        weights["conv1.bias"][2] = torch.nan
-    save_file(weights, saved)
-    for asked in ({}, {"strict": True}, {"strict": False, "map_location": "cpu"}):
-        with pytest.raises((RuntimeError, ValueError), match=r"conv[13]\.bias"):
-            LeNet.from_pretrained(saved.parent, **asked)
+    bias = weights.pop("conv1.bias")
+    save_file(
+        weights
+        | {
+            "missing": {},
+            "unexpected": {"conv1.bias": bias, "conv3.bias": torch.zeros(1)},
+            "misshapen": {"conv1.bias": bias[:5]},
+            "not finite": {"conv1.bias": bias.clone().fill_(torch.nan)},
+        }[damage],
+        saved,
+    )
+    with pytest.raises((RuntimeError, ValueError), match=r"conv[13]\.bias"):
+        LeNet.from_pretrained(saved.parent, **asked)
 
 
 def test_never_reads_a_pickle(saved, tmp_path):

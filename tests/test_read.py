@@ -52,6 +52,12 @@ def model():
     return LeNet.from_pretrained(EMBEDDED_WEIGHTS)
 
 
+@pytest.fixture
+def number_in(model):
+    """Return a function that gives the best guess for a picture."""
+    return lambda picture: reading.read(picture, model).guesses[0][0]
+
+
 def strokes_of(path: str) -> list[np.ndarray]:
     strokes = []
     for stroke in path.split("/"):
@@ -77,68 +83,56 @@ def draw(text: Sequence[str], gap: float = 25, seed: int = 0):
     return picture, boxes
 
 
-@pytest.mark.parametrize("number", ["7", "42", "365", "2026", "75005", "314159", "8675309"])
-def test_reads_numbers_of_any_length(model, number):
-    reading_ = reading.read(draw(number)[0], model)
-    assert reading_.guesses[0][0] == number
-    assert not reading_.doubt
+@pytest.mark.parametrize(
+    "text", ["7", "42", "365", "2026", "75005", "314159", "8675309", "20263071", ["2", "bar apart"]]
+)
+def test_reads_numbers_of_one_to_eight_digits(model, text):
+    found = reading.read(draw(text)[0], model)
+    assert found.guesses[0][0] == ("25" if "bar apart" in text else text)
+    assert not found.doubt
 
 
-def test_reads_eight_digits_and_no_more(model):
-    assert reading.read(draw("20263071")[0], model).guesses[0][0] == "20263071"
-    with pytest.raises(NoDigitError, match="more than eight digits"):
-        reading.read(draw("2026307142")[0], model)
+@pytest.mark.parametrize(
+    "lines, words", [(["2026307142"], "more than eight digits"), (["365", "2026"], "two lines")]
+)
+def test_asks_for_one_number_at_a_time(model, lines, words):
+    with pytest.raises(NoDigitError, match=words):
+        reading.read(np.vstack([draw(line)[0] for line in lines]), model)
 
 
-def test_reads_zeros_that_touch(model):
-    pictures = [draw("00", gap=0, seed=seed)[0] for seed in range(6)]
-    numbers = [reading.read(picture, model).guesses[0][0] for picture in pictures]
+def test_reads_zeros_that_touch_and_photographs(number_in):
+    numbers = [number_in(draw("00", gap=0, seed=seed)[0]) for seed in range(6)]
     assert numbers.count("00") >= 4
-
-
-def test_reads_photographed_numbers(model):
-    photos = [photograph_number(write("75013"), np.random.default_rng(seed)) for seed in range(6)]
-    numbers = [reading.read(photo, model).guesses[0][0] for photo in photos]
-    assert numbers.count("75013") >= 5
-
-
-def test_a_bar_that_stands_apart_belongs_to_its_five(model):
-    assert reading.read(draw(["2", "bar apart"])[0], model).guesses[0][0] == "25"
+    photos = [photograph_number(write("75013"), np.random.default_rng(seed)) for seed in range(4)]
+    assert list(map(number_in, photos)).count("75013") >= 3
 
 
 def test_a_single_digit_is_read_as_it_is_alone(model):
     for digit in "0123456789":
         picture, _ = draw(digit)
-        alone = recognize(picture, model)
-        reading_ = reading.read(picture, model)
-        assert len(reading_.digits) == 1
-        assert reading_.digits[0].probabilities[digit] == pytest.approx(alone[digit], abs=0.1)
-
-
-def test_a_picture_of_mnists_own_size_is_one_digit(model):
-    digits = reading.read(draw("4")[0], model).digits
-    again = reading.read(digits[0].digit, model)
-    assert again.guesses[0][0] == "4" and again.digits[0].box == (0, 0, 1, 1)
+        found = reading.read(picture, model)
+        (number, probability), (own,) = found.guesses[0], found.digits
+        assert own.probabilities[digit] == pytest.approx(recognize(picture, model)[digit], abs=0.1)
+        assert own.probabilities[number] == pytest.approx(probability, rel=1e-9)
+    again = reading.read(found.digits[0].digit, model)  # a picture of MNIST's own size
+    assert again.guesses[0][0] == "9" and again.digits[0].box == (0, 0, 1, 1)
 
 
 def test_what_a_reading_holds(model):
     picture, boxes = draw("365")
-    reading_ = reading.read(picture, model)
-    assert len(reading_.guesses) == 3 and len({number for number, _ in reading_.guesses}) == 3
-    probabilities = [probability for _, probability in reading_.guesses]
-    assert probabilities == sorted(probabilities, reverse=True)
-    assert 0.5 < sum(probabilities) <= 1
-    assert "".join(max(d.probabilities, key=d.probabilities.get) for d in reading_.digits) == "365"
-    height, width = picture.shape
-    for digit, box in zip(reading_.digits, boxes, strict=True):
+    found = reading.read(picture, model)
+    assert len(found.guesses) == 3 and len({number for number, _ in found.guesses}) == 3
+    probabilities = [probability for _, probability in found.guesses]
+    assert probabilities == sorted(probabilities, reverse=True) and 0.5 < sum(probabilities) <= 1
+    assert "".join(max(d.probabilities, key=d.probabilities.get) for d in found.digits) == "365"
+    for digit, box in zip(found.digits, boxes, strict=True):
         assert digit.digit.shape == (28, 28) and digit.digit.dtype == np.float32
         assert sum(digit.probabilities.values()) == pytest.approx(1)
         assert digit.layers[-1].shape == (10,)
-        found = np.array(digit.box) * [width, height, width, height]
-        np.testing.assert_allclose(found, box, atol=4)
+        np.testing.assert_allclose(digit.box * np.tile(picture.shape[::-1], 2), box, atol=4)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20))
 def test_any_scribble_gives_a_reading_or_a_sentence(model, seed):
     random = np.random.default_rng(seed)
     picture = np.full((120, 300), 255, np.uint8)
@@ -155,61 +149,33 @@ def test_any_scribble_gives_a_reading_or_a_sentence(model, seed):
 
 
 @pytest.mark.parametrize(
-    "text, words",
-    [
-        ("3+4", "I read 3 and 4. The mark between them isn't a digit."),
-        ("12+7", "I read 12 and 7. The mark between them isn't a digit."),
-        ("7a", "I read 7. The mark after it isn't a digit."),
-    ],
-)
-def test_says_what_it_read_beside_what_is_no_digit(model, text, words):
-    assert reading.read(draw(text)[0], model).doubt == words
-
-
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        ("42", ""),
-        ("?", "This may not be a digit."),
-        ("? 8", "I read 8. The mark before it isn't a digit."),
-        ("3 ? 2 ?", "I read 3 and 2. The other marks aren't digits."),
-        ("1 ? 24", "I read 1 and 24. The mark between them isn't a digit."),
-    ],
-)
-def test_the_words_of_doubt(text, words):
-    assert describe_doubt(text) == words
-
-
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize(
     "text, read",
     [
         ("3.14", "3 ? 14"), ("12,50", "12 ? 50"), ("10:30", "10 ? 30"), ("−7", "? 7"),
         ("24/7", "24 ? 7"), ("?", "?"), ("3+4", "3 ? 4"), ("5−2", "5 ? 2"), ("1/2", "1 ? 2"),
         ("7?", "7 ?"), ("8=8", "8 ? 8"), ("6!", "6 ?"), ("0,99", "0 ? 99"), ("2*3", "2 ? 3"),
+        ("12+7", "12 ? 7"), ("7a", "7 ?"),
     ],
 )  # fmt: skip
-def test_a_sign_among_digits_keeps_its_place(model, text, read, seed):
-    found = reading.read(draw(text, seed=seed)[0], model)
-    assert found.text == read and found.doubt
+def test_a_sign_among_digits_keeps_its_place(model, text, read):
+    found = reading.read(draw(text)[0], model)
+    assert found.text == read and found.doubt == describe_doubt(read)
 
 
-def test_digits_that_surely_touch_are_not_doubted(model):
-    assert not reading.read(draw("88", gap=-2)[0], model).doubt
-
-
-def test_a_digits_probability_is_the_same_everywhere(model):
-    for digit in "0123456789":
-        found = reading.read(draw(digit)[0], model)
-        number, probability = found.guesses[0]
-        assert found.digits[0].probabilities[number] == pytest.approx(probability, rel=1e-9)
+def test_the_words_of_doubt(model):
+    assert describe_doubt("42") == ""
+    assert describe_doubt("?") == "This may not be a digit."
+    assert describe_doubt("7 ?") == "I read 7. The mark after it isn't a digit."
+    assert describe_doubt("? 8") == "I read 8. The mark before it isn't a digit."
+    assert describe_doubt("3 ? 2 ?") == "I read 3 and 2. The other marks aren't digits."
+    assert describe_doubt("1 ? 24") == "I read 1 and 24. The mark between them isn't a digit."
+    assert not reading.read(draw("88", gap=-2)[0], model).doubt  # that surely touch
 
 
 def test_the_best_numbers_are_the_likeliest_of_all_paths():
     """Against every path through a small graph, one by one. No path comes to its second cut."""
-    random = np.random.default_rng(0)
     edges = np.array([pair for pair in combinations(range(5), 2) if pair != (0, 1)])
-    scores = random.normal(0, 2, (len(edges), 10))
+    scores = np.random.default_rng(0).normal(0, 2, (len(edges), 10))
     scores[:, 3:] = -30  # so that the beam holds all that counts
     sums = {}
 
@@ -222,9 +188,8 @@ def test_the_best_numbers_are_the_likeliest_of_all_paths():
 
     walk(0, "", 0.0)
     total = np.logaddexp.reduce(list(sums.values()))
-    best = sorted(sums, key=sums.get, reverse=True)[:3]
     guesses = find_best(edges, scores, 3)
-    assert [guess.number for guess in guesses] == best
+    assert [guess.number for guess in guesses] == sorted(sums, key=sums.get, reverse=True)[:3]
     for guess in guesses:
         assert guess.probability == pytest.approx(np.exp(sums[guess.number] - total), rel=1e-6)
         assert edges[list(guess.path)][:, 0].tolist() == [0, *edges[list(guess.path)][:-1, 1]]
@@ -232,26 +197,16 @@ def test_the_best_numbers_are_the_likeliest_of_all_paths():
 
 def test_probabilities_hold_what_they_promise(model):
     random = np.random.default_rng(1)
-    texts = ["".join(random.choice(list("0123456789"), 3)) for _ in range(40)]
-    right, probability = [], []
-    for seed, text in enumerate(texts):
-        guess, share = reading.read(draw(text, seed=seed)[0], model).guesses[0]
-        right.append(guess == text)
-        probability.append(share)
-    assert np.mean(right) > 0.9
-    assert abs(np.mean(probability) - np.mean(right)) < 0.12
-
-
-def test_two_lines_of_digits_are_asked_for_one_at_a_time(model):
-    picture = np.vstack([np.array(draw(number)[0]) for number in ("365", "2026")])
-    with pytest.raises(NoDigitError, match="I see two lines"):
-        reading.read(picture, model)
+    texts = ["".join(random.choice(list("0123456789"), 3)) for _ in range(25)]
+    guesses = [reading.read(draw(t, seed=k)[0], model).guesses[0] for k, t in enumerate(texts)]
+    right = np.mean([guess == text for (guess, _), text in zip(guesses, texts, strict=True)])
+    assert right > 0.9 and abs(np.mean([share for _, share in guesses]) - right) < 0.12
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_file_is_read_by_its_path(model, kind, tmp_path):
-    Image.fromarray(np.array(draw("7")[0])).save(tmp_path / "seven.png")
-    assert reading.read(kind(tmp_path / "seven.png"), model).guesses[0][0] == "7"
+def test_a_file_is_read_by_its_path(model, number_in, kind, tmp_path):
+    Image.fromarray(draw("7")[0]).save(tmp_path / "seven.png")
+    assert number_in(kind(tmp_path / "seven.png")) == "7"
     probabilities = recognize(kind(tmp_path / "seven.png"), model)
     assert max(probabilities, key=probabilities.get) == "7"
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,14 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from browser import draw_stroke, launch_browser, to_page
+from browser import (
+    TIMEOUT,
+    draw,
+    expect_answer,
+    expect_no_answer,
+    launch_browser,
+    wait_for_the_pad,
+)
 from client import FILE, ask, client_from, questions
 from conftest import HUB, watched_pages
 from gradio_client import Client, handle_file
@@ -20,14 +28,12 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import expect
 from serving import PAGE, ROOT, serve
-from space_host import HUB_HOST, SPACE, SPACE_HOST, device_api, found_here, proxy_to
-from visitor import DIGITS, TIMEOUT, draw, expect_answer, expect_no_answer, wait_for_the_pad
+from space_host import HUB_HOST, SPACE, SPACE_HOST, device_api, proxy_to
 
 IMPORTED = (sys.executable, "-c", "import app; app.demo.launch()")
 
 
-def run(coroutine):
-    """Return what a coroutine does; in a thread, since Playwright's loop has this one."""
+def in_a_thread(coroutine):  # since Playwright's loop has this one
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 
@@ -38,50 +44,44 @@ EXAMPLES = ROOT / "examples" / "digits"
 
 
 @contextmanager
-def hardware(name: str) -> Iterator[dict[str, str]]:
-    """Give the variables that tell a Space of its hardware. ZeroGPU is told that it started."""
-    if name == "ZeroGPU":
-        with device_api() as (address, asked):
-            yield {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address}
-            assert asked == ["POST /startup-report"]
-    else:
-        yield {}
+def hardware(name: str) -> Iterator[tuple]:
+    """Give a program for a Space's hardware and what it finds; ZeroGPU is told that it started."""
+    if name == "paid CPU":
+        yield PAGE, {}
+        return
+    with device_api() as (address, asked):
+        yield IMPORTED, {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address}
+        assert asked == ["POST /startup-report"]
 
 
-@pytest.fixture(scope="module", params=["paid CPU", "ZeroGPU", "imported"])
+@pytest.fixture(scope="module", params=["paid CPU", "ZeroGPU"])
 def space(request, tmp_path_factory) -> Iterator[str]:
-    """The address of a Space, behind what is in front of each."""
+    """The address of a Space, behind what is in front of each, with its owner's weights."""
     folder = tmp_path_factory.mktemp("space")
-    log = folder / "log"
-    publish_weights()
+    log, find = folder / "log", socket.getaddrinfo
+    weights = {file.name: file.read_bytes() for file in (ROOT / "weights").iterdir()}
+    HUB.add("me/lenet-mnist", weights)
+
+    def find_here(host, *rest, **how):
+        return find(
+            "127.0.0.1" if host in (SPACE_HOST, SPACE_HOST.encode()) else host, *rest, **how
+        )
+
     with (
-        hardware(request.param) as variables,
-        serve(
-            IMPORTED if request.param == "imported" else PAGE, log, **IN_SPACE | variables
-        ) as server,
+        hardware(request.param) as (program, variables),
+        serve(program, log, **IN_SPACE | variables) as server,
         proxy_to(server.url, folder) as port,
         pytest.MonkeyPatch.context() as patch,
-        found_here(patch),
     ):
+        patch.setattr(socket, "getaddrinfo", find_here)
         yield f"https://{SPACE_HOST}:{port}/"
         assert server.process.poll() is None, "the Space did not survive the tests"
     HUB.clear()
     text = log.read_text()
     assert "Running on local URL" in text and "SSR" not in text and "Node" not in text
     # Gradio makes event loops that it does not close; collecting them may print this.
-    text = re.sub(
-        r"^Exception ignored in: <function BaseEventLoop.*\n(Trace.*\n(\s.*\n)*\S.*)",
-        "",
-        text,
-        flags=re.M,
-    )
-    assert "Traceback" not in text, text
-
-
-def publish_weights() -> None:
-    """Put weights where a Space of this owner looks for them."""
-    files = (ROOT / "weights").iterdir()
-    HUB.add("me/lenet-mnist", {file.name: file.read_bytes() for file in files})
+    unclosed = r"^Exception ignored in: <function BaseEventLoop.*\n(Trace.*\n(\s.*\n)*\S.*)"
+    assert "Traceback" not in re.sub(unclosed, "", text, flags=re.M), text
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +122,10 @@ def visit(chromium):
         yield visit
 
 
-def use(page, frame) -> None:
+def use(frame) -> None:
     """Draw, undo, and have a picture read, on the page in a frame."""
     wait_for_the_pad(frame)
-    for stroke in to_page(frame, DIGITS["7"]):
-        draw_stroke(page, stroke)
+    draw(frame, "7")
     expect_answer(frame, "7")
     expect(frame.locator(".layers figure")).to_have_count(8)
     frame.get_by_role("button", name="Undo", exact=True).click()
@@ -144,7 +143,7 @@ def test_a_visitor_of_the_space(visit):
     """In the Hub's page, where it stands in a frame, and by itself."""
     page = visit(f"https://{HUB_HOST}/", CLIENT_ASKS)
     frame = page.frames[1]
-    use(page, frame)
+    use(frame)
     weights = f"{HUB.url}/me/lenet-mnist"  # in a window of its own, which the frame may open
     with page.context.expect_event("request", lambda request: request.url == weights):
         frame.locator("#source a").click()
@@ -154,26 +153,19 @@ def test_a_visitor_of_the_space(visit):
     expect_answer(page, "7")
 
 
-def test_a_client_of_the_space(space, tmp_path):
+def test_programs_of_the_space(space, tmp_path):
+    """By Gradio's client; and without it by the names that the page's description gives."""
     client = Client(space, ssl_verify=False, verbose=False, download_files=tmp_path)
     label, words, _ = client.predict(handle_file(EXAMPLES / "7-crossed.png"), api_name="/upload")
     assert label["label"] == "7" and words == "That is a 7."
-
-
-def ask_by_name(http: httpx.Client, endpoint: str, argument: str, example: str) -> str:
-    """Return an answer by the protocol's second version, to an example that is uploaded."""
-    content = (EXAMPLES / example).read_bytes()
-    (path,) = http.post("upload", files={"files": (f"an {example}", content)}).json()
-    call = f"call/v2/{endpoint}"
-    event = http.post(call, json={argument: {"path": path, **FILE}}).json()["event_id"]
-    return http.get(f"{call}/{event}").text
-
-
-def test_a_program_asks_the_space_by_names(space):
-    """By the names that the page's description gives, without Gradio's client."""
-    with httpx.Client(base_url=f"{space}gradio_api/", verify=False, timeout=30) as http:
-        assert "That is a 7." in ask_by_name(http, "upload", "image", "7-crossed.png")
-        answer = ask_by_name(http, "read", "picture", "8-plain.png")
+    content = (EXAMPLES / "8-plain.png").read_bytes()
+    with httpx.Client(base_url=f"{space}gradio_api/", verify=False, timeout=60) as http:
+        (path,) = http.post("upload", files={"files": ("an 8-plain.png", content)}).json()
+        for endpoint, argument in (("upload", "image"), ("read", "picture")):
+            call = f"call/v2/{endpoint}"
+            event = http.post(call, json={argument: {"path": path, **FILE}}).json()["event_id"]
+            answer = http.get(f"{call}/{event}").text
+            assert "That is an 8." in answer
         assert '"words": "That is an 8."' in answer and '"number": "8"' in answer
         for route, body, status in (
             ("process_recording", {}, 404),
@@ -184,13 +176,14 @@ def test_a_program_asks_the_space_by_names(space):
             assert http.post(route, json=body).status_code == status
 
 
+@pytest.mark.parametrize("space", ["paid CPU"], indirect=True)
 def test_sixty_calls_at_once_to_the_space_are_all_answered(space):
     async def ask_all():
         async with client_from("127.0.0.1", space) as http:
             (name, drawing), _ = await questions(http)
             return await asyncio.gather(*(ask(http, name, drawing) for _ in range(60)))
 
-    answers = run(ask_all())
+    answers = in_a_thread(ask_all())
     assert len(answers) == 60 and all('"label": "7"' in answer for answer in answers)
 
 
@@ -211,7 +204,7 @@ def test_a_program_has_a_picture_read_by_mcp(tmp_path):
             return tools, answers
 
     with serve(log=tmp_path / "log", GRADIO_MCP_SERVER="True") as server:
-        tools, (read, *refused) = run(talk(server.url))
+        tools, (read, *refused) = in_a_thread(talk(server.url))
     assert "handwritten number" in tools["read"].description
     assert "PNG" in tools["read"].inputSchema["properties"]["picture"]["description"]
     assert not read.isError and "That is an 8." in read.content[0].text

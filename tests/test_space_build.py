@@ -1,4 +1,4 @@
-"""The Space, as its builder resolves it and as its hardware starts it."""
+"""The Space, as its front matter and its builder see it."""
 
 import inspect
 import os
@@ -10,13 +10,9 @@ from itertools import product
 
 import pytest
 from huggingface_hub import RepoCard, SpaceCardData, SpaceHardware
-from serving import ROOT, serve
-from space_host import device_api
+from serving import ROOT
 
 SPACE = RepoCard.load(ROOT / "README.md", repo_type="space").data.to_dict()
-
-
-# What the front matter says
 
 
 # The Hub's documentation, "Spaces configuration reference"; its client's class knows some of them.
@@ -32,7 +28,7 @@ COLORS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 ZEROGPU_PYTHONS = {"3.12.12", "3.10.13"}  # the documentation, "ZeroGPU"
 
 
-def test_the_front_matter_is_a_spaces():
+def test_the_front_matter_is_a_spaces_and_names_no_repository_but_mnists():
     known = set(inspect.signature(SpaceCardData).parameters) - {"ignore_metadata_errors", "kwargs"}
     assert known - {"duplicated_from"} <= KEYS  # of a copy; the Hub writes it
     assert set(SPACE) <= KEYS
@@ -45,15 +41,9 @@ def test_the_front_matter_is_a_spaces():
     assert (ROOT / SPACE["app_file"]).is_file()
     assert len(SPACE["short_description"]) <= 60
     assert SPACE["license"] == "mit" and all(isinstance(tag, str) for tag in SPACE["tags"])
-
-
-def test_the_front_matter_names_no_repository_but_mnists():
-    """The owner's are not ours to name: who publishes it makes them, under another name."""
+    # The owner's repositories are not ours to name: who publishes it makes them.
     assert SPACE["datasets"] == ["ylecun/mnist"]
     assert not {"models", "preload_from_hub", "thumbnail"} & set(SPACE)  # the last is an address
-
-
-# What the builder installs
 
 
 def builders_line(zerogpu: bool) -> list[str]:
@@ -86,22 +76,21 @@ PYTHONS, HARDWARE = ("3.11", "3.12", "3.13"), ("CPU", "ZeroGPU")
 @pytest.fixture(scope="module")
 def resolved():
     """What uv resolves for each Python and hardware; all at once, since it waits for the index."""
-    only_requirements = (ROOT / "requirements.txt").read_text()
-    assert not re.search(r"^\s*-", only_requirements, re.M)  # the builder mounts no other file
+    requirements = (ROOT / "requirements.txt").read_text()
+    assert not re.search(r"^\s*-", requirements, re.M)  # the builder mounts no other file
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     environment = {**os.environ, **pips_index(), "UV_NO_PROGRESS": "1", "PATH": path}
 
-    def resolve(python: str, hardware: str) -> subprocess.CompletedProcess:
-        wanted = "\n".join([only_requirements, *builders_line(hardware == "ZeroGPU")])
+    def resolve(kind: tuple[str, str]) -> subprocess.CompletedProcess:
+        wanted = "\n".join([requirements, *builders_line(kind[1] == "ZeroGPU")])
         command = ["uv", "pip", "compile", "-", "--no-header", "--no-annotate"]
-        command += ["--python-version", python, "--python-platform", "x86_64-unknown-linux-gnu"]
-        return subprocess.run(
-            command, input=wanted, env=environment, capture_output=True, text=True
-        )
+        command += ["--python-version", kind[0], "--python-platform", "x86_64-unknown-linux-gnu"]
+        how = {"input": wanted, "env": environment, "capture_output": True, "text": True}
+        return subprocess.run(command, **how)
 
     kinds = list(product(PYTHONS, HARDWARE))
     with ThreadPoolExecutor(len(kinds)) as threads:
-        return dict(zip(kinds, threads.map(lambda kind: resolve(*kind), kinds), strict=True))
+        return dict(zip(kinds, threads.map(resolve, kinds), strict=True))
 
 
 @pytest.mark.network
@@ -115,15 +104,3 @@ def test_the_builder_can_resolve_it(resolved, python, hardware):
     torch = tuple(map(int, versions["torch"].split(".")))
     assert (2, 11) <= torch < (2, 15) and (hardware == "CPU" or torch <= (2, 13, 0))
     assert versions["gradio"] == SPACE["sdk_version"]
-
-
-# What ZeroGPU waits for
-
-
-def test_zerogpu_is_told_of_the_start_of_an_imported_page(tmp_path):
-    """Else it stops the Space. The report is that of the real `spaces`; test_space.py runs one."""
-    with device_api() as (address, asked):
-        on_zerogpu = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address}
-        command = (sys.executable, "-c", "import app; app.demo.launch()")
-        with serve(command, tmp_path / "log", **on_zerogpu):
-            assert asked == ["POST /startup-report"]

@@ -60,10 +60,8 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
     for _ in range(count):
         writer, gap = writers[random.integers(len(writers))], random.uniform(*GAPS)
         own = by_writer[writer]
-        chosen = [
-            own[random.integers(len(own))]
-            for _ in range(random.integers(lengths[0], lengths[1] + 1))
-        ]
+        length = random.integers(lengths[0], lengths[1] + 1)
+        chosen = [own[random.integers(len(own))] for _ in range(length)]
         placed, x = [], 0.0
         for digit in chosen:
             points = np.concatenate(digit.strokes)
@@ -79,13 +77,8 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
 def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
     """Draw a number, black on white, at any size and place, with any brush, a little aslope.
 
-    Returns
-    -------
-    picture : uint8 ndarray of shape `canvas`
-    touching : bool
-        Whether two of its digits touch or overlap.
-    boxes : list of (left, top, right, bottom)
-        Of each digit's ink, pixels.
+    Returns the picture, uint8 of shape `canvas`; whether two of its digits touch or overlap; and
+    the (left, top, right, bottom) of each digit's ink, in pixels.
     """
     angle = np.deg2rad(random.normal(0, 3))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

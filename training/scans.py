@@ -45,4 +45,4 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < BILEVEL_SHARE:
         level = min(rng.uniform(80, 175), 0.9 * coarse.max())
         coarse = 255 * (coarse > level).astype(np.uint8)
-    return (frame(restore(coarse / np.float32(255))) * 255).round().astype(np.uint8)
+    return (frame([restore(coarse / np.float32(255))])[0] * 255).round().astype(np.uint8)
