@@ -35,6 +35,7 @@ from page.zero_gpu import declare_gpu_function
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 SAMPLE = {"path": "examples/digits/7-crossed.png", "meta": {"_type": "gradio.FileData"}}
+CARD = str(HERE / "examples" / "page.png")  # shown where a link to the page is shared
 
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
@@ -94,7 +95,7 @@ async def answer(question: dict, request: gr.Request) -> dict:
     except ValueError:
         raise HTTPException(WRONG.status_code, WRONG.detail) from None
     names = ("guesses", "words", "figure", "boxes", "headline", "kind")  # `page.worker.Answer`
-    return dict(zip(names, await _ask(request, *asked)))
+    return dict(zip(names, await _ask(request, *asked), strict=False))
 
 
 async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[dict, str, str]:
@@ -270,6 +271,8 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
 
 demo.queue(max_size=MAX_RUNNING, status_update_rate=10)  # nobody is shown a place in the queue
 gradio_patches.patch(demo)
+upload.keep_in_cache.add(card := save_file_to_cache(CARD, demo.GRADIO_CACHE))
+gradio_patches.replace_card(PURPOSE, card)
 declare_gpu_function()
 
 

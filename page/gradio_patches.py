@@ -2,15 +2,18 @@
 
 import inspect
 import logging
+import re
 from contextvars import ContextVar
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
-from gradio import http_server
+from gradio import http_server, routes
 from gradio.components.api_component import Api
 from gradio.route_utils import FileUploadProgress, GradioMultiPartParser
 from gradio.routes import App
 from gradio.state_holder import SessionState
+from jinja2 import ChoiceLoader, DictLoader
 
 from page.gate import WRONG_ARGUMENTS
 from page.uploads import NotUploadedError, resolve_upload
@@ -52,6 +55,28 @@ def patch(demo: gr.Blocks) -> None:
     _replace(http_server, "watchfn_spaces", "reloader", lambda reloader: None)
     for event in demo.fns.values():  # else an example is asked for by a route past the queue
         event.queue = True
+
+
+def replace_card(description: str, picture: str) -> None:
+    """Have a link to the page show its own card, page/card.html, where it is shared.
+
+    Gradio's templates begin with Gradio's, and no option replaces it (frontend/index.html:19).
+
+    Parameters
+    ----------
+    description, picture : str
+        A sentence, and the path of an upload.
+    """
+    environment = routes.templates.env
+    loader = getattr(environment.loader, "replaces", environment.loader)
+    card, templates = (Path(__file__).parent / "card.html").read_text(), {}
+    for name in ("frontend/index.html", "frontend/share.html"):
+        source, *_ = loader.get_source(environment, name)
+        bare = re.sub(r'<meta\s+(property="og:|name="twitter:)[^>]*>', "", source)
+        templates[name] = bare.replace("</head>", card, 1)
+    environment.loader = ChoiceLoader([DictLoader(templates), loader])
+    environment.loader.replaces = loader
+    environment.globals.update(description=description, picture=picture)
 
 
 def _original(owner, name: str, parameters: str | bool = False):

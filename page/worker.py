@@ -128,8 +128,9 @@ def _answer(
     if kind == "mark":
         digits = [one for one in digits if one.is_digit]
         guesses = _guesses_with_marks(reading.text, digits)
-    figure = digit is not None and explain(digits, model, digit) or None
-    if figure:
+    figure = None
+    if digit is not None:
+        figure = explain(digits, model, digit)
         figure["heading"] = _heading(kind, figure, guesses)
     boxes = [tuple(round(side, 4) for side in one.box) for one in digits if kind != "none"]
     return Answer(guesses, words, figure, boxes, headline, kind)
