@@ -108,5 +108,5 @@ def expect_answer(page, digit: str) -> None:
 
 def expect_no_answer(page) -> None:
     expect(page.locator(".guesses b")).to_have_count(0, timeout=TIMEOUT)
-    expect(page.locator(".words")).to_contain_text(re.compile("draw", re.IGNORECASE))
+    expect(page.locator(".words")).to_contain_text(re.compile("^Draw|^Drop"))
     expect(page.locator(".figure")).to_have_count(0)

@@ -92,7 +92,7 @@ LOSE_CONTEXT = """async () => {
 
 # Before the pad's next frame, in which it lays the paper out again.
 CLEAR_AND_DRAW = f"""async (events) => {{
-  document.querySelectorAll("#tools button")[1].click();
+  document.querySelectorAll("#tools button")[2].click();
   await new Promise(done => setTimeout(done, 0));
   events.forEach((event) => ({POINTER})(event));
 }}"""
@@ -187,8 +187,8 @@ def test_a_link_draws_what_was_drawn_and_a_broken_one_gets_a_sentence(page, visi
     """Opened anew, it gives the same answer; eight digits would have under 1,500 letters."""
     draw(page, "3")
     expect_answer(page, "3")
-    page.get_by_role("button", name="Copy link").click()
-    expect(page.locator("#copied")).to_have_text("Copied.")
+    page.get_by_role("button", name="Share").click()
+    expect(page.locator("#copied")).to_have_text("Link copied.")
     link = page.evaluate("navigator.clipboard.readText()")
     again = visit(*SMALL, query="?" + link.partition("?")[2])
     expect_answer(again, "3")
