@@ -2,9 +2,7 @@
 
 python app.py            # serves on this machine
 python app.py --share    # and at a public address for a week (or GRADIO_SHARE=True)
-
-So does `import app; app.demo.launch()`, with the same limits, and `gradio app.py`, which loads
-this file anew when it changes.
+gradio app.py            # loads this file anew when it changes
 """
 
 import argparse
@@ -35,6 +33,7 @@ from page.zero_gpu import declare_gpu_function
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 SAMPLE = {"path": "examples/digits/7-crossed.png", "meta": {"_type": "gradio.FileData"}}
+SCRIPTS = ("pen", "show", "figure", "link")
 CARD = str(HERE / "examples" / "page.png")  # shown where a link to the page is shared
 
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
@@ -56,13 +55,8 @@ ANSWER = (
     f'<p class="headline"></p><p class="words" aria-live="polite">{INVITATION}</p>'
     '<ol class="guesses"></ol><p class="thoughts"></p>'
 )
-KEPT = (
-    '<span id="copied" role="status"></span>'
-    "Drawings aren't saved. Uploaded pictures are deleted after an hour."
-)
-PEN = "".join(
-    (HERE / "page" / name).read_text() for name in ("pen.js", "show.js", "figure.js", "link.js")
-)
+KEPT = "Drawings aren't saved. Uploaded pictures are deleted after an hour."
+PEN = "".join((HERE / "page" / f"{name}.js").read_text() for name in SCRIPTS)
 UNREADABLE = "I couldn't read this picture. Please try a PNG or JPEG."
 
 if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
@@ -109,8 +103,6 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
     composite = sketch.get("composite") and _path_of(sketch["composite"])
     if len(layers) > MAX_LAYERS:
         raise gr.Error(WRONG_ARGUMENTS, print_exception=False)
-    if not layers and not composite:
-        return {}, INVITATION, ""
     return _for_programs(*await _ask(request, "sketch", layers, composite))
 
 
@@ -126,22 +118,16 @@ async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dic
 
 
 class Picture(TypedDict):
-    """An upload, as Gradio's clients name it; with `meta`, they upload files themselves."""
-
     path: str
-    meta: FileDataMeta
+    meta: FileDataMeta  # with it, Gradio's clients upload files themselves
 
 
 class Guess(TypedDict):
-    """A number of one to eight digits, and how probable it is."""
-
     number: str
     probability: float
 
 
 class Reading(TypedDict):
-    """What `read` returns."""
-
     guesses: list[Guess]
     words: str
 
@@ -164,7 +150,7 @@ async def read(picture: Picture, request: gr.Request) -> Reading:
 
 
 async def describe_weights(request: gr.Request) -> str:
-    """Return a line that says which weights answer, and since when."""
+    """Return a line that says which weights answer."""
     try:
         return await pool.ask("weights", asker=request.client.host)
     except (NoAnswerError, BusyError):
@@ -183,10 +169,8 @@ async def _ask(request: gr.Request, *question) -> list:
     """Return the worker's answer to a question (`page.worker.Answer`): guesses, words, …"""
     try:
         return await pool.ask(*question, asker=request.client.host)
-    except NoAnswerError:
-        return [[], UNREADABLE, None, []]
-    except BusyError as sentence:
-        return [[], str(sentence), None, []]
+    except (NoAnswerError, BusyError) as reason:
+        return [[], str(reason) or UNREADABLE, None, []]
 
 
 def _for_programs(guesses: list, words: str, figure: dict | None, *_) -> tuple[dict, str, str]:
@@ -203,11 +187,7 @@ THEME = gr.themes.Base(
     radius_size="sm",
     font=["ui-sans-serif", "system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
-).set(
-    body_background_fill=LIGHT,
-    body_background_fill_dark=DARK,
-    color_accent=DARK,
-)
+).set(body_background_fill=LIGHT, body_background_fill_dark=DARK, color_accent=DARK)
 
 with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
     gr.Markdown(f"# {TITLE}\n{PURPOSE}", elem_id="head")
@@ -243,7 +223,7 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
                     # When this file is reloaded, gr.Image takes nothing any more but uploads.
                     examples = [save_file_to_cache(file, demo.GRADIO_CACHE) for file in EXAMPLES]
                     gr.Examples(examples, upload, label="Or one of these")
-            gr.HTML(KEPT, elem_id="kept")
+            gr.HTML(f'<span id="copied" role="status"></span>{KEPT}', elem_id="kept")
         gr.HTML(elem_id="why")
     gr.HTML(elem_id="layers")
     source = gr.Markdown(elem_id="source")
@@ -255,11 +235,8 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
 
     # What follows is for programs: nothing on the page asks for it.
     label = gr.Label(num_top_classes=3, label="guesses", visible=False)
-    outputs = [
-        label,
-        gr.Textbox(label="words", visible=False),
-        gr.HTML(label="figure", visible=False),
-    ]
+    words, figure = gr.Textbox(label="words", visible=False), gr.HTML(label="figure", visible=False)
+    outputs = [label, words, figure]
     # Files are not opened here: the components have nothing to prepare.
     how = {"preprocess": False, "postprocess": False, "concurrency_limit": None}
     gr.on([], recognize_sketch, pad, outputs, api_name="sketch", **how)
@@ -283,9 +260,7 @@ LAUNCH = {  # what can only be said at launch
     "state_session_capacity": MAX_SESSIONS,
     "run_history": False,
     "num_workers": 0,  # Gradio's own would serve uploads past the gate
-    # A Space would put a Node server in front: 0.7 s more to start, 120 MB, 15 ms more for the
-    # page, and a start that fails where that server's first answer takes 3 s.
-    "ssr_mode": False,
+    "ssr_mode": False,  # Node's server: 120 MB, and a start that fails if it takes 3 s to answer
 }
 demo.launch = launch_of(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOADS, LAUNCH)
 

@@ -43,12 +43,11 @@ def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> di
     """
     chosen = min(chosen, len(digits) - 1)
     reading = digits[chosen]
-    order = _best(reading)
     return {
         "digits": [_best(one)[0] for one in digits],
         "chosen": chosen,
         "input": pack(2 * reading.digit - 1),
-        **_explain_answer(reading, model, order),
+        **_explain_answer(reading, model),
         "layers": _pack_layers(reading, model),
         "kernels": _pack_kernels(model),
         "output": [round(p, 4) for p in reading.probabilities.values()],
@@ -67,10 +66,10 @@ def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float
     return round(score - blank - less, 1), less, blank, score
 
 
-def _explain_answer(reading: DigitReading, model: LeNet, order: list[int]) -> dict:
+def _explain_answer(reading: DigitReading, model: LeNet) -> dict:
     """Return the evidence for the likeliest digit, and for it against each other digit."""
     places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
-    first = order[0]
+    first, second, *_ = order = _best(reading)
     leads, starts = places[first] - places, blank[first] - blank
     scale = max(np.abs(places[first]).max(), np.abs(leads).max(), 1e-9)
 
@@ -80,7 +79,7 @@ def _explain_answer(reading: DigitReading, model: LeNet, order: list[int]) -> di
     return {
         "answer": describe(first, places[first], blank[first]),
         "rivals": [describe(d, leads[d], starts[d]) for d in sorted(order[1:])],
-        "rival": order[1],
+        "rival": second,
     }
 
 

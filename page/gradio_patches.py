@@ -58,9 +58,7 @@ def patch(demo: gr.Blocks) -> None:
 
 
 def replace_card(description: str, picture: str) -> None:
-    """Have a link to the page show its own card, page/card.html, where it is shared.
-
-    Gradio's templates begin with Gradio's, and no option replaces it (frontend/index.html:19).
+    """Have a shared link show page/card.html; Gradio has no option (frontend/index.html:19).
 
     Parameters
     ----------
@@ -68,14 +66,12 @@ def replace_card(description: str, picture: str) -> None:
         A sentence, and the path of an upload.
     """
     environment = routes.templates.env
-    loader = getattr(environment.loader, "replaces", environment.loader)
     card, templates = (Path(__file__).parent / "card.html").read_text(), {}
     for name in ("frontend/index.html", "frontend/share.html"):
-        source, *_ = loader.get_source(environment, name)
-        bare = re.sub(r'<meta\s+(property="og:|name="twitter:)[^>]*>', "", source)
+        source, *_ = environment.loader.get_source(environment, name)
+        bare = re.sub(r'<meta\s+(property="og:|name="(twitter:|desc))[^>]*>', "", source)
         templates[name] = bare.replace("</head>", card, 1)
-    environment.loader = ChoiceLoader([DictLoader(templates), loader])
-    environment.loader.replaces = loader
+    environment.loader = ChoiceLoader([DictLoader(templates), environment.loader])
     environment.globals.update(description=description, picture=picture)
 
 

@@ -128,7 +128,7 @@ const paint = (stroke) => {
 };
 
 const nextFrame = () => new Promise(requestAnimationFrame); // so that the pad keeps up
-// Paint strokes one by one, each, but for a slow server, once the one before has been answered.
+// Paint strokes one by one, each once the one before has been answered, or after a while.
 const redraw = async (more) => {
   const begun = unpainted.length > 0;
   unpainted.push(...more.flatMap(cut));
@@ -136,7 +136,8 @@ const redraw = async (more) => {
   while (unpainted.length) {
     const painted = !pen && paint(unpainted[0]);
     if (painted) unpainted.shift();
-    for (let k = 0; k < 20 && painted && asking && unpainted.length; k++) await nextFrame();
+    const latest = performance.now() + REST;
+    while (painted && asking && unpainted.length && performance.now() < latest) await nextFrame();
     await nextFrame();
   }
   ask();

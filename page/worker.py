@@ -56,13 +56,8 @@ def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | Non
     return _answer(loader, lambda: _flatten(layers, composite))
 
 
-def answer_strokes(
-    loader: WeightsLoader, strokes: list[list[int]], digit: int | None = 0
-) -> Answer:
-    """Answer a drawing's strokes, as `answer_upload` does a picture.
-
-    While the pen moves, no digit is explained, and none is cut out of half-drawn ones.
-    """
+def answer_strokes(loader: WeightsLoader, strokes: list, digit: int | None = 0) -> Answer:
+    """Answer a drawing's strokes; with no digit to explain, none is cut out of half-drawn ones."""
     return _answer(loader, lambda: draw_strokes(strokes), digit, cut=digit is not None)
 
 
@@ -81,16 +76,13 @@ def describe_weights(loader: WeightsLoader) -> str:
     """Return a line that says which weights answer, and how good they are."""
     loader.wait_for_accuracy(0.5)  # seconds: somebody may have drawn a digit meanwhile
     weights = loader.weights()
-    if weights.origin == "embedded":
-        words = "Bundled model"
-    elif weights.origin == "cache":
-        words = "Cached weights, since the Hub can't be reached"
-    else:
-        address = f"{constants.ENDPOINT}/{weights.repo_id}"
-        words = f"Weights: [{weights.repo_id}@{weights.commit[:7]}]({address}), from the Hub"
+    words = {"embedded": "Bundled model", "cache": "Cached weights, since the Hub can't be reached"}
+    address = f"{constants.ENDPOINT}/{weights.repo_id}"
+    link = f"[{weights.repo_id}@{(weights.commit or '')[:7]}]({address})"
+    said = words.get(weights.origin, f"Weights: {link}, from the Hub")
     if weights.accuracy is not None:
-        words += f", {weights.accuracy:.2%} on the MNIST test set"
-    return f"{words}."
+        said += f", {weights.accuracy:.2%} on the MNIST test set"
+    return f"{said}."
 
 
 def _decide(reading: Reading) -> tuple[str, str, str]:
@@ -107,13 +99,7 @@ def _decide(reading: Reading) -> tuple[str, str, str]:
     return "two", f"{first} or {second}?", f"It could be {named} or {with_article(second)}."
 
 
-def _answer(
-    loader: WeightsLoader,
-    open_image: Callable,
-    digit: int | None = 0,
-    cut: bool = True,
-    nothing: str = INVITATION,
-) -> Answer:
+def _answer(loader, open_image: Callable, digit=0, cut=True, nothing=INVITATION) -> Answer:
     """Return the answer to the picture that `open_image` opens, words alone if there is none."""
     try:
         image = open_image()
@@ -128,10 +114,11 @@ def _answer(
     if kind == "mark":
         digits = [one for one in digits if one.is_digit]
         guesses = _guesses_with_marks(reading.text, digits)
-    figure = None
-    if digit is not None:
-        figure = explain(digits, model, digit)
-        figure["heading"] = _heading(kind, figure, guesses)
+    figure = None if digit is None else explain(digits, model, digit)
+    if figure:
+        digit = with_article(str(figure["answer"][0]))
+        subject = headline if kind == "two" and len(digits) == 1 else f"{digit}?"
+        figure["heading"] = f"Why it looks like {digit}" if kind == "none" else f"Why {subject}"
     boxes = [tuple(round(side, 4) for side in one.box) for one in digits if kind != "none"]
     return Answer(guesses, words, figure, boxes, headline, kind)
 
@@ -146,16 +133,6 @@ def _guesses_with_marks(text: str, digits: Sequence[DigitReading]) -> list[tuple
     return [("".join(chain(*zip_longest(marks, n, fillvalue=""))), p) for n, p in best]
 
 
-def _heading(kind: str, figure: dict, guesses: list[tuple[str, float]]) -> str:
-    """Return the explanation's heading."""
-    digit = with_article(str(figure["answer"][0]))
-    if kind == "none":
-        return f"Why it looks like {digit}"
-    if kind == "two" and len(figure["digits"]) == 1 == len(guesses[1][0]):
-        return f"Why {digit} or {with_article(guesses[1][0])}?"
-    return f"Why {digit}?"
-
-
 def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
     """Return the pad's layers, black on white, in one picture; else the composite."""
     inked = []
@@ -163,7 +140,9 @@ def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
         pixels = open_picture(path)
         if pixels.ndim < 3 or pixels.shape[2] < 4 or pixels[..., 3].min() == 255:
             return pixels  # it has no transparency, so that it holds its own paper
-        if (alpha := _to_alpha(pixels)).any():
+        longest = max(pixels.shape[:2])
+        alpha = shrink(pixels[..., 3], longest // max(1, longest // PAD_READ_AT))
+        if alpha.any():
             inked.append(alpha)
     if not inked:
         if composite is None:
@@ -175,12 +154,6 @@ def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
         under = paper[:height, :width]
         under[:] = cv2.multiply(under, 255 - alpha[:height, :width], scale=1 / 255)
     return paper
-
-
-def _to_alpha(layer: np.ndarray) -> np.ndarray:
-    """Return how opaque a layer is, uint8, no larger than it is read at."""
-    longest = max(layer.shape[:2])
-    return shrink(layer[..., 3], longest // max(1, longest // PAD_READ_AT))
 
 
 QUESTIONS = {

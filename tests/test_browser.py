@@ -106,7 +106,7 @@ def test_an_answer_that_comes_after_a_clear_is_not_shown(page):
 
 
 def test_a_finger_draws_and_the_page_stays_where_it_is(visit):
-    """In every language, whose names the pad's own tools have; and the drawing outlives a reload."""
+    """In every language, whose names the pad's tools have; and the drawing outlives a reload."""
     page = visit(360, 740, has_touch=True, is_mobile=True, locale="de-DE")
     fingers = Fingers(page)
     for button in ("Undo", "Clear", None):
