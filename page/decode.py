@@ -24,10 +24,10 @@ MAX_JPEG_SCANS = 100  # libjpeg-turbo's own programs advise as many; cameras wri
 MAX_JPEG_WORK = 1_000_000_000  # pixels × colors, summed over the scans: about a second
 MAX_PARTS = 50_000  # segments of a JPEG, chunks of a PNG, values of a tag, as a TIFF's strips
 
-OTHER_KIND = "Only pictures in PNG, JPEG, WebP, GIF, BMP, AVIF, PPM and TIFF are read."
-TOO_LONG = f"This file is too large: up to {MAX_FILE // 1_000_000} MB are read."
-TOO_LARGE = f"This picture has too many pixels: up to {MAX_PIXELS / 1e6:.0f} million are read."
-COSTLY = "This picture takes too long to read: save it anew, as PNG or JPEG."
+OTHER_KIND = "I can read PNG, JPEG, WebP, GIF, BMP, AVIF, PPM and TIFF pictures."
+TOO_LONG = f"This file is too large. The limit is {MAX_FILE // 1_000_000} MB."
+TOO_LARGE = f"This picture has too many pixels. The limit is {MAX_PIXELS / 1e6:.0f} million."
+COSTLY = "This picture takes too long to read. Please save it again as PNG or JPEG."
 
 # How a file begins. A picture of several (MPO) begins as a JPEG, and the first of them is read.
 SIGNATURES = {

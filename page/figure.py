@@ -6,6 +6,7 @@ more would look the same and take longer to send.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 
 import numpy as np
 
@@ -14,9 +15,7 @@ from reading.evidence import blank_layers, evidence
 from reading.reader import DigitReading
 
 SHADES = 31  # on either side of 0
-LETTERS = np.frombuffer(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+", np.uint8
-)
+LETTERS = np.frombuffer(f"{ascii_uppercase}{ascii_lowercase}0123456789+".encode(), np.uint8)
 LAYERS = {"C1": 0, "C3": 2, "F5": 4, "F6": 5}  # of `LeNet.layers`, by LeCun's names
 
 
@@ -41,13 +40,22 @@ def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> di
         second guess; "layers" and "kernels": pictures by the layer's name, without S2 and S4, the
         means of C1 and C3; "output": ten probabilities.
     """
-    chosen = min(chosen, len(digits) - 1)
-    reading = digits[chosen]
+    reading = digits[chosen := min(chosen, len(digits) - 1)]
+    first, second, *_ = order = _best(reading)
+    places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
+    leads, starts = places[first] - places, blank[first] - blank
+    scale = max(np.abs(places[first]).max(), np.abs(leads).max(), 1e-9)
+
+    def describe(digit: int, map_: np.ndarray, start: float) -> list:
+        return [digit, pack(map_ / scale), add_up(start, map_)]
+
     return {
         "digits": [_best(one)[0] for one in digits],
         "chosen": chosen,
         "input": pack(2 * reading.digit - 1),
-        **_explain_answer(reading, model),
+        "answer": describe(first, places[first], blank[first]),
+        "rivals": [describe(d, leads[d], starts[d]) for d in sorted(order[1:])],
+        "rival": second,
         "layers": _pack_layers(reading, model),
         "kernels": _pack_kernels(model),
         "output": [round(p, 4) for p in reading.probabilities.values()],
@@ -64,23 +72,6 @@ def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float
     score = round(float(blank + places.sum()), 1)
     blank, less = round(float(blank), 1), round(float(places[places < 0].sum()), 1)
     return round(score - blank - less, 1), less, blank, score
-
-
-def _explain_answer(reading: DigitReading, model: LeNet) -> dict:
-    """Return the evidence for the likeliest digit, and for it against each other digit."""
-    places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
-    first, second, *_ = order = _best(reading)
-    leads, starts = places[first] - places, blank[first] - blank
-    scale = max(np.abs(places[first]).max(), np.abs(leads).max(), 1e-9)
-
-    def describe(digit: int, map_: np.ndarray, start: float) -> list:
-        return [digit, pack(map_ / scale), add_up(start, map_)]
-
-    return {
-        "answer": describe(first, places[first], blank[first]),
-        "rivals": [describe(d, leads[d], starts[d]) for d in sorted(order[1:])],
-        "rival": second,
-    }
 
 
 def _pack_layers(reading: DigitReading, model: LeNet) -> dict[str, str]:

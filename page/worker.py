@@ -76,7 +76,10 @@ def describe_weights(loader: WeightsLoader) -> str:
     """Return a line that says which weights answer, and how good they are."""
     loader.wait_for_accuracy(0.5)  # seconds: somebody may have drawn a digit meanwhile
     weights = loader.weights()
-    words = {"embedded": "Bundled model", "cache": "Cached weights, since the Hub can't be reached"}
+    words = {
+        "embedded": "Bundled model",
+        "cache": "Using cached weights, as the Hub can't be reached",
+    }
     address = f"{constants.ENDPOINT}/{weights.repo_id}"
     link = f"[{weights.repo_id}@{(weights.commit or '')[:7]}]({address})"
     said = words.get(weights.origin, f"Weights: {link}, from the Hub")

@@ -114,7 +114,7 @@ def png(picture) -> bytes:
         (b"a letter, not a picture", "png, jpeg"),
         (b"\x89PNG\r\n\x1a\n" + b"x" * 50, "damaged"),
         (png(draw())[: len(png(draw())) // 2], "damaged"),
-        (png(Image.new("L", (50, 50), 200)), "draw"),
+        (png(Image.new("L", (50, 50), 200)), "no number"),
     ],
 )
 def test_what_cannot_be_read_gets_a_sentence(client, file, content, sentence):

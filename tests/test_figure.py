@@ -69,7 +69,7 @@ def test_the_picture_and_the_layers_are_the_chosen_digits(model, chosen):
     assert_shades(figure["kernels"]["C3"], model.conv2.weight.detach().numpy())
     assert figure["output"] == pytest.approx(list(own.probabilities.values()), abs=1e-4)
     first = digits[0].probabilities
-    assert figure["digits"][0][0] == int(max(first, key=first.get))
+    assert figure["digits"][0] == int(max(first, key=first.get))
 
 
 def test_what_the_page_leaves_out_are_means_of_what_it_has(model):
@@ -84,23 +84,21 @@ def test_what_the_page_leaves_out_are_means_of_what_it_has(model):
         torch.testing.assert_close(means, layers[pooled], atol=1e-6, rtol=0)
 
 
-def test_the_guesses_maps_are_the_evidence(model):
+def test_the_maps_are_the_evidence(model):
     (reading,) = read(model, noise(1))
     figure = figure_of([reading], model)
     order = sorted(range(10), key=lambda digit: -reading.probabilities[str(digit)])
     places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
     first = order[0]
-    assert [digit for digit, *_ in figure["guesses"]] == order[:3]
     assert [digit for digit, *_ in figure["rivals"]] == sorted(order[1:])
-    assert figure["rival"] == order[1]
-    maps = {digit: (places[digit], blank[digit]) for digit in order[:3]}
-    over = {d: (places[first] - places[d], blank[first] - blank[d]) for d in order[1:]}
-    scale = max(np.abs(one).max() for one, _ in (*maps.values(), *over.values()))
-    for name, expected in (("guesses", maps), ("rivals", over)):
-        for digit, letters, sums in figure[name]:
-            map_, start = expected[digit]
-            assert_shades(letters, map_, scale)
-            assert sums == list(add_up(start, map_))
+    assert figure["answer"][0] == first and figure["rival"] == order[1]
+    expected = {d: (places[first] - places[d], blank[first] - blank[d]) for d in order[1:]}
+    expected[first] = places[first], blank[first]
+    scale = max(np.abs(one).max() for one, _ in expected.values())
+    for digit, letters, sums in (figure["answer"], *figure["rivals"]):
+        map_, start = expected[digit]
+        assert_shades(letters, map_, scale)
+        assert sums == list(add_up(start, map_))
 
 
 def test_a_figure_is_short(model):

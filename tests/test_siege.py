@@ -13,7 +13,7 @@ from assault import ATTACKER, GOOD, MAX_DISK, MAX_GROWTH, VISITOR, Attacker, Vis
 from attacks import jpeg_of_scans
 from client import client_from
 
-UNREAD = "takes too long|could not be read|[Nn]othing to read|try again"
+UNREAD = "takes too long|couldn't read|found no number|try again"
 ATTACKS = [  # how often, what, and what may come of it
     (2, partial(assault.slow_picture, name="slow"), UNREAD),
     (2, partial(assault.slow_picture, name="heavy"), UNREAD),
