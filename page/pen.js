@@ -208,8 +208,10 @@ const ask = async (anew = false) => {
   if (anew) {
     turn += 1;
     view = { digit: 0, rival: null };
-    thoughts.length = 0;
-    if (!question()) show();
+    if (!question()) {
+      thoughts.length = 0;
+      show();
+    }
     if (!isMoving()) remember();
   }
   wanted = true;
@@ -244,10 +246,12 @@ window.lenet = {
   share: () => share(), // page/link.js
   turn(to) {
     tab = to;
+    thoughts.length = 0;
     ask(true);
   },
   look(file) {
     picture = file;
+    thoughts.length = 0;
     ask(true);
   },
 };
