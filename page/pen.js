@@ -221,9 +221,11 @@ const ask = async (anew = false) => {
   while (wanted) {
     wanted = false;
     const [asked, mine, started] = [question(), turn, performance.now()];
+    const whole = !unpainted.length; // a link's drawing is answered when it is whole
     const answer = asked && (await Promise.race([answered(asked), wait(PATIENCE)]));
     const took = performance.now() - started;
-    if (mine === turn) show(asked ? (answer ?? gone()) : {});
+    if (mine === turn && (whole || !answer)) show(asked ? (answer ?? gone()) : {});
+    else if (mine === turn) think(answer.guesses[0]?.[0]);
     const awake = new Promise((done) => (wake = done));
     const gap = asked && !answer ? RETRY : pen ? Math.max(PERIOD - took, took) : 0;
     if (gap) await Promise.race([wait(gap), awake]);

@@ -29,7 +29,6 @@ const show = (answer = {}) => {
   if (moving && !guesses.length && question()) return;
   const headline = moving ? (guesses[0]?.[0] ?? "") : (answer.headline ?? guesses[0]?.[0] ?? "");
   think(headline);
-  if (unpainted.length) return; // a link's drawing is answered when it is whole
   one("#answer").dataset.kind = moving ? "moving" : kind;
   one(".headline").textContent = headline;
   one(".guesses").innerHTML = [0, 1, 2].map((k) => row(guesses[k])).join("");
