@@ -1,7 +1,4 @@
-"""What the page asks of the worker, and what both know of the pad.
-
-It is checked in the page's own process, which needs neither PyTorch nor OpenCV.
-"""
+"""What the page asks of the worker, checked without PyTorch, and what both know of the pad."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -42,9 +42,11 @@ def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> di
     """
     reading = digits[chosen := min(chosen, len(digits) - 1)]
     first, second, *_ = order = _best(reading)
-    places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
+    blanks = blank_layers(model)  # a layer's picture is its difference from a blank page's
+    places, blank = evidence(reading.layers[2], model), blanks[-1]
     leads, starts = places[first] - places, blank[first] - blank
     scale = max(np.abs(places[first]).max(), np.abs(leads).max(), 1e-9)
+    layers = {name: reading.layers[k] - blanks[k] for name, k in LAYERS.items()}
 
     def describe(digit: int, map_: np.ndarray, start: float) -> list:
         return [digit, pack(map_ / scale), add_up(start, map_)]
@@ -56,7 +58,7 @@ def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> di
         "answer": describe(first, places[first], blank[first]),
         "rivals": [describe(d, leads[d], starts[d]) for d in sorted(order[1:])],
         "rival": second,
-        "layers": _pack_layers(reading, model),
+        "layers": {name: pack(d / max(np.abs(d).max(), 1e-6)) for name, d in layers.items()},
         "kernels": _pack_kernels(model),
         "output": [round(p, 4) for p in reading.probabilities.values()],
     }
@@ -72,13 +74,6 @@ def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float
     score = round(float(blank + places.sum()), 1)
     blank, less = round(float(blank), 1), round(float(places[places < 0].sum()), 1)
     return round(score - blank - less, 1), less, blank, score
-
-
-def _pack_layers(reading: DigitReading, model: LeNet) -> dict[str, str]:
-    """Return each layer's picture: its difference from what it computes of blank paper."""
-    blank = blank_layers(model)
-    differences = {name: reading.layers[k] - blank[k] for name, k in LAYERS.items()}
-    return {name: pack(d / max(np.abs(d).max(), 1e-6)) for name, d in differences.items()}
 
 
 @lru_cache(1)

@@ -69,8 +69,8 @@ def replace_card(description: str, picture: str) -> None:
     card, templates = (Path(__file__).parent / "card.html").read_text(), {}
     for name in ("frontend/index.html", "frontend/share.html"):
         source, *_ = environment.loader.get_source(environment, name)
-        bare = re.sub(r'<meta\s+(property="og:|name="(twitter:|desc))[^>]*>', "", source)
-        templates[name] = bare.replace("</head>", card, 1)
+        source = re.sub(r'<meta\s+(property="og:|name="(twitter:|desc))[^>]*>', "", source)
+        templates[name] = source.replace("</head>", card, 1)
     environment.loader = ChoiceLoader([DictLoader(templates), environment.loader])
     environment.globals.update(description=description, picture=picture)
 

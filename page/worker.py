@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -80,8 +79,8 @@ def describe_weights(loader: WeightsLoader) -> str:
         "embedded": "Bundled model",
         "cache": "Using cached weights, as the Hub can't be reached",
     }
-    address = f"{constants.ENDPOINT}/{weights.repo_id}"
-    link = f"[{weights.repo_id}@{(weights.commit or '')[:7]}]({address})"
+    name = f"{weights.repo_id}@{(weights.commit or '')[:7]}"
+    link = f"[{name}]({constants.ENDPOINT}/{weights.repo_id})"
     said = words.get(weights.origin, f"Weights: {link}, from the Hub")
     if weights.accuracy is not None:
         said += f", {weights.accuracy:.2%} on the MNIST test set"
@@ -132,8 +131,8 @@ def _guesses_with_marks(text: str, digits: Sequence[DigitReading]) -> list[tuple
     for one in digits:
         longer = [(n + d, p * q) for n, p in best for d, q in one.probabilities.items()]
         best = sorted(longer, key=lambda guess: -guess[1])[:GUESSES]
-    marks = re.split(r"\d", text)
-    return [("".join(chain(*zip_longest(marks, n, fillvalue=""))), p) for n, p in best]
+    template = re.sub(r"\d", "{}", text)
+    return [(template.format(*number), p) for number, p in best]
 
 
 def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
