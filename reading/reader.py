@@ -35,7 +35,7 @@ SMALLEST = 0.55  # of the tallest digit's height: of 800 written numbers two hav
 RIVAL = 0.25  # of the best guess's probability: a likely rival's doubts are told, too
 
 SURE = 0.95  # the number's probability: digits that touch in little room aren't doubted
-SURE_APART = 0.9  # the number's probability, where nothing need be cut
+SURE_APART = 0.95  # the number's probability, where nothing need be cut
 ENERGY_PER_WIDTH = (
     8  # of a digit, width in heights: the wider it is, the more may be two that touch
 )
