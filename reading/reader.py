@@ -36,9 +36,7 @@ RIVAL = 0.25  # of the best guess's probability: a likely rival's doubts are tol
 
 SURE = 0.95  # the number's probability: digits that touch in little room aren't doubted
 SURE_APART = 0.95  # the number's probability, where nothing need be cut
-ENERGY_PER_WIDTH = (
-    8  # of a digit, width in heights: the wider it is, the more may be two that touch
-)
+ENERGY_PER_WIDTH = 9  # of a digit, width in heights: a wider one may be two that touch
 
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
