@@ -31,7 +31,7 @@ MAX_DIGITS = 8
 CONFIDENT = 0.7  # name the two best guesses if the best has less
 # Doubt a digit whose two best guesses together have less. Two, since a 1 and a 7 can look alike.
 PAIR_CONFIDENT = 0.9
-MIN_HEIGHT = 0.55  # of the tallest digit; only two of 800 written numbers have a smaller digit
+MIN_HEIGHT = 0.55  # of the tallest digit; a smaller one is doubted
 LIKELY_RIVAL = 0.25  # of the best guess's probability; such rivals' doubts are told, too
 
 SURE = 0.95  # the number's probability; surer digits aren't doubted for touching in a narrow space
