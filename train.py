@@ -50,7 +50,7 @@ def train(
     *,
     seed: int = 0,
     second_sigmoid: bool = True,
-    use_compile: bool | None = None,
+    is_fast: bool | None = None,
     checkpoint: Path | None = None,
     stop: Event | None = None,
     report: Callable[[str], None] = print,
@@ -66,8 +66,8 @@ def train(
         Of all that is random. On one machine the same seed gives the same bits.
     second_sigmoid : bool
         As `LeNet` takes it.
-    use_compile : bool, optional
-        By default torch.compile is used in runs of `COMPILE_MIN_STEPS` or more.
+    is_fast : bool, optional
+        As `training.steps.train_epochs` takes it; by default not in a short run on a CPU.
     checkpoint : Path, optional
         File of the state after each epoch; a run whose file exists resumes, to the same bits.
     stop : threading.Event, optional
@@ -95,8 +95,9 @@ def train(
     state = make_state(recipe, seed, images.device, steps, second_sigmoid)
     if checkpoint and checkpoint.exists():
         load_checkpoint(checkpoint, state)
-    use_compile = steps >= COMPILE_MIN_STEPS if use_compile is None else use_compile
-    for metrics in train_epochs(state, training_set, validation, steps, use_compile):
+    if is_fast is None:
+        is_fast = images.device.type == "cuda" or steps >= COMPILE_MIN_STEPS
+    for metrics in train_epochs(state, training_set, validation, is_fast):
         if checkpoint:
             save_checkpoint(checkpoint, state)
         report(_epoch_line(len(state.history), recipe.epochs, metrics))

@@ -1,8 +1,11 @@
 """MNIST, the drawn images beside it, and the batches of an epoch."""
 
+import signal
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import md5
 from math import prod
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,8 @@ from training.scans import scan
 from training.strokes import write_digits, write_non_digits
 
 NO_DIGIT = 10  # the label of a non-digit
+CHUNK = 1000  # images that are drawn from one seed, by one process
+MAX_PROCESSES = 16
 # MNIST's files, and their MD5. torchvision checks that of the archives that it downloads only.
 FILES = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -120,13 +125,13 @@ def scale(images: Tensor) -> Tensor:
 
     Parameters
     ----------
-    images : uint8 tensor, 0 = paper, 255 = ink
+    images : uint8 tensor, 0 = paper, 255 = ink; or what this function returned
 
     Returns
     -------
     images : float32 tensor of the same shape, in [0, 1]
     """
-    return images.float().div_(255)
+    return images if images.is_floating_point() else images.float().div_(255)
 
 
 def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -156,12 +161,34 @@ def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Ten
     return order[held_out:], order[:held_out]
 
 
+def _draw(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ...]:
+    """Return drawn digits, their labels, scans of these images, and non-digits.
+
+    Each chunk has a seed of its own: the pictures are the same for any number of processes.
+    """
+    chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
+    seeds = [(abs(seed), i) for i in range(len(chunks))]
+    counts = [len(chunk) for chunk in chunks]
+    thirds = [count // 3 for count in counts if count >= 3]
+    # A forked process would share the GPU's context and the threads' locks: spawn it.
+    how = {"mp_context": get_context("spawn"), "initializer": signal.signal}
+    ignore_control_c = {"initargs": (signal.SIGINT, signal.SIG_IGN)}
+    pool = ProcessPoolExecutor(processes, **how, **ignore_control_c)
+    try:
+        run = pool.map if processes > 1 < len(chunks) else map
+        digits, scans = run(write_digits, counts, seeds), run(scan, chunks, seeds)
+        others = run(write_non_digits, thirds, seeds)
+        drawn, labels = zip(*digits, strict=True)
+        return tuple(map(np.concatenate, (drawn, labels, [*scans], [*others])))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
     """Return MNIST's images, as many drawn digits and scans, and a third as many non-digits."""
     tqdm.write("Drawing digits and non-digits that MNIST lacks …")
-    drawn, drawn_labels = write_digits(len(images), seed)
-    scans = scan(images.cpu().numpy(), seed)
-    others = write_non_digits(len(images) // 3, seed)
+    processes = min(torch.get_num_threads(), MAX_PROCESSES)
+    drawn, drawn_labels, scans, others = _draw(images.cpu().numpy(), seed, processes)
     added = torch.from_numpy(np.concatenate([drawn, scans, others])).to(images.device)
     no_digit = torch.full((len(others),), NO_DIGIT)
     added_labels = torch.cat([torch.from_numpy(drawn_labels), labels.cpu(), no_digit])
@@ -206,17 +233,17 @@ def batches_of(
 
     Returns
     -------
-    batches : tuple of int64 tensors of shape (batch,), on the device of the images
+    batches : tuple of int64 tensors of shape (batch,), on the CPU
 
     Raises
     ------
     ValueError
         If there are too few images for a mixed batch.
     """
-    counts, size, device = training_set.counts, recipe.batch_size, training_set.images.device
+    counts, size = training_set.counts, recipe.batch_size
     if not any(counts[1:]):
-        return torch.randperm(counts[0], generator=generator).to(device).split(size)
-    return _mixed_batches(counts, size, recipe.added_shares, generator).to(device).unbind()
+        return torch.randperm(counts[0], generator=generator).split(size)
+    return _mixed_batches(counts, size, recipe.added_shares, generator).unbind()
 
 
 def _mixed_batches(
