@@ -38,7 +38,7 @@ from training.run import (
     settings_of,
 )
 from training.state import make_state
-from training.steps import make_deterministic, train_epochs
+from training.steps import train_epochs
 
 COMPILE_MIN_STEPS = 2000  # in a shorter run, torch.compile takes longer than it saves
 
@@ -195,7 +195,6 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
         repo_id = check_hub(arguments.repo_id, arguments.private, arguments.tag)
     images, labels = load_mnist(arguments.data_dir, train=True, device=device)
 
-    make_deterministic()
     if not arguments.resume:
         checkpoint.unlink(missing_ok=True)
     try:

@@ -224,6 +224,9 @@ def batches_of(
 ) -> tuple[Tensor, ...]:
     """Return an epoch's batches of indices, plain or mixed as the recipe asks for.
 
+    Mixed batches have the same number of each kind of image. MNIST's come at most once an epoch
+    (those that do not fill a batch are left out); the other kinds are drawn with replacement.
+
     Parameters
     ----------
     training_set : TrainingSet
@@ -240,29 +243,17 @@ def batches_of(
     ValueError
         If there are too few images for a mixed batch.
     """
-    counts, size = training_set.counts, recipe.batch_size
-    if not any(counts[1:]):
-        return torch.randperm(counts[0], generator=generator).split(size)
-    return _mixed_batches(counts, size, recipe.added_shares, generator).unbind()
-
-
-def _mixed_batches(
-    counts: tuple[int, ...], batch_size: int, shares: tuple[float, ...], generator: torch.Generator
-) -> Tensor:
-    """Return batches, one a row, with the same number of each kind of image, MNIST's first.
-
-    MNIST's images come at most once an epoch (those that do not fill a batch are left out); the
-    other kinds are drawn with replacement.
-    """
-    n, *others = counts
-    sizes = [round(batch_size * share) for share in shares]
-    size = batch_size - sum(sizes)
+    n, *others = training_set.counts
+    order = torch.randperm(n, generator=generator)
+    if not any(others):
+        return order.split(recipe.batch_size)
+    sizes = [round(recipe.batch_size * share) for share in recipe.added_shares]
+    size = recipe.batch_size - sum(sizes)
     steps = n // size
     if steps == 0:
-        raise ValueError(f"{n} pictures are too few for a batch of {batch_size}")
-    parts = [torch.randperm(n, generator=generator)[: steps * size].view(steps, size)]
-    first = n
+        raise ValueError(f"{n} pictures are too few for a batch of {recipe.batch_size}")
+    parts, first = [order[: steps * size].view(steps, size)], n
     for count, added in zip(others, sizes, strict=True):
         parts.append(first + torch.randint(count, (steps, added), generator=generator))
         first += count
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=1).unbind()

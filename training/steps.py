@@ -1,7 +1,6 @@
 """The loss function of a recipe, and the training steps and epochs on it."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,14 +20,6 @@ from training.speed import captured, compiled
 from training.state import TrainState, tanh_forward
 
 LossFn = Callable[..., tuple[Tensor, Tensor]]
-
-
-def make_deterministic() -> None:
-    """Have PyTorch compute the same bits from the same seed, on a GPU as well."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS varies in its bits
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32: the page computes in float32
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that takes time
 
 
 def epoch_seed(seed: int, epoch: int, stream: int) -> int:
@@ -87,29 +78,30 @@ def make_loss_fn(recipe: Recipe, model: LeNet, training_set: TrainingSet) -> Los
 
 
 def make_step(state: TrainState, training_set: TrainingSet, is_fast: bool) -> Callable[..., None]:
-    """Return `train_step` of a batch and its noise, as `train_epochs` takes `is_fast`."""
-    device, loss_fn = (
-        training_set.images.device,
-        make_loss_fn(state.recipe, state.model, training_set),
-    )
-    if is_fast and device.type == "cpu":
-        loss_fn = compiled(loss_fn, state.model)
-    step = partial(train_step, state, loss_fn)
-    return captured(step) if is_fast and device.type == "cuda" else step
-
-
-def train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tensor) -> None:
-    """Update the weights, their running mean and the epoch's sums in place, from tensors alone.
+    """Return a training step, which changes the state in place.
 
     Parameters
     ----------
     state : TrainState
-        Its `begin_step` was called.
-    loss_fn : callable
-        As `make_loss_fn` returns it, of the state's model.
-    batch, noise : tensors
-        As `loss_fn` takes them.
+        Its `begin_step` is to be called before each step.
+    training_set : TrainingSet
+    is_fast : bool
+        Whether to capture the step in a CUDA graph or, on a CPU, to use torch.compile.
+
+    Returns
+    -------
+    step : callable
+        Of what the loss function takes.
     """
+    loss_fn, device = make_loss_fn(state.recipe, state.model, training_set), state.sums.device.type
+    if is_fast and device == "cpu":
+        loss_fn = compiled(loss_fn, state.model)
+    step = partial(_train_step, state, loss_fn)
+    return captured(step) if is_fast and device == "cuda" else step
+
+
+def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tensor) -> None:
+    """Update the weights, their running mean and the epoch's sums: a function of tensors alone."""
     loss, right = loss_fn(batch, *noise)
     state.optimizer.zero_grad()
     loss.backward()
@@ -124,23 +116,17 @@ def train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tensor
 
 
 def train_epoch(
-    state: TrainState,
-    step: Callable[..., None],
-    training_set: TrainingSet,
-    generators: tuple[torch.Generator, torch.Generator],
-    progress: tqdm,
+    state: TrainState, step: Callable[..., None], training_set: TrainingSet, progress: tqdm
 ) -> tuple[float, float]:
-    """Take one step for each batch of an epoch.
+    """Take one step for each batch of the next epoch.
 
     Parameters
     ----------
     state : TrainState
-        Updated in place.
+        Updated in place, its history and best weights aside.
     step : callable
-        `train_step` of a batch and its noise.
+        As `make_step` returns it.
     training_set : TrainingSet
-    generators : tuple of torch.Generator
-        Of the order of the images, on the CPU; of the augmentation, on the images' device.
     progress : tqdm
         Updated after each step.
 
@@ -149,7 +135,10 @@ def train_epoch(
     loss, accuracy : float
         Means over the epoch's images and over its digits, taken while the network learns.
     """
-    recipe, (order, noise), device = state.recipe, generators, state.sums.device
+    recipe, device = state.recipe, state.sums.device
+    order, noise = torch.Generator(), torch.Generator(device)
+    for stream, generator in enumerate((order, noise)):
+        generator.manual_seed(epoch_seed(state.seed, len(state.history) + 1, stream))
     batches = batches_of(training_set, recipe, order)
     index, sizes = torch.cat(batches), [len(batch) for batch in batches]
     digits = (index < len(training_set.labels) - training_set.counts[-1]).sum().item()
@@ -181,7 +170,7 @@ def train_epochs(
     training_set : TrainingSet
     validation : images and labels, as `load_mnist` returns them
     is_fast : bool
-        Whether to capture the steps in a CUDA graph or, on a CPU, to use torch.compile.
+        As `make_step` takes it.
 
     Yields
     ------
@@ -194,17 +183,13 @@ def train_epochs(
     ArithmeticError
         If the loss is not finite.
     """
-    recipe, device = state.recipe, training_set.images.device
-    generators = torch.Generator(), torch.Generator(device)
-    step = make_step(state, training_set, is_fast)
+    recipe, step = state.recipe, make_step(state, training_set, is_fast)
     how = {"unit": "step", "leave": False, "mininterval": 0.5}
     with tqdm(total=state.steps, initial=state.step, **how) as progress:
         for epoch in range(len(state.history) + 1, recipe.epochs + 1):
             started = time.perf_counter()
-            for stream, generator in enumerate(generators):
-                generator.manual_seed(epoch_seed(state.seed, epoch, stream))
             progress.set_description(f"epoch {epoch}/{recipe.epochs}", refresh=False)
-            loss, accuracy = train_epoch(state, step, training_set, generators, progress)
+            loss, accuracy = train_epoch(state, step, training_set, progress)
             if not math.isfinite(loss):
                 raise ArithmeticError(
                     f"the loss is no longer a number in epoch {epoch}. "
