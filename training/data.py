@@ -18,7 +18,7 @@ from training.scans import scan
 from training.strokes import write_digits, write_non_digits
 
 NO_DIGIT = 10  # the label of a non-digit
-CHUNK = 1000  # images that are drawn from one seed, by one process
+CHUNK = 1000  # images that are drawn from one seed, by one of MAX_PROCESSES
 MAX_PROCESSES = 16
 # MNIST's files, and their MD5. torchvision checks that of the archives that it downloads only.
 FILES = {
@@ -162,20 +162,18 @@ def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Ten
 
 
 def _draw(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ...]:
-    """Return drawn digits, their labels, scans of these images, and non-digits.
+    """Return drawn digits, their labels, scans of the images, and non-digits.
 
     Each chunk has a seed of its own: the pictures are the same for any number of processes.
     """
     chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
     seeds = [(abs(seed), i) for i in range(len(chunks))]
-    counts = [len(chunk) for chunk in chunks]
-    thirds = [count // 3 for count in counts if count >= 3]
-    # A forked process would share the GPU's context and the threads' locks: spawn it.
-    how = {"mp_context": get_context("spawn"), "initializer": signal.signal}
-    ignore_control_c = {"initargs": (signal.SIGINT, signal.SIG_IGN)}
-    pool = ProcessPoolExecutor(processes, **how, **ignore_control_c)
+    counts, thirds = zip(*((len(chunk), (len(chunk) + 2) // 3) for chunk in chunks), strict=True)
+    # Spawned: a forked process would share the GPU's context and the threads' locks.
+    ignore_control_c = signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), *ignore_control_c)
     try:
-        run = pool.map if processes > 1 < len(chunks) else map
+        run = pool.map if processes > 1 and len(chunks) > 1 else map
         digits, scans = run(write_digits, counts, seeds), run(scan, chunks, seeds)
         others = run(write_non_digits, thirds, seeds)
         drawn, labels = zip(*digits, strict=True)

@@ -19,25 +19,16 @@ from training.recipes import Recipe
 from training.speed import captured, compiled
 from training.state import TrainState, tanh_forward
 
+COMPILE_MIN_STEPS = 2000  # in a shorter run, torch.compile takes longer than it saves
+
 LossFn = Callable[..., tuple[Tensor, Tensor]]
 
 
-def epoch_seed(seed: int, epoch: int, stream: int) -> int:
-    """Return a generator's seed for an epoch.
+def _epoch_seed(seed: int, epoch: int, stream: int) -> int:
+    """Return the 32 bits that seed an epoch's order (stream 0) or its augmentation (1).
 
-    Generators are seeded anew in each epoch, so that a resumed run needs no generator's state.
-
-    Parameters
-    ----------
-    seed, epoch : int
-        The run's seed, and the epoch from 1.
-    stream : int
-        Which generator: 0 for the order of the images, 1 for the augmentation.
-
-    Returns
-    -------
-    seed : int
-        32 bits, which is all that PyTorch's CPU generator takes of a longer seed.
+    Seeding anew in each epoch, a resumed run needs no generator's state. PyTorch's CPU generator
+    takes no more than 32 bits of a seed.
     """
     return int(np.random.SeedSequence([abs(seed), epoch, stream]).generate_state(1)[0])
 
@@ -77,7 +68,9 @@ def make_loss_fn(recipe: Recipe, model: LeNet, training_set: TrainingSet) -> Los
     return loss_and_right
 
 
-def make_step(state: TrainState, training_set: TrainingSet, is_fast: bool) -> Callable[..., None]:
+def make_step(
+    state: TrainState, training_set: TrainingSet, is_fast: bool | None = None
+) -> Callable[..., None]:
     """Return a training step, which changes the state in place.
 
     Parameters
@@ -85,8 +78,9 @@ def make_step(state: TrainState, training_set: TrainingSet, is_fast: bool) -> Ca
     state : TrainState
         Its `begin_step` is to be called before each step.
     training_set : TrainingSet
-    is_fast : bool
-        Whether to capture the step in a CUDA graph or, on a CPU, to use torch.compile.
+    is_fast : bool, optional
+        Whether to capture the step in a CUDA graph or, on a CPU, to use torch.compile; by
+        default not for a short run on a CPU.
 
     Returns
     -------
@@ -94,6 +88,8 @@ def make_step(state: TrainState, training_set: TrainingSet, is_fast: bool) -> Ca
         Of what the loss function takes.
     """
     loss_fn, device = make_loss_fn(state.recipe, state.model, training_set), state.sums.device.type
+    if is_fast is None:
+        is_fast = device == "cuda" or state.steps >= COMPILE_MIN_STEPS
     if is_fast and device == "cpu":
         loss_fn = compiled(loss_fn, state.model)
     step = partial(_train_step, state, loss_fn)
@@ -138,7 +134,7 @@ def train_epoch(
     recipe, device = state.recipe, state.sums.device
     order, noise = torch.Generator(), torch.Generator(device)
     for stream, generator in enumerate((order, noise)):
-        generator.manual_seed(epoch_seed(state.seed, len(state.history) + 1, stream))
+        generator.manual_seed(_epoch_seed(state.seed, len(state.history) + 1, stream))
     batches = batches_of(training_set, recipe, order)
     index, sizes = torch.cat(batches), [len(batch) for batch in batches]
     digits = (index < len(training_set.labels) - training_set.counts[-1]).sum().item()
@@ -159,7 +155,6 @@ def train_epochs(
     state: TrainState,
     training_set: TrainingSet,
     validation: tuple[Tensor, Tensor],
-    is_fast: bool = False,
 ) -> Iterator[dict]:
     """Train the epochs that are left; yield after each one.
 
@@ -169,8 +164,6 @@ def train_epochs(
         Updated in place.
     training_set : TrainingSet
     validation : images and labels, as `load_mnist` returns them
-    is_fast : bool
-        As `make_step` takes it.
 
     Yields
     ------
@@ -183,7 +176,7 @@ def train_epochs(
     ArithmeticError
         If the loss is not finite.
     """
-    recipe, step = state.recipe, make_step(state, training_set, is_fast)
+    recipe, step = state.recipe, make_step(state, training_set)
     how = {"unit": "step", "leave": False, "mininterval": 0.5}
     with tqdm(total=state.steps, initial=state.step, **how) as progress:
         for epoch in range(len(state.history) + 1, recipe.epochs + 1):
