@@ -50,8 +50,7 @@ class Recipe:
     validation_share : float
         Share of MNIST's 60,000 training images, in (0, 1), that is held out.
     optimizer : callable
-        (parameters or parameter groups, lr) -> torch.optim.Optimizer, whose steps a CUDA graph
-        can hold.
+        (parameters or groups, lr) -> torch.optim.Optimizer, whose steps a CUDA graph can hold.
     lr_factor : callable or None
         The learning rate schedule: (step, steps of the run) -> factor of `lr`, from step 0 on;
         None for a constant rate.

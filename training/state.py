@@ -101,8 +101,8 @@ class TrainState:
 
     def _parts(self) -> dict:
         """Return the parts that have a state dict of their own."""
-        parts = {name: getattr(self, name) for name in ("model", "optimizer", "ema")}
-        return {name: part for name, part in parts.items() if part is not None}
+        parts = {"model": self.model, "optimizer": self.optimizer}
+        return parts if self.ema is None else parts | {"ema": self.ema}
 
 
 def make_state(
