@@ -74,12 +74,13 @@ def train(
     ValueError, ArithmeticError
         If there are too few images; if the loss is not finite.
     """
-    order = torch.Generator().manual_seed(seed)
+    order, device = torch.Generator().manual_seed(seed), images.device
+    images, labels = images.cpu(), labels.cpu()  # to be split and drawn from
     train_index, validation_index = split(len(images), recipe.validation_share, order)
-    training_set = make_training_set(images[train_index], labels[train_index], recipe, seed)
-    validation = images[validation_index], labels[validation_index]
+    training_set = make_training_set(images[train_index], labels[train_index], recipe, seed, device)
+    validation = images[validation_index].to(device), labels[validation_index].to(device)
     steps = recipe.epochs * len(batches_of(training_set, recipe, order))
-    state = make_state(recipe, seed, images.device, steps, second_sigmoid)
+    state = make_state(recipe, seed, device, steps, second_sigmoid)
     if checkpoint and checkpoint.exists():
         load_checkpoint(checkpoint, state)
     for metrics in train_epochs(state, training_set, validation):
@@ -87,8 +88,7 @@ def train(
             save_checkpoint(checkpoint, state)
         line = "epoch {:{}}/{}   train loss {train_loss:.4f}  accuracy {train_accuracy:.4f}   "
         line += "validation loss {validation_loss:.4f}  accuracy {validation_accuracy:.4f}"
-        epochs = recipe.epochs
-        report(line.format(len(state.history), len(str(epochs)), epochs, **metrics))
+        report(line.format(len(state.history), len(str(recipe.epochs)), recipe.epochs, **metrics))
         if stop and stop.is_set():
             break
     return calibrated(state.best["weights"], second_sigmoid, *validation), state.history

@@ -182,39 +182,35 @@ def _draw(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ..
         pool.shutdown(cancel_futures=True)
 
 
-def _add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
-    """Return MNIST's images, as many drawn digits and scans, and a third as many non-digits."""
-    tqdm.write("Drawing digits and non-digits that MNIST lacks …")
-    processes = min(torch.get_num_threads(), MAX_PROCESSES)
-    drawn, drawn_labels, scans, others = _draw(images.cpu().numpy(), seed, processes)
-    added = torch.from_numpy(np.concatenate([drawn, scans, others])).to(images.device)
-    no_digit = torch.full((len(others),), NO_DIGIT)
-    added_labels = torch.cat([torch.from_numpy(drawn_labels), labels.cpu(), no_digit])
-    return TrainingSet(
-        torch.cat([images, added]),
-        torch.cat([labels, added_labels.to(labels.device)]),
-        counts=(len(images), len(drawn), len(scans), len(others)),
-    )
-
-
-def make_training_set(images: Tensor, labels: Tensor, recipe: Recipe, seed: int) -> TrainingSet:
+def make_training_set(
+    images: Tensor, labels: Tensor, recipe: Recipe, seed: int, device: torch.device | str = "cpu"
+) -> TrainingSet:
     """Return the images that a recipe trains on.
 
     Parameters
     ----------
-    images, labels : MNIST's, as `load_mnist` returns them
+    images, labels : MNIST's, as `load_mnist` returns them, on the CPU
     recipe : Recipe
-        Drawings are added if it has a share of them.
+        If it has a share of them, as many drawn digits and scans as images are added, and a third
+        as many non-digits.
     seed : int
         Of the drawings.
+    device : torch.device or str
 
     Returns
     -------
-    training_set : TrainingSet
+    training_set : TrainingSet, on the device
     """
+    counts = len(images), 0, 0, 0
     if any(recipe.added_shares):
-        return _add_drawings(images, labels, seed)
-    return TrainingSet(images, labels, counts=(len(images), 0, 0, 0))
+        tqdm.write("Drawing digits and non-digits that MNIST lacks …")
+        processes = min(torch.get_num_threads(), MAX_PROCESSES)
+        drawings = _draw(images.numpy(), seed, processes)
+        drawn, drawn_labels, scans, others = map(torch.from_numpy, drawings)
+        counts = len(images), len(drawn), len(scans), len(others)
+        images = torch.cat([images, drawn, scans, others])
+        labels = torch.cat([labels, drawn_labels, labels, torch.full((len(others),), NO_DIGIT)])
+    return TrainingSet(images.to(device), labels.to(device), counts)
 
 
 def batches_of(
