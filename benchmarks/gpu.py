@@ -1,11 +1,10 @@
 """How fast does train.py train, and does it reach the report's figures?
 
-    python benchmarks/gpu.py --data-dir data --output gpu.md
+    python benchmarks/gpu.py --data-dir data | tee gpu.md
 
-Trains both readings of the report's table from several seeds and prints the last epoch's metrics,
-mean ± standard deviation, beside the report's. Then runs epochs of the same network, batch and
-optimizer in turn by the loop of PyTorch's tutorials and by train.py's. On a GPU it also runs both
-recipes twice, and trains the report's network to 99 % from 20 seeds: five minutes in all.
+Prints the last epoch's metrics of both readings of the report's table, mean ± standard deviation
+over seeds, and the seconds of an epoch by the loop of PyTorch's tutorials and by train.py's. On a
+GPU it also runs both recipes twice, and trains to 99 % from 20 seeds: five minutes in all.
 """
 
 import argparse
@@ -14,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -39,20 +39,19 @@ from training.run import choose_device, device_name
 from training.state import make_state
 from training.steps import make_step, train_epoch
 
+ROOT = Path(__file__).parents[1]
 IMAGES = 48_000  # of an epoch: four fifths of MNIST's
-STEPS = IMAGES // PAPER.batch_size
 TO_99 = replace(DEMO, epochs=15, augmentation=None, added_shares=(0.0, 0.0, 0.0))  # MNIST alone
 
 
-def row(data: tuple[Tensor, Tensor], epochs: int, second_sigmoid: bool, seeds: int) -> str:
+def row(name: str, data: tuple[Tensor, Tensor], second_sigmoid: bool, seeds: int) -> str:
     """Train PAPER from seeds 0, 1, …; return the row of the report's table."""
     last = []
     for seed in range(seeds):
         torch.compiler.reset()  # or the recompilations count as one function's, up to a limit
         how = {"seed": seed, "second_sigmoid": second_sigmoid, "report": str}
-        last.append(train(*data, replace(PAPER, epochs=epochs), **how)[1][-1])
+        last.append(train(*data, PAPER, **how)[1][-1])
     columns = [[metrics[name] for metrics in last] for name in METRICS]
-    name = "`--recipe paper`" if second_sigmoid else "one sigmoid, as the report prints it"
     cells = " | ".join(f"{mean(c):.4f} ± {stdev(c):.4f}" for c in columns)
     return f"| {name}, {seeds} seeds | {cells} |"
 
@@ -93,12 +92,12 @@ def timed(function: Callable[[], object]) -> float:
 
 def whole_run(recipe: str, device: torch.device, data_dir: Path) -> str:
     """Run a recipe twice by train.py, with seed 0; return a line of what came out."""
-    command = [sys.executable, Path(__file__).parents[1] / "train.py", "--recipe", recipe]
-    command += ["--seed", "0", "--device", str(device), "--data-dir", data_dir, "--output-dir"]
     weights, times = set(), []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
-            whole = timed(lambda folder=folder: subprocess.check_output([*command, folder]))
+            how = f"--recipe {recipe} --seed 0 --device {device} --output-dir {folder} --data-dir"
+            command = [sys.executable, "train.py", *how.split(), data_dir.absolute()]
+            whole = timed(partial(subprocess.check_output, command, cwd=ROOT))
             weights.add(Path(folder, "model.safetensors").read_bytes())
             run = json.loads(Path(folder, "metrics.json").read_text())
         times.append(f"{run['seconds']:.1f} s of training in {whole:.1f} s")
@@ -120,44 +119,34 @@ def seconds_to_99(data: tuple[Tensor, Tensor], seeds: int) -> str:
     return f"- to 99 % of the validation images: {spread}, {len(found)} of {seeds} seeds"
 
 
-def report(arguments: argparse.Namespace) -> Iterator[str]:
-    """Yield what is printed, part by part."""
-    device, (both, one, to_99) = choose_device(arguments.device), arguments.seeds
-    data = load_mnist(arguments.data_dir, train=True, device=device)
-    names = " | ".join(name.replace("_", " ") for name in METRICS)
-    yield f"| after {arguments.epochs} epochs | {names} |\n|{' --- |' * (len(METRICS) + 1)}"
-    yield f"| the report | {' | '.join(f'{REPORT_METRICS[name]:.4f}' for name in METRICS)} |"
-    yield row(data, arguments.epochs, second_sigmoid=True, seeds=both)
-    yield row(data, arguments.epochs, second_sigmoid=False, seeds=one)
-    yield "\n| loop | seconds an epoch | steps a second |\n| --- | --- | --- |"
-    loops = {"PyTorch's tutorials": tutorial_loop(arguments.data_dir, device)}
-    loops |= {"train.py, eager": our_loop(*data, False), "train.py": our_loop(*data, True)}
-    rounds = [[timed(epoch) for epoch in loops.values()] for _ in range(4)]
-    for name, seconds in zip(loops, zip(*rounds[1:], strict=True), strict=True):  # warm
-        yield f"| {name} | {median(seconds):.2f} | {STEPS / median(seconds):.0f} |"
-    machine = f"{device_name(device)}, PyTorch {torch.__version__}"
-    if device.type == "cuda":
-        yield f"\n{seconds_to_99(data, to_99)}"
-        for recipe in ("paper", "demo"):
-            yield whole_run(recipe, device, arguments.data_dir)
-        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        machine += f", driver {subprocess.check_output(query, text=True).split()[0]}"
-    yield f"\nOn {machine}."
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--data-dir", type=Path, default="data", help="MNIST's (%(default)s)")
     add("--device")
-    add("--output", type=Path, default="gpu.md", help="a file for what is printed (%(default)s)")
-    add("--epochs", type=int, default=PAPER.epochs, help="of each run (%(default)s)")
     add("--seeds", type=int, nargs=3, default=(5, 3, 20), help="both sigmoids, one, to 99 %%")
     arguments = parser.parse_args()
-    with arguments.output.open("w") as file:
-        for part in report(arguments):
-            for where in (sys.stdout, file):
-                print(part, file=where, flush=True)
+    device, (both, one, to_99) = choose_device(arguments.device), arguments.seeds
+    data = load_mnist(arguments.data_dir, train=True, device=device)
+    names = " | ".join(name.replace("_", " ") for name in METRICS)
+    print(f"| after {PAPER.epochs} epochs | {names} |\n|{' --- |' * (len(METRICS) + 1)}")
+    print(f"| the report | {' | '.join(f'{REPORT_METRICS[name]:.4f}' for name in METRICS)} |")
+    print(row("`--recipe paper`", data, True, both), flush=True)
+    print(row("one sigmoid, as the report prints it", data, False, one), flush=True)
+    print("\n| loop | seconds an epoch | steps a second |\n| --- | --- | --- |")
+    loops = {"PyTorch's tutorials": tutorial_loop(arguments.data_dir, device)}
+    loops |= {"train.py, eager": our_loop(*data, False), "train.py": our_loop(*data, True)}
+    rounds = [[timed(epoch) for epoch in loops.values()] for _ in range(4)]
+    for name, seconds in zip(loops, map(median, zip(*rounds[1:], strict=True)), strict=True):
+        print(f"| {name} | {seconds:.2f} | {IMAGES / PAPER.batch_size / seconds:.0f} |")
+    machine = f"\nOn {device_name(device)}, PyTorch {torch.__version__}"
+    if device.type == "cuda":
+        print(f"\n{seconds_to_99(data, to_99)}", flush=True)
+        for recipe in ("paper", "demo"):
+            print(whole_run(recipe, device, arguments.data_dir), flush=True)
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        machine += f", driver {subprocess.check_output(query, text=True).split()[0]}"
+    print(machine)
 
 
 if __name__ == "__main__":
