@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 import training.state
 import training.steps
@@ -138,7 +138,7 @@ def test_a_captured_step_gives_the_bits_of_the_eager_one(recipe, graphs):
     torch.manual_seed(0)
     training_set = training_set_of(recipe, 400)
     batches = [inputs_of(recipe, 400, size=40 if i == 9 else 64) for i in range(25)]
-    sums, saved = {}, None
+    sums, ends, saved = {}, {}, None
     for name in ("eager", "captured", "resumed"):
         state = make_state(recipe, 0, torch.device("cpu"), steps=100)
         step = make_step(state, training_set, is_fast=False)
@@ -147,13 +147,14 @@ def test_a_captured_step_gives_the_bits_of_the_eager_one(recipe, graphs):
             state.load_state_dict(saved)
         for i, inputs in enumerate(batches[state.step :], state.step):
             if name == "eager" and i == 12:
-                saved = torch.utils._pytree.tree_map_only(
-                    torch.Tensor, torch.clone, state.state_dict()
-                )
+                saved = tree_map_only(torch.Tensor, torch.clone, state.state_dict())
             state.begin_step()
             step(*inputs)
             sums.setdefault(name, {})[i] = state.sums.tolist()
             state.sums.zero_()
+        ends[name] = torch.nn.utils.parameters_to_vector(state.network().parameters())
+    assert torch.equal(ends["captured"], ends["eager"])
+    assert torch.equal(ends["resumed"], ends["eager"])
     assert sums["captured"] == sums["eager"]
     assert sums["resumed"] == {i: sums["eager"][i] for i in range(12, 25)}
     assert [graph.replays for graph in graphs] == [21, 10]
