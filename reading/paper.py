@@ -20,7 +20,7 @@ SURFACE_SIDE = 320  # pixels: enough to find the edges of a sheet
 PARTS_WEIGHT = 0.17  # how much the log of the ratio of parts counts (logistic regression)
 MAX_STROKE, TYPICAL_STROKE = 1 / 6, 1 / 16  # widths, in shorter sides of the picture
 PEN_STROKE = 0.1  # of the writing's extent: half the width of most pens' strokes
-MIN_WRITING = 0.2  # of a sheet's extent; smaller marks on it are no writing
+MIN_WRITING = 0.12  # of a sheet's extent; smaller marks on it are no writing
 MIN_SHEET = 1.3  # times as broad as its strokes; what is narrower is no sheet
 MIN_RECTANGLE = 0.88  # of the rectangle around it that a sheet fills; a bold 0 fills less
 LOG_STEPS = 40  # gray levels for each factor e of light
@@ -78,12 +78,14 @@ def _is_ink(gray: np.ndarray, level: float) -> bool:
     """
     thumbnail = shrink(gray, STROKES_SIDE).astype(np.float32)
     mask = (np.abs(thumbnail - level) > 255 * MIN_CONTRAST).view(np.uint8)
-    extent = max(cv2.boundingRect(mask)[2:])
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).max()
-    if depth <= max(2, PEN_STROKE * extent):
+    if depth <= 2:
         return True
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     largest = max(contours, key=cv2.contourArea)
+    extent = max(cv2.boundingRect(largest)[2:])
+    if depth <= PEN_STROKE * extent:
+        return True
     filled = cv2.drawContours(np.zeros_like(mask), [largest], -1, 1, cv2.FILLED)
     own = np.median(thumbnail[(filled & mask) > 0])
     written = filled & (np.abs(thumbnail - own) > 255 * MIN_CONTRAST).view(np.uint8)
