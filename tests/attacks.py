@@ -9,8 +9,6 @@ import zlib
 
 from PIL import Image
 
-HEAD = 33  # bytes of a PNG until its first chunk after IHDR
-
 
 def encode(kind: str, image: Image.Image | tuple = (8, 8), mode: str = "L", **options) -> bytes:
     """Return a file of an image, or of a white one of that size."""
@@ -76,7 +74,7 @@ def tiff_of_strips(strips: int = 1_000_000) -> bytes:
 
 def png_with(chunks: bytes) -> bytes:
     """Return a PNG with chunks before its pixels."""
-    return encode("PNG")[:HEAD] + chunks + encode("PNG")[HEAD:]
+    return encode("PNG")[:33] + chunks + encode("PNG")[33:]
 
 
 def gif_of_size() -> bytes:
