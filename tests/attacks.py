@@ -121,11 +121,11 @@ def claims() -> dict[str, bytes]:
         chunk(b"IDAT", zlib.compress((b"\0" + b"\xff" * 280) * 2)), chunk(b"IEND"),
     ))  # fmt: skip
     files = {"APNG": apng, "PNG of 2 rows": apng.replace(b"acTL", b"acTl")}
-    for compression in (1, 3, 4, 5, 7, 8, 32773):
-        files[f"TIFF of {compression}"] = tiff(bytes(8), 96, 400, compression)
+    for compression, bits in ((2, 1), (3, 1), (4, 1), (5, 8), (7, 8), (8, 8), (32773, 8)):
+        files[f"TIFF of {compression}"] = tiff(bytes(8), 96, 400, compression, _258=(3, 1, bits))
     for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "PPM", "TIFF"):
         content = encode(kind, (96, 96), "RGB")
-        for share in (0.4, 0.7, 0.95):
-            files[f"{share:.0%} of a {kind}"] = content[: int(share * len(content))]
-    jpeg = encode("JPEG", (96, 96), "RGB")
-    return files | {"tall JPEG": claim(jpeg, jpeg.index(b"\xff\xc0") + 5, b"\3\x84")}
+        files[f"most of a {kind}"] = content[: int(0.9 * len(content))]
+    jpeg, gif = encode("JPEG", (96, 96), "RGB"), encode("GIF", (96, 96))
+    files["tall GIF"] = claim(gif, 8, struct.pack("<H", 900))
+    return files | {"tall JPEG": claim(jpeg, jpeg.index(b"\xff\xc0") + 5, struct.pack(">H", 900))}
