@@ -23,24 +23,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lenet import LeNet
+from training import run
 from training.checkpoint import check_checkpoint, load_checkpoint, locked, save_checkpoint
 from training.data import batches_of, load_mnist, make_training_set, split
 from training.hub import check_hub, push
 from training.metrics import calibrated, measure
 from training.recipes import RECIPES, Recipe
-from training.run import (
-    check_finished,
-    check_space,
-    choose_device,
-    interruptible,
-    provenance,
-    save_run,
-    settings_of,
-)
 from training.state import make_state
-from training.steps import make_deterministic, train_epochs
-
-COMPILE_MIN_STEPS = 2000  # in a shorter run, torch.compile takes longer than it saves
+from training.steps import train_epochs
 
 
 def train(
@@ -50,7 +40,6 @@ def train(
     *,
     seed: int = 0,
     second_sigmoid: bool = True,
-    use_compile: bool | None = None,
     checkpoint: Path | None = None,
     stop: Event | None = None,
     report: Callable[[str], None] = print,
@@ -66,8 +55,6 @@ def train(
         Of all that is random. On one machine the same seed gives the same bits.
     second_sigmoid : bool
         As `LeNet` takes it.
-    use_compile : bool, optional
-        By default torch.compile is used in runs of `COMPILE_MIN_STEPS` or more.
     checkpoint : Path, optional
         File of the state after each epoch; a run whose file exists resumes, to the same bits.
     stop : threading.Event, optional
@@ -87,31 +74,24 @@ def train(
     ValueError, ArithmeticError
         If there are too few images; if the loss is not finite.
     """
-    order = torch.Generator().manual_seed(seed)
+    order, device = torch.Generator().manual_seed(seed), images.device
+    images, labels = images.cpu(), labels.cpu()  # to be split and drawn from
     train_index, validation_index = split(len(images), recipe.validation_share, order)
-    training_set = make_training_set(images[train_index], labels[train_index], recipe, seed)
-    validation = images[validation_index], labels[validation_index]
+    training_set = make_training_set(images[train_index], labels[train_index], recipe, seed, device)
+    validation = images[validation_index].to(device), labels[validation_index].to(device)
     steps = recipe.epochs * len(batches_of(training_set, recipe, order))
-    state = make_state(recipe, seed, images.device, steps, second_sigmoid)
+    state = make_state(recipe, seed, device, steps, second_sigmoid)
     if checkpoint and checkpoint.exists():
         load_checkpoint(checkpoint, state)
-    use_compile = steps >= COMPILE_MIN_STEPS if use_compile is None else use_compile
-    for metrics in train_epochs(state, training_set, validation, steps, use_compile):
+    for metrics in train_epochs(state, training_set, validation):
         if checkpoint:
             save_checkpoint(checkpoint, state)
-        report(_epoch_line(len(state.history), recipe.epochs, metrics))
+        line = "epoch {:{}}/{}   train loss {train_loss:.4f}  accuracy {train_accuracy:.4f}   "
+        line += "validation loss {validation_loss:.4f}  accuracy {validation_accuracy:.4f}"
+        report(line.format(len(state.history), len(str(recipe.epochs)), recipe.epochs, **metrics))
         if stop and stop.is_set():
             break
     return calibrated(state.best["weights"], second_sigmoid, *validation), state.history
-
-
-def _epoch_line(epoch: int, epochs: int, metrics: dict) -> str:
-    """Return the line that is printed after an epoch."""
-    return (
-        f"epoch {epoch:{len(str(epochs))}}/{epochs}"
-        "   train loss {train_loss:.4f}  accuracy {train_accuracy:.4f}"
-        "   validation loss {validation_loss:.4f}  accuracy {validation_accuracy:.4f}"
-    ).format(**metrics)
 
 
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -123,12 +103,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         add(f"--{name}", type=_positive(kind), help="overrides the recipe's")
     add("--seed", type=int, default=0, help="the same seed gives the same bits (%(default)s)")
     add("--device", help="cpu, cuda, cuda:N or mps (cuda if there is a GPU)")
-    add(
-        "--data-dir",
-        type=Path,
-        default="data",
-        help="holds MNIST/raw, which is downloaded if missing (%(default)s)",
-    )
+    add("--data-dir", type=Path, default="data", help="of MNIST/raw; downloaded if missing (data)")
     add("--output-dir", type=Path, help="the run's folder (runs/<recipe>)")
     anew = parser.add_mutually_exclusive_group().add_argument
     anew("--resume", action="store_true", help="continue the interrupted run in --output-dir")
@@ -143,8 +118,8 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.min_accuracy is not None and not 0 <= arguments.min_accuracy <= 1:
         parser.error("--min-accuracy is a share from 0 to 1: 0.99 for 99 %")
     arguments.output_dir = arguments.output_dir or Path("runs", arguments.recipe)
-    overrides = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
-    overrides = {name: value for name, value in overrides.items() if value is not None}
+    given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
+    overrides = {name: value for name, value in given.items() if value is not None}
     arguments.recipe = replace(RECIPES[arguments.recipe], **overrides)
     return arguments
 
@@ -153,10 +128,9 @@ def _positive(kind: type) -> Callable[[str], float]:
     """Return argparse's type for a positive number."""
 
     def parse(text):
-        value = kind(text)
-        if not value > 0:
-            raise ValueError
-        return value
+        if (value := kind(text)) > 0:
+            return value
+        raise ValueError
 
     parse.__name__ = f"positive {kind.__name__}"  # argparse's message names it
     return parse
@@ -186,25 +160,23 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
     """Train, measure, save and push as the command line says; return the exit status."""
     recipe, folder = arguments.recipe, arguments.output_dir
     # What can fail is found before the training, not after it.
-    device = choose_device(arguments.device)
-    settings = settings_of(recipe, arguments.seed, device)
+    device = run.choose_device(arguments.device)
+    settings = run.settings_of(recipe, arguments.seed, device)
     check_checkpoint(checkpoint, settings, arguments.resume, arguments.overwrite)
     repo_id = None
     if arguments.push:
         repo_id = check_hub(arguments.repo_id, arguments.private, arguments.tag)
     images, labels = load_mnist(arguments.data_dir, train=True, device=device)
-
-    make_deterministic()
     if not arguments.resume:
         checkpoint.unlink(missing_ok=True)
     try:
-        with interruptible() as stop:
+        with run.interruptible() as stop:
             how = {"checkpoint": checkpoint, "stop": stop, "report": tqdm.write}
             model, history = train(images, labels, recipe, seed=arguments.seed, **how)
         # The test set is read once, when every choice is made.
         test_set = load_mnist(arguments.data_dir, train=False, device=device)
-        metrics = settings | measure(model, *test_set) | provenance(settings, history, device)
-        save_run(folder, model, metrics, repo_id or str(folder))
+        metrics = settings | measure(model, *test_set) | run.provenance(settings, history, device)
+        run.save_run(folder, model, metrics, repo_id or str(folder))
     except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
         kept = f"The epochs before are kept in {folder}; --resume goes on." * checkpoint.exists()
         return _fail(error, status=1, then=kept)
@@ -233,16 +205,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parse_arguments(argv)
     try:
         if arguments.push_only:
-            check_finished(arguments.push_only)
+            run.check_finished(arguments.push_only)
             repo_id = check_hub(arguments.repo_id, arguments.private)
             return _push(arguments.push_only, repo_id, arguments.tag)
-        check_space(arguments.output_dir)
+        run.check_space(arguments.output_dir)
         with locked(arguments.output_dir) as checkpoint:
             return _run(arguments, checkpoint)
-    except (OSError, ValueError) as error:
-        return _fail(error, status=2)
-    except RuntimeError as error:  # a damaged checkpoint; no memory for MNIST on the GPU
-        return _fail(error, status=1)
+    except (OSError, ValueError, RuntimeError) as error:
+        # Of the last kind: a damaged checkpoint; no memory for MNIST on the GPU.
+        return _fail(error, status=1 if isinstance(error, RuntimeError) else 2)
 
 
 if __name__ == "__main__":

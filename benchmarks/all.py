@@ -23,6 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 ON_REQUEST = {"seeds": "10 minutes", "paper": "an hour", "recipe": "two hours"}
+ON_REQUEST["gpu"] = "five minutes, on a GPU"
 DURATION = (
     "Without names it takes 60 to 90 minutes on two quiet cores. Only if named: "
     + ", ".join(f"{name} ({duration})" for name, duration in ON_REQUEST.items())

@@ -166,7 +166,7 @@ def main() -> None:
     for name, factor in zip(names, factors.tolist(), strict=True):
         print(f'"{name}": {factor:.2f},')
     single = np.concatenate([item["energy"] for item in items if len(item["label"]) == 1])
-    print(f"LEAST_ENERGY = {np.quantile(single, 0.01):.1f}\n```")
+    print(f"MIN_ENERGY = {np.quantile(single, 0.01):.1f}\n```")
 
 
 if __name__ == "__main__":

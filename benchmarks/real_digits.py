@@ -53,7 +53,7 @@ from written_numbers import load_numbers
 from lenet import LeNet
 from reading.picture import crop
 from reading.preprocess import IMAGE_SIZE, frame, to_mnist
-from reading.reader import EITHER_CONFIDENT
+from reading.reader import PAIR_CONFIDENT
 from reading.small import restore
 from reading.weights import EMBEDDED_WEIGHTS
 from training.data import load_mnist
@@ -162,7 +162,7 @@ def print_letters(models: list[LeNet], folder: Path, scores: dict[str, torch.Ten
     print("\nArea under the ROC curve, letters against digits by the page's score:", end=" ")
     areas = {name: area_under_roc(scores[name], letters) for name in (FRENCH, ANYHOW, ENVELOPES)}
     print("; ".join(f"{name} {spread(area, '{:.4f}')}" for name, area in areas.items()), end=". ")
-    doubted = ((score < EITHER_CONFIDENT).float().mean(1) for score in (letters, scores[FRENCH]))
+    doubted = ((score < PAIR_CONFIDENT).float().mean(1) for score in (letters, scores[FRENCH]))
     words = "The page doubts {} of the letters and {} of the French digits."
     print(words.format(*map(spread, doubted)))
 

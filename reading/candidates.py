@@ -13,14 +13,14 @@ import numpy as np
 
 from reading.picture import crop, pad
 from reading.preprocess import frame
-from reading.segment import INK, LEAST_INK, Cuts, find_cuts, find_gaps
+from reading.segment import INK, MIN_INK, Cuts, find_cuts, find_gaps
 from reading.stroke_width import BOX_SIZE, STROKE_WIDTH, normalize_stroke_width, set_stroke_width
 
-HEIGHT = 2 * BOX_SIZE  # pixels of a digit's height when it is cut out
-WIDEST = 1.4  # heights of the line: a candidate with a cut through ink is no wider
-USUAL_WIDTH = (2.5, 2.8)  # pixels of a stroke in the box, whatever the digit's height
+HEIGHT = 2 * BOX_SIZE  # pixels: the height that a line is scaled to before it is cut
+MAX_WIDTH = 1.4  # line heights; a candidate with a cut through ink is no wider
+TARGET_STROKE = (2.5, 2.8)  # pixels of a stroke's width in the 20-pixel box
 MARGIN = 8  # pixels around a line, for its strokes to grow
-HOPELESS = -6.5  # of a candidate's shape alone: the network is not asked about it
+MIN_SHAPE_SCORE = -6.5  # candidates below this are dropped before the network runs
 # What the shape of a candidate adds to its score. benchmarks/fit_numbers.py fits the factors.
 SHAPE = {
     "gaps": -0.18,  # cuts through paper within the candidate
@@ -46,7 +46,7 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
     """Yield the candidates in a line: first what stands apart, then what may be cut out, too."""
     scale = HEIGHT / height
     padded = pad(line, MARGIN)
-    bold, width = set_stroke_width(padded, stroke, height, USUAL_WIDTH)
+    bold, width = set_stroke_width(padded, stroke, height, TARGET_STROKE)
     size = [max(3, round(side * scale)) for side in padded.shape[::-1]]
     small, bold = (cv2.resize(ink, size, interpolation=cv2.INTER_AREA) for ink in (padded, bold))
     inked, bold = np.minimum(small, bold), (255 * bold).astype(np.uint8)
@@ -59,7 +59,7 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
         edges, boxes, inks = _between(bold, cuts)
         lengths = [cv2.countNonZero(ink) / (width * scale) for ink in inks]
         shape = _shape(edges, boxes, lengths, cuts)
-        kept = np.flatnonzero(_is_hopeful(edges, shape))
+        kept = np.flatnonzero(_is_plausible(edges, shape))
         others = [_usual_strokes(inks[k], width * scale) for k in kept[1:]]
         digits = np.concatenate([whole, frame(others)])
         yield Candidates(edges[kept], boxes[kept] / scale - MARGIN + grown, shape[kept], digits)
@@ -75,9 +75,9 @@ def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list
     """Return between which cuts there may be a digit, the boxes of the ink there, and the ink."""
     ink = line > 255 * INK
     left, right = (side[:, ink].astype(np.float32) for side in (cuts.left, cuts.right))
-    enough = right @ left.T >= LEAST_INK * HEIGHT**2
+    enough = right @ left.T >= MIN_INK * HEIGHT**2
     # Of two cuts that cross, what is to the left of the first may be to the right of the second.
-    enough &= (left * (1 - right)) @ (right * (1 - left)).T < LEAST_INK * HEIGHT**2
+    enough &= (left * (1 - right)) @ (right * (1 - left)).T < MIN_INK * HEIGHT**2
     clear, end = cuts.is_clear().tolist(), len(cuts) - 1
     gaps = np.cumsum(clear).tolist()
     to_right, to_left = line * cuts.right, cuts.left.view(np.uint8)
@@ -89,7 +89,7 @@ def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list
         low, high = start[first], stop[last]
         if (edges and (first, last) == (0, end)) or high <= low:
             continue
-        if high - low > WIDEST * HEIGHT and edges:
+        if high - low > MAX_WIDTH * HEIGHT and edges:
             alone = clear[first] and clear[last] and gaps[last - 1] == gaps[first]
             if not alone and last > first + 1:
                 continue
@@ -122,9 +122,9 @@ def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
     )
 
 
-def _is_hopeful(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
+def _is_plausible(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Return which candidates the network is to be asked about."""
-    hopeful = shape @ list(SHAPE.values()) > HOPELESS
+    hopeful = shape @ list(SHAPE.values()) > MIN_SHAPE_SCORE
     hopeful |= np.diff(edges)[:, 0] == 1
     hopeful[0] = True
     return hopeful

@@ -13,9 +13,9 @@ import numpy as np
 
 from reading.candidates import SHAPE, Candidates
 
-BEAM = 8  # numbers that are kept at each cut
-LEAST_SHARE = 1e-4  # of all paths, through a candidate as a digit that is followed
-LEAST_FOLLOWED = 30  # of these, so that a number that is sure has rivals, too
+BEAM = 8  # numbers kept at each cut
+MIN_SHARE = 1e-4  # of all paths; a candidate's digit with a smaller share is dropped
+MIN_FOLLOWED = 30  # kept whatever their share, so that a sure number has rivals
 
 # What the network's answer adds to a candidate's score, beside its shape (`SHAPE`).
 ANSWER = {
@@ -27,7 +27,7 @@ ANSWER = {
     "energy squared": 3.50,
 }
 # Of the network's scores for a digit, in 99 of 100 cases. A plus sign has less, most letters, too.
-LEAST_ENERGY = 4.9
+MIN_ENERGY = 4.9
 CROWDED = 1.1  # heights: digits that hang together in so little width are doubted
 
 
@@ -100,7 +100,7 @@ def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
     totals = np.logaddexp.reduce(scores, axis=1)
     share, total = _shares(edges, totals)
     share = share[:, None] * np.exp(scores - totals[:, None])  # of each candidate as each digit
-    least = min(LEAST_SHARE, np.sort(share, axis=None)[-LEAST_FOLLOWED:][0])
+    least = min(MIN_SHARE, np.sort(share, axis=None)[-MIN_FOLLOWED:][0])
     arriving = [[] for _ in range(end + 1)]
     for edge, digit in np.argwhere(share >= least).tolist():
         arriving[edges[edge, 1]].append((edge, str(digit), float(scores[edge, digit])))

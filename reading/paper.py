@@ -11,22 +11,22 @@ import numpy as np
 
 from reading.picture import border, shrink
 
-SMALL_SIDE = 40  # pixels: a picture up to this size is examined as it is, to its faintest pixel
-UNIFORM = 3  # of 255: paper that varies less is a screen's, or a drawing's
-MIN_CONTRAST = 0.1  # of black on white; anything fainter is taken for blank paper
-THUMBNAIL_SIDE = 32  # pixels: enough to tell the paper from the ink by
+SMALL_SIDE = 40  # pixels; smaller pictures are examined to their faintest pixel
+UNIFORM_NOISE = 3  # of 255; paper that varies less is a screen's or a drawing's
+MIN_CONTRAST = 0.1  # of black on white; anything fainter counts as blank paper
+THUMBNAIL_SIDE = 32  # pixels: enough to tell paper from ink
 STROKES_SIDE = 80  # pixels: enough to find strokes
 SURFACE_SIDE = 320  # pixels: enough to find the edges of a sheet
-PARTS_WEIGHT = 0.17  # of e times as many parts, in shares of the border: a logistic regression's
-STROKE, NARROWEST = 1 / 6, 1 / 16  # of the picture's shorter side: the broadest, and most, strokes
-NARROW = 0.1  # of its extent: half the width of a pen's stroke, mostly
-WRITTEN = 0.2  # of a sheet's extent: what is written on it
-BROADER = 1.3  # times: a sheet than the strokes on it
-RECTANGLE = 0.88  # of the rectangle around it: a sheet; a bold 0 is less
-STEPS = 40  # for each e times as much light
-EDGE = 4  # of these, from pixel to pixel: a shadow's edge is softer, that of a sheet sharper
-WHOLE = 0.95  # of the strongest stroke's pixels
-LOGARITHMS = (STEPS * np.log(np.arange(256) + 16)).astype(np.uint8)
+PARTS_WEIGHT = 0.17  # how much the log of the ratio of parts counts (logistic regression)
+MAX_STROKE, TYPICAL_STROKE = 1 / 6, 1 / 16  # widths, in shorter sides of the picture
+PEN_STROKE = 0.1  # of the writing's extent: half the width of most pens' strokes
+MIN_WRITING = 0.12  # of a sheet's extent; smaller marks on it are no writing
+MIN_SHEET = 1.3  # times as broad as its strokes; what is narrower is no sheet
+MIN_RECTANGLE = 0.88  # of the rectangle around it that a sheet fills; a bold 0 fills less
+LOG_STEPS = 40  # gray levels for each factor e of light
+MAX_STEP = 4  # such levels between neighbors; a shadow's edge has less, a sheet's more
+MIN_COVERED = 0.95  # of the strongest stroke's pixels that lie on the sheet
+LOGARITHMS = (LOG_STEPS * np.log(np.arange(256) + 16)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def find_paper(gray: np.ndarray) -> Paper:
     edge = border(gray).astype(np.float32)
     distance = np.abs(edge - np.median(edge))
     small = max(gray.shape) <= SMALL_SIDE
-    uniform = small or (distance < UNIFORM).mean() > 0.6
+    uniform = small or (distance < UNIFORM_NOISE).mean() > 0.6
     if (distance > 255 * MIN_CONTRAST).mean() > 0.15:  # much of the border may be ink
         edge = _paper_at_border(gray, edge)
         level = np.median(edge)
@@ -78,27 +78,29 @@ def _is_ink(gray: np.ndarray, level: float) -> bool:
     """
     thumbnail = shrink(gray, STROKES_SIDE).astype(np.float32)
     mask = (np.abs(thumbnail - level) > 255 * MIN_CONTRAST).view(np.uint8)
-    extent = max(cv2.boundingRect(mask)[2:])
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).max()
-    if depth <= max(2, NARROW * extent):
+    if depth <= 2:
         return True
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     largest = max(contours, key=cv2.contourArea)
+    extent = max(cv2.boundingRect(largest)[2:])
+    if depth <= PEN_STROKE * extent:
+        return True
     filled = cv2.drawContours(np.zeros_like(mask), [largest], -1, 1, cv2.FILLED)
     own = np.median(thumbnail[(filled & mask) > 0])
     written = filled & (np.abs(thumbnail - own) > 255 * MIN_CONTRAST).view(np.uint8)
     _, _, boxes, _ = cv2.connectedComponentsWithStats(written)
-    if boxes[1:, 2:4].max(initial=0) < WRITTEN * extent:
+    if boxes[1:, 2:4].max(initial=0) < MIN_WRITING * extent:
         return True
-    if filled.sum() < RECTANGLE * np.prod(cv2.minAreaRect(largest)[1]):
+    if filled.sum() < MIN_RECTANGLE * np.prod(cv2.minAreaRect(largest)[1]):
         return True
-    return depth < BROADER * cv2.distanceTransform(written, cv2.DIST_L2, 3).max()
+    return depth < MIN_SHEET * cv2.distanceTransform(written, cv2.DIST_L2, 3).max()
 
 
 def _strokes(thumbnail: np.ndarray) -> np.ndarray:
     """Return by how much strokes are darker than the paper around them; 0 elsewhere."""
     # Without light strokes: they would part a dark sheet into pieces that are narrow.
-    thumbnail = remove_strokes(thumbnail, False, NARROWEST)
+    thumbnail = remove_strokes(thumbnail, False, TYPICAL_STROKE)
     closed = remove_strokes(thumbnail, True)
     around = cv2.medianBlur(thumbnail, max(3, min(thumbnail.shape) // 4 | 1))
     darker = cv2.subtract(np.minimum(closed, around), thumbnail)
@@ -119,7 +121,7 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: b
     seed = int((column + 0.5) * scale[1]), int((row + 0.5) * scale[0])
     bare = cv2.LUT(cv2.blur(remove_strokes(gray, is_light), (3, 3)), LOGARITHMS)
     filled = np.zeros((gray.shape[0] + 2, gray.shape[1] + 2), np.uint8)
-    cv2.floodFill(bare, filled, seed, 0, EDGE, EDGE, 4 | cv2.FLOODFILL_MASK_ONLY | 1 << 8)
+    cv2.floodFill(bare, filled, seed, 0, MAX_STEP, MAX_STEP, 4 | cv2.FLOODFILL_MASK_ONLY | 1 << 8)
     contours, _ = cv2.findContours(filled[1:-1, 1:-1], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     mask = np.zeros(gray.shape, np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.concatenate(contours)), 1)
@@ -127,12 +129,12 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: b
     _, labels = cv2.connectedComponents((strokes > strokes.max() / 2).view(np.uint8))
     main = cv2.resize((labels == labels[row, column]).view(np.uint8), gray.shape[::-1])
     found = mask[main > 0]
-    if found.sum() <= WHOLE * found.size or not mask[::2, ::2].any():
+    if found.sum() <= MIN_COVERED * found.size or not mask[::2, ::2].any():
         mask[:] = 1
     paper, whole = gray[::2, ::2][mask[::2, ::2] > 0].astype(np.float32), bool(mask.all())
     level = float(np.median(paper))
     distance = np.abs(paper - level)
-    uniform = (distance < UNIFORM).mean() > 0.6 and (even_edge or not whole)
+    uniform = (distance < UNIFORM_NOISE).mean() > 0.6 and (even_edge or not whole)
     return Paper(
         is_light,
         level if uniform else None,
@@ -141,7 +143,7 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: b
     )
 
 
-def remove_strokes(gray: np.ndarray, is_light: bool, narrow: float = STROKE) -> np.ndarray:
+def remove_strokes(gray: np.ndarray, is_light: bool, narrow: float = MAX_STROKE) -> np.ndarray:
     """Return a picture without what is darker, or lighter, than the paper and narrow."""
     size = max(3, int(min(gray.shape) * narrow))
     operation = cv2.MORPH_CLOSE if is_light else cv2.MORPH_OPEN

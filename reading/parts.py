@@ -9,11 +9,11 @@ from reading.ink import NOTHING_MESSAGE, Ink
 from reading.picture import NoDigitError, border
 
 TWO_LINES_MESSAGE = "I see two lines. Please write one number on one line."
-MAX_PARTS = 32  # of a line: eight digits in up to four strokes
-# What encloses writing is a frame:
-ENCLOSED = 0.25  # of the frame's shorter side: a point in a 0 is smaller
-DIRECTIONS = 36  # in which the frame is looked for
-AROUND = 0.8  # of these
+MAX_PARTS = 32  # of a line: eight digits with up to four strokes each
+# A part that encloses writing is a frame:
+MIN_ENCLOSED = 0.25  # of the frame's shorter side; a dot inside a 0 is smaller
+DIRECTIONS = 36  # from the enclosed part, in which the frame is looked for
+MIN_AROUND = 0.8  # of these directions, in which a frame is seen
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,16 @@ def _surrounds(labels: np.ndarray, boxes: np.ndarray, mass: np.ndarray) -> np.nd
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     size = boxes[:, 2:].max(axis=1)
     real = mass > 0
-    real[real] = size[real] > ENCLOSED / 2 * np.median(size[mass > 0.02 * mass.max()])
+    real[real] = size[real] > MIN_ENCLOSED / 2 * np.median(size[mass > 0.02 * mass.max()])
     inside = (low[:, None] < low).all(axis=2) & (high[:, None] > high).all(axis=2)
     inside &= np.logical_and.outer(real, real)
-    inside &= size >= ENCLOSED * boxes[:, 2:].min(axis=1)[:, None]
+    inside &= size >= MIN_ENCLOSED * boxes[:, 2:].min(axis=1)[:, None]
     for frame, part in zip(*np.nonzero(inside), strict=True):
         left, top, width, height = boxes[frame]
         y, x = np.nonzero(labels[top : top + height, left : left + width] == frame)
         middle = (low[part] + high[part]) / 2 - low[frame]
         turn = np.arctan2(y - middle[1], x - middle[0]) * DIRECTIONS / (2 * np.pi)
-        inside[frame, part] = len(np.unique(turn.round() % DIRECTIONS)) > AROUND * DIRECTIONS
+        inside[frame, part] = len(np.unique(turn.round() % DIRECTIONS)) > MIN_AROUND * DIRECTIONS
     frames, depth = inside.any(axis=1), inside.sum(axis=0)
     if not frames.any():
         return frames

@@ -22,7 +22,7 @@ from reading.small import restore
 from reading.stroke_width import BOX_SIZE, normalize_stroke_width
 
 IMAGE_SIZE = 28  # pixels, the side of MNIST's pictures
-CENTER = 14.0  # index of the centre of mass: that of 69,998 of MNIST's 70,000, ± half a pixel
+CENTER = 14.0  # index of the center of mass in 69,998 of MNIST's 70,000 pictures, ± 0.5 pixels
 
 SEVERAL_MESSAGE = "That looks like several digits. One at a time, please."
 

@@ -26,19 +26,17 @@ from reading.stroke_width import BOX_SIZE, shrink_strokes, stroke_width
 from reading.weights import configured_repo, load_weights
 
 DIGITS = "0123456789"
-GUESSES = 3  # that are returned
-MOST_DIGITS = 8  # of a number
-CONFIDENT = 0.7  # the likeliest digit's probability
-EITHER_CONFIDENT = 0.9  # the two likeliest digits' probability: letters have less, more often than
-# they have a low first one; a 1 and a 7 may be one shape; shares below: benchmarks/real_digits.py
-SMALLEST = 0.55  # of the tallest digit's height: of 800 written numbers two have a smaller digit
-RIVAL = 0.25  # of the best guess's probability: a likely rival's doubts are told, too
+GUESS_COUNT = 3
+MAX_DIGITS = 8
+CONFIDENT = 0.7  # name the two best guesses if the best has less
+# Doubt a digit whose two best guesses together have less. Two, since a 1 and a 7 can look alike.
+PAIR_CONFIDENT = 0.9
+MIN_HEIGHT = 0.55  # of the tallest digit; a smaller one is doubted
+LIKELY_RIVAL = 0.25  # of the best guess's probability; such rivals' doubts are told, too
 
-SURE = 0.95  # the number's probability: digits that touch in little room aren't doubted
-SURE_APART = 0.9  # the number's probability, where nothing need be cut
-ENERGY_PER_WIDTH = (
-    8  # of a digit, width in heights: the wider it is, the more may be two that touch
-)
+SURE = 0.95  # the number's probability; surer digits aren't doubted for touching in a narrow space
+SURE_WITHOUT_CUTS = 0.95  # the number's probability; below, its parts are cut
+ENERGY_PER_WIDTH = 9  # per height of width; below, a digit may be two that touch
 
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
@@ -157,19 +155,23 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
         scores = lattice.score(candidates, energies, logs)
         # One digit is as likely as the network says, less what speaks for several.
         scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
-        guesses = lattice.find_best(candidates.edges, scores, GUESSES)
+        guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
         if not cut or _is_sure(candidates, energies, guesses[0]):
             break
     chosen, known = guesses[0], _seem_digits(candidates, energies, probabilities, guesses[0], signs)
-    if len(chosen.path) > MOST_DIGITS:
+    if len(chosen.path) > MAX_DIGITS:
         raise NoDigitError(LONG_MESSAGE if np.mean(known) > 0.5 else DOUBT_MESSAGE)
     text = with_marks(chosen.number, known, boxes[list(chosen.path)], signs)
     # A sign that is taken for a part of the digit beside it is found in a rival's path.
     for rival in guesses[1:]:
-        if MARK in text or not all(known) or rival.probability < RIVAL * guesses[0].probability:
+        if (
+            MARK in text
+            or not all(known)
+            or rival.probability < LIKELY_RIVAL * guesses[0].probability
+        ):
             break
         is_digit = _seem_digits(candidates, energies, probabilities, rival, signs)
-        if not all(is_digit) and len(rival.path) <= MOST_DIGITS:
+        if not all(is_digit) and len(rival.path) <= MAX_DIGITS:
             chosen, known = rival, is_digit
             text = with_marks(rival.number, known, boxes[list(rival.path)], signs)
     doubt = describe_doubt(text)
@@ -196,17 +198,17 @@ def _is_sure(candidates: Candidates, energies: np.ndarray, guess: lattice.Guess)
     path = list(guess.path)
     left, _, right, _ = candidates.boxes[path].T
     least = ENERGY_PER_WIDTH * (right - left) / np.ptp(candidates.boxes[0, [1, 3]])
-    return guess.probability >= SURE_APART and bool((energies[path] >= least).all())
+    return guess.probability >= SURE_WITHOUT_CUTS and bool((energies[path] >= least).all())
 
 
 def _seem_digits(candidates, energies, probabilities, guess, signs: Signs) -> list[bool]:
     """Return whether each candidate of a guess's path seems to be a digit."""
     path = list(guess.path)
     *_, second, first = np.sort(probabilities[path]).T
-    is_digit = energies[path] >= lattice.LEAST_ENERGY
-    is_digit &= (first >= CONFIDENT) | (first + second >= EITHER_CONFIDENT)
+    is_digit = energies[path] >= lattice.MIN_ENERGY
+    is_digit &= (first >= CONFIDENT) | (first + second >= PAIR_CONFIDENT)
     height = np.diff(candidates.boxes[path][:, [1, 3]])[:, 0]
-    is_digit &= height >= SMALLEST * height.max()
+    is_digit &= height >= MIN_HEIGHT * height.max()
     is_digit &= ~_are_brackets(guess.number, candidates.boxes[path])
     is_digit &= guess.probability >= SURE or not lattice.is_crowded(candidates, path)
     left, right = candidates.boxes[path][:, [0, 2]].T[..., None]
@@ -241,7 +243,7 @@ def candidates_of(
         chosen = chosen & ~signs
     line, corner = parts.crop_to(chosen)
     # A dash is no tall digit: no part holds more than about eight digits side by side.
-    height = float(max(parts.boxes[chosen, 3].max(), parts.boxes[chosen, 2].max() / MOST_DIGITS))
+    height = float(max(parts.boxes[chosen, 3].max(), parts.boxes[chosen, 2].max() / MAX_DIGITS))
     scale = min(1.0, 4 * BOX_SIZE / height)
     if scale < 1:
         line = shrink_strokes(line, 1 / scale)

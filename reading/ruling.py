@@ -3,15 +3,15 @@
 import cv2
 import numpy as np
 
-LENGTH = 0.25  # of the picture's side: no stroke of a digit is straight for so long
-ACROSS, ALL_ACROSS = 0.8, 0.96  # of it: what a line covers, one of several or alone
-LIKELY = 0.48  # of it: what a line's pixels cover that are exactly in line
-PERIODIC = 3  # lines
-BROAD = 0.025  # of the other side: a bar
-CROSSED = 1.6  # times a line's ink: where there is more, a stroke crosses it
-SAMPLED = 8  # pixels between columns that are looked at
+MIN_LENGTH = 0.25  # of the picture's side; no stroke of a digit is straight for so long
+MIN_COVERED, MIN_COVERED_ALONE = 0.8, 0.96  # of the side: by one of several lines, by one alone
+MIN_ALIGNED = 0.48  # of the side: pixels exactly in line that a ruled line has
+PERIODIC = 3  # more parallel lines than these are ruled paper
+MIN_BAR = 0.025  # of the other side; a broader line is a bar
+CROSSED = 1.6  # times a line's darkness; where it is darker, a stroke crosses it
+SAMPLE_STEP = 8  # pixels between the columns that are examined
 TALL, GAP = np.ones((3, 1), np.uint8), np.ones((9, 1), np.uint8)  # pixels
-SLOPES = np.linspace(-0.16, 0.16, 33)  # of lines; a telephone is seldom held more askew
+SLOPES = np.linspace(-0.16, 0.16, 33)  # of lines in photographs
 
 
 def remove_ruling(ink: np.ndarray, noise: float) -> np.ndarray:
@@ -19,9 +19,9 @@ def remove_ruling(ink: np.ndarray, noise: float) -> np.ndarray:
     level = max(noise, 0.05 * float(ink.max()))
     inked = (ink > level).view(np.uint8)
     bare = ink
-    if cv2.reduce(inked, 0, cv2.REDUCE_MAX).mean() > ACROSS:
+    if cv2.reduce(inked, 0, cv2.REDUCE_MAX).mean() > MIN_COVERED:
         bare = _remove_rows(bare, level)
-    if cv2.reduce(inked, 1, cv2.REDUCE_MAX).mean() > ACROSS:
+    if cv2.reduce(inked, 1, cv2.REDUCE_MAX).mean() > MIN_COVERED:
         bare = _remove_rows(bare.T, level).T
     # What is nothing but lines is no ruling.
     return np.ascontiguousarray(bare) if bare.max() > 0.5 * ink.max() else ink
@@ -46,21 +46,21 @@ def _remove_rows(ink: np.ndarray, level: float) -> np.ndarray:
 
 def _main_slope(ink: np.ndarray) -> float | None:
     """Return the slope along which ink is in line most (Hough 1962); None if nowhere all across."""
-    y, x = np.nonzero(ink[:, ::SAMPLED])
-    rows = y + np.outer(SLOPES, SAMPLED * x - ink.shape[1] / 2).astype(np.int32)
+    y, x = np.nonzero(ink[:, ::SAMPLE_STEP])
+    rows = y + np.outer(SLOPES, SAMPLE_STEP * x - ink.shape[1] / 2).astype(np.int32)
     rows -= rows.min(initial=0)
     span = rows.max(initial=0) + 1
     rows += span * np.arange(len(SLOPES))[:, None]
     counts = np.bincount(rows.ravel(), minlength=span * len(SLOPES)).reshape(len(SLOPES), -1)
     best = np.square(counts).sum(axis=1).argmax()
-    return SLOPES[best] if counts[best].max() >= LIKELY * ink.shape[1] / SAMPLED else None
+    return SLOPES[best] if counts[best].max() >= MIN_ALIGNED * ink.shape[1] / SAMPLE_STEP else None
 
 
 def _long_lines(half: np.ndarray, level: float, slopes: np.ndarray) -> np.ndarray:
     """Return how dark the lines of some slopes are that run from left to right; 0 elsewhere."""
     height, width = half.shape
-    long = np.ones((1, max(3, round(LENGTH * width))), np.uint8)
-    broad = np.ones((max(5, round(BROAD * height)), 1), np.uint8)
+    long = np.ones((1, max(3, round(MIN_LENGTH * width))), np.uint8)
+    broad = np.ones((max(5, round(MIN_BAR * height)), 1), np.uint8)
     lines = np.zeros_like(half)
     for slope in slopes:
         shear = np.float32([[1, 0, 0], [slope, 1, -slope * width / 2]])
@@ -69,9 +69,9 @@ def _long_lines(half: np.ndarray, level: float, slopes: np.ndarray) -> np.ndarra
         straight = cv2.morphologyEx(straight, cv2.MORPH_OPEN, long)
         straight = cv2.morphologyEx(straight, cv2.MORPH_TOPHAT, broad)
         covered = cv2.dilate((straight > 255 * level).view(np.uint8), TALL).mean(axis=1)
-        rows = cv2.dilate((covered > ACROSS).view(np.uint8), GAP)
+        rows = cv2.dilate((covered > MIN_COVERED).view(np.uint8), GAP)
         several = cv2.connectedComponents(rows)[0] > PERIODIC
-        straight[covered < (ACROSS if several else ALL_ACROSS)] = 0
+        straight[covered < (MIN_COVERED if several else MIN_COVERED_ALONE)] = 0
         rows = straight.any(axis=1)
         if rows.any():
             # A stroke that runs along a line is darker than the rest of it.

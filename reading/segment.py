@@ -15,21 +15,21 @@ import numpy as np
 
 from reading.strokes import Strokes, find_strokes, nearest
 
-CLEAR = 0.1  # stroke widths: a cut that crosses less ink parts nothing that hangs together
-INK = 0.4  # of a pixel: what holds more is surely ink
-LEAST_INK = 0.012  # between two cuts, in squares of the height
+CLEAR = 0.1  # stroke widths of ink; a cut that crosses less goes through paper
+INK = 0.4  # a pixel with more is surely ink
+MIN_INK = 0.012  # squared heights of ink between two cuts
 # Paths
 MAX_CUT = 2.5  # stroke widths of ink that a path may cross
-SIDESTEP = 0.1  # pixels of ink that a step to the side costs, or paths would wind at will
-ROWS = (0.3, 0.5, 0.7)  # of the height, where the least costly paths are picked
-REACH = 0.06  # heights between two of them, at least
+SIDESTEP = 0.1  # the cost of a step to the side, in pixels of ink: keeps paths straight
+ROWS = (0.3, 0.5, 0.7)  # heights at which the cheapest paths are picked
+REACH = 0.06  # heights between two paths, at least
 # Strokes
-WIDE = 0.85  # heights: a part that is wider may be digits that run into one another
-NARROW = 0.6  # heights: ink that hangs together and is no wider is one digit
-STEP = 0.125  # heights between two lines by which strokes are told left from right
-SLANT = 0.15  # of such a line, pixels to the side for each pixel up: that of most hands
-MOST = 0.75  # share of a stroke beside the line: then all of it is on that side
-TURNS = (0.0, 0.8)  # radians: what turns less where it meets another stroke may be one stroke
+MIN_WIDE = 0.85  # heights; a wider part may be several digits that touch
+MAX_NARROW = 0.6  # heights; a single part that is no wider is one digit
+STEP = 0.125  # heights between two lines that split strokes into left and right
+SLANT = 0.15  # pixels to the side for each pixel up: the slant of most handwriting
+MAJORITY = 0.75  # share of a stroke on one side of a line that puts all of it there
+TURNS = (0.0, 0.8)  # radians; strokes that turn less where they meet may be one stroke
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def find_gaps(line: np.ndarray, height: float) -> Cuts:
     """Return the cuts between what stands apart, one beside the other."""
     ink = (line > INK).view(np.uint8)
     count, labels, boxes, centers = cv2.connectedComponentsWithStats(ink)
-    parts = 1 + np.flatnonzero(boxes[1:, cv2.CC_STAT_AREA] >= LEAST_INK * height**2)
+    parts = 1 + np.flatnonzero(boxes[1:, cv2.CC_STAT_AREA] >= MIN_INK * height**2)
     parts = parts[np.argsort(boxes[parts, 0])]
     # What stands above or below another belongs to it.
     reach = np.maximum.accumulate(boxes[parts, 0] + boxes[parts, 2])
@@ -68,8 +68,8 @@ def find_gaps(line: np.ndarray, height: float) -> Cuts:
 
 def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
     """Return where a line of writing may be cut."""
-    ink, least = line > INK, LEAST_INK * height**2
-    if _is_one_narrow_part(ink, NARROW * height):  # as most digits are that stand alone
+    ink, least = line > INK, MIN_INK * height**2
+    if _is_one_narrow_part(ink, MAX_NARROW * height):  # as most digits are that stand alone
         none = np.empty((0, *line.shape), bool)
         return _between_ends(none, none, np.empty(0))
     paths = _cheapest_paths(line, MAX_CUT * stroke, round(REACH * height))
@@ -174,7 +174,7 @@ def _by_strokes(
     lines = []  # the column where it crosses the middle row, and the part
     for index in range(len(clear) + 1):
         x, _, wide, _ = cv2.boundingRect((ink & (part == index)).view(np.uint8))
-        if wide > WIDE * height:
+        if wide > MIN_WIDE * height:
             columns = np.linspace(x, x + wide, round(wide / (STEP * height)) + 1)[1:-1]
             lines += [(column, index) for column in columns]
     if not lines:
@@ -195,8 +195,8 @@ def _sides(strokes: Strokes, column, index, part) -> tuple[np.ndarray, np.ndarra
     length = of.sum(axis=0)
     share = (x <= column + lean[y]).astype(np.float32) @ of / length
     place = (part[y, x] @ of / length).round()
-    left = np.where(place == index, share >= MOST, place < index)
-    right = np.where(place == index, share <= 1 - MOST, place > index)
+    left = np.where(place == index, share >= MAJORITY, place < index)
+    right = np.where(place == index, share <= 1 - MAJORITY, place > index)
     # Where strokes meet that are on different sides, the ink is of both.
     meet = strokes.meetings.T.astype(np.float32)
     torn = (~(left | right)) @ meet > 0

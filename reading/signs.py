@@ -8,15 +8,15 @@ import numpy as np
 
 from reading.parts import Parts
 
-MARK = "?"  # in the place of what is no digit
+MARK = "?"  # stands for what is not a digit
 DOUBT_MESSAGE = "This may not be a digit."
 
-LOW = 0.4  # of the line's height: no digit is so low
-DOT = 0.25  # of the same, both ways: a point
-SPECK = 1.6  # of a stroke's width: dust, or a full stop
-TALLEST = 0.95  # of the same: a slash is as high as any digit
-LEAN = np.deg2rad(12)  # off the vertical: a slash, or a 1 of few hands
-STRAIGHT = 0.4  # of a stroke's width: how far its ink is from its axis (standard deviation)
+MAX_LOW = 0.4  # of the line's height; every digit is taller
+MAX_DOT = 0.25  # of the line's height: width and height of a dot
+MAX_SPECK = 1.6  # stroke widths: dust, or a full stop
+MIN_SLASH_HEIGHT = 0.95  # of the line's height
+MIN_LEAN = np.deg2rad(12)  # off the vertical: a slash; few people's 1 leans so far
+MAX_SPREAD = 0.4  # stroke widths: a straight stroke's standard deviation from its axis
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndar
     left, top, width, height = parts.boxes.T
     right, bottom, size = left + width, top + height, np.maximum(width, height)
     tall = height[chosen].max()
-    digits = chosen & (height >= LOW * tall)
+    digits = chosen & (height >= MAX_LOW * tall)
     none = np.zeros(len(chosen), bool)
     if not digits.any():
         return none, none
-    own = (parts.mass > 0) & ~digits & (size >= 0.8 * stroke) & (height < LOW * tall)
+    own = (parts.mass > 0) & ~digits & (size >= 0.8 * stroke) & (height < MAX_LOW * tall)
     overlap = np.minimum.outer(right, right) - np.maximum.outer(left, left)
     beside = (overlap[:, digits] <= 0.3 * np.minimum.outer(width, width[digits])).all(axis=1)
     middle = top + height / 2
@@ -49,14 +49,14 @@ def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndar
     before = (center[:, None] > center[digits]).any(axis=1)
     after = (center[:, None] < center[digits]).any(axis=1)
     near = (-overlap[:, digits]).min(axis=1) < tall
-    speck = size < min(DOT * tall, SPECK * stroke)
+    speck = size < min(MAX_DOT * tall, MAX_SPECK * stroke)
     signs = own & beside & in_line & np.where(speck, before & after, near)
     # A point below what stands alone: ? and !
-    point = own & (size < DOT * tall) & (np.minimum(width, height) > 0.5 * size)
+    point = own & (size < MAX_DOT * tall) & (np.minimum(width, height) > 0.5 * size)
     inside = (center[:, None] > left) & (center[:, None] < right)
     gap = top[:, None] - bottom
     below = (point[:, None] & inside & (gap > 0) & (gap < 0.5 * tall)).any(axis=0)
-    for part in np.flatnonzero(digits & before & after & (height > TALLEST * tall)):
+    for part in np.flatnonzero(digits & before & after & (height > MIN_SLASH_HEIGHT * tall)):
         signs[part] = _is_slash(parts, part, stroke)
     return signs, digits & below
 
@@ -64,11 +64,11 @@ def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndar
 def _is_slash(parts: Parts, part: int, stroke: float) -> bool:
     """Return whether a part is one straight stroke that leans far."""
     left, top, width, height = parts.boxes[part]
-    if not np.tan(LEAN) < (width - stroke) / max(height - stroke, 1) < 1.5:
+    if not np.tan(MIN_LEAN) < (width - stroke) / max(height - stroke, 1) < 1.5:
         return False
     box = parts.labels[top : top + height, left : left + width] == part
     variances = np.linalg.eigvalsh(np.cov(np.nonzero(box)))
-    return bool(np.sqrt(variances[0]) < STRAIGHT * stroke)
+    return bool(np.sqrt(variances[0]) < MAX_SPREAD * stroke)
 
 
 def with_marks(number: str, is_digit: Sequence[bool], boxes: np.ndarray, signs: Signs) -> str:

@@ -8,14 +8,14 @@ import numpy as np
 
 from reading.picture import crop, pad
 
-FAINT = 0.1  # of the most ink: what holds less joins no strokes
-HALO = 0.08  # of the most ink
+FAINT = 0.1  # of the most ink; fainter pixels join no strokes
+HALO = 0.08  # of the most ink; fainter pixels don't widen the digit's box
 SPECK_SIDE = 0.3  # of the largest part's longer side
-SPECK_DISTANCE = 0.1  # of the same, and more than one pixel: bilevel strokes are often broken
-BLUR = 0.5  # pixels, standard deviation: a bilevel picture gets the grays that shrinking gives
-SQUARE = (0.8, 1.25)  # width in heights; an upright 1 is never so broad, unless stretched
-CROSSINGS = 1.3  # of a row or a column by ink, in the mean: more than one stroke
-NARROWEST_WIDTH = 0.2  # of the height: the narrow places of an unstretched 1 are no wider
+SPECK_DISTANCE = 0.1  # of that side, and more than a pixel; bilevel strokes are often broken
+BLUR = 0.5  # pixels, standard deviation: gives a bilevel picture the grays of shrinking
+SQUARE = (0.8, 1.25)  # width in heights; an upright 1 is never so broad unless stretched
+CROSSINGS = 1.3  # mean number of strokes in a row or column; above, it is not a 1
+NARROWEST_WIDTH = 0.2  # heights: how thin an unstretched 1 is at its thin places
 
 
 def restore(amount: np.ndarray) -> np.ndarray:

@@ -6,10 +6,10 @@ import numpy as np
 from reading.picture import crop, pad, shrink
 
 BOX_SIZE = 20  # pixels, the longest side of a digit in MNIST's pictures
-STROKE_WIDTH = (2.0, 3.4)  # pixels in the box: the usual range of MNIST's strokes
+STROKE_WIDTH = (2.0, 3.4)  # pixels in the box: the usual range in MNIST
 # Of a gap between strokes, once the box is four times as large:
 GAP_SLOPE = 0.7  # of the distance to the ink: 1 beside a stroke, 0 midway between two
-MIN_GAP = 3  # pixels; a narrower one is a fault of the pen or of the grain
+MIN_GAP = 3  # pixels; narrower gaps are noise
 
 
 def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:

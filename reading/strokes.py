@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 # All in widths of a stroke:
-MEETING = 0.55  # around a place where lines meet; there, their course is lost
-SHARED = 1.5  # length of a line between two such places: strokes run into one another there
-SPUR = 0.5  # length of a line that ends beside a place: an edge of the ink, no stroke
-REACH = 2.0  # length of a line that tells where it is heading
+MEETING = 0.55  # radius around a junction, where a line's course is lost
+SHARED = 1.5  # length of a line between two junctions; there, strokes overlap
+SPUR = 0.5  # length of a dead end at a junction: an edge of the ink, not a stroke
+REACH = 2.0  # length of a line that its direction is taken from
 
 # A pixel's eight neighbours, clockwise from the one above, are the bits of a byte.
 NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from contextlib import suppress
 
 import httpx2 as httpx  # costs the processor half of what httpx does
 from PIL import Image
@@ -36,8 +35,7 @@ async def questions(http: httpx.AsyncClient) -> list[tuple[str, dict]]:
         image.save(out := io.BytesIO(), kind)
         reply = await http.post(UPLOAD, files={"files": ("picture", out.getvalue())})
         uploads.append({"path": reply.json()[0], **FILE})
-    drawing = {"background": None, "layers": uploads[:1], "composite": None}
-    return [("sketch", drawing), ("upload", uploads[1])]
+    return [("sketch", {"layers": uploads[:1]}), ("upload", uploads[1])]
 
 
 async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
@@ -52,22 +50,18 @@ async def ask(http: httpx.AsyncClient, endpoint: str, argument) -> str:
     raise RuntimeError("error" if "event: error" in text else "no answer")
 
 
-def upload(http: httpx.Client, content: bytes, name: str = "7.png") -> dict:
+def upload(http: httpx.Client, content: bytes) -> dict:
     """Upload a file; return it as an endpoint's argument."""
-    reply = http.post(UPLOAD, files={"files": (name, content)}).raise_for_status()
+    reply = http.post(UPLOAD, files={"files": ("7.png", content)}).raise_for_status()
     return {"path": reply.json()[0], **FILE}
 
 
-def call(http: httpx.Client, route: str, body: dict | bytes) -> str:
+def call(http: httpx.Client, route: str, body: dict) -> str:
     """Return what a call by one of the page's routes comes to: status and text."""
-    # A Python string can hold what no file name can.
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    # json=body would fail at a string that holds what no file name can.
     headers = {"Content-Type": "application/json"}
-    reply = http.post(f"gradio_api/{route}", content=content, headers=headers)
-    if reply.is_success and route == "queue/join":
-        session = {"session_hash": json.loads(content)["session_hash"]}
-        reply = http.get("gradio_api/queue/data", params=session)
-    elif reply.is_success and route != "component_server":
+    reply = http.post(f"gradio_api/{route}", content=json.dumps(body), headers=headers)
+    if reply.is_success and route != "component_server":
         reply = http.get(f"gradio_api/{route}/{reply.json()['event_id']}")
     return f"{reply.status_code} {reply.text}"
 
@@ -75,6 +69,5 @@ def call(http: httpx.Client, route: str, body: dict | bytes) -> str:
 def sentence(http: httpx.Client, endpoint: str, argument) -> str:
     """Return the sentence of /upload or /sketch, or the whole of what came if there is none."""
     text = call(http, f"call/{endpoint}", {"data": [argument]})
-    with suppress(ValueError, IndexError):
-        return json.loads(re.search(r"event: complete\ndata: (.*)|$", text)[1] or "")[1]
-    return text
+    found = re.search(r"event: complete\ndata: (.*)", text)
+    return json.loads(found[1])[1] if found else text

@@ -15,17 +15,13 @@ import numpy as np
 def pictures(files: list[bytes], fill: int, order: int = 1) -> list[list]:
     """Return of each file a digest of its picture, "" if it is refused, and the seconds.
 
-    A process of its own decodes them, from the last to the first if `order` is -1. There glibc
-    fills all memory that it takes back with `fill`, 0 to 255 (MALLOC_PERTURB_). Linux only.
+    A process decodes them, from the last to the first if `order` is -1. There glibc fills all
+    memory that it takes back with `fill`, 0 to 255 (MALLOC_PERTURB_). Linux only.
     """
-    run = subprocess.run(
-        [sys.executable, __file__],
-        input=pickle.dumps(files[::order]),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"MALLOC_PERTURB_": str(fill), "OPENCV_IO_MAX_IMAGE_PIXELS": "16000000"},
-        check=True,
-    )
+    variables = {"MALLOC_PERTURB_": str(fill), "OPENCV_IO_MAX_IMAGE_PIXELS": "16000000"}
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": os.environ | variables}
+    command, sent = [sys.executable, __file__], pickle.dumps(files[::order])
+    run = subprocess.run(command, input=sent, check=True, **how)
     filled, *answers = json.loads(run.stdout)
     if filled != fill ^ 0xFF:
         raise RuntimeError("This C library doesn't fill memory: MALLOC_PERTURB_ is glibc's.")

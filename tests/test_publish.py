@@ -23,7 +23,8 @@ CLUTTER = (
 
 
 def readme_command(start: str) -> str:
-    lines = (ROOT / "README.md").read_text().splitlines()
+    pages = ("README.md", "docs/hosting.md")
+    lines = [line for page in pages for line in (ROOT / page).read_text().splitlines()]
     (command,) = [line for line in lines if line.startswith(start)]
     return command.replace("<you>", OWNER)
 

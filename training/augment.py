@@ -15,17 +15,8 @@ from torch import Tensor
 from reading.preprocess import CENTER, IMAGE_SIZE
 
 KNOTS = 6  # per side of the grid of normal numbers that a smooth field is interpolated from
-SCALARS = (
-    "rotation",
-    "shear",
-    "scale",
-    "aspect",
-    "shift_x",
-    "shift_y",
-    "width",
-    "contrast",
-    "blur",
-)
+SCALARS = ("rotation", "shear", "scale", "aspect", "shift_x", "shift_y")
+SCALARS += ("width", "contrast", "blur")
 NOISE_SIZE = len(SCALARS) + 3 * KNOTS**2  # normal numbers for each image: see `augment`
 
 

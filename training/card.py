@@ -163,15 +163,14 @@ def _beside_the_report(history: list[dict]) -> str:
         f"| {name.replace('_', ' ')} | {last[name]:.4f} | {value:.4f} |"
         for name, value in REPORT_METRICS.items()
     )
-    return (
-        f"\n| after epoch {len(history)} | this run | the report |\n| --- | --- | --- |\n{rows}\n"
-    )
+    head = f"| after epoch {len(history)} | this run | the report |\n| --- | --- | --- |"
+    return f"\n{head}\n{rows}\n"
 
 
 def _confusion_table(confusion: list[list[int]]) -> str:
     """Return the rows of the confusion matrix in Markdown; zeros are left blank."""
     return "\n".join(
-        f"| **{digit}** | {' | '.join(str(n) if n else '' for n in row)} |"
+        f"| **{digit}** | {' | '.join(str(n or '') for n in row)} |"
         for digit, row in enumerate(confusion)
     )
 

@@ -81,7 +81,12 @@ def load_checkpoint(path: Path, state: TrainState) -> None:
     """Load a run's state, as `save_checkpoint` wrote it, into `state`."""
     device = next(state.model.parameters()).device
     saved = torch.load(path, map_location=device, weights_only=True)
-    state.load_state_dict(saved["state"])
+    try:
+        state.load_state_dict(saved["state"])
+    except Exception as error:  # whatever PyTorch raises of a state with other parts
+        raise RuntimeError(
+            f"{path} is of another version of train.py: start anew with --overwrite."
+        ) from error
 
 
 def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) -> None:

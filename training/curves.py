@@ -42,17 +42,16 @@ def smooth(stroke: np.ndarray, steps: int = 10) -> np.ndarray:
     path : float64 ndarray of shape (samples, 2)
         Passes through every point, in order.
     """
-    path = np.concatenate([stroke[:1], stroke, stroke[-1:]])
+    path = np.concatenate([stroke[:1], stroke, stroke[-1:]])[:, None]
+    before, start, end, after = path[:-3], path[1:-2], path[2:-1], path[3:]
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    pieces = []
-    for before, start, end, after in zip(path, path[1:], path[2:], path[3:], strict=False):
-        leaving = (end - before) / 2 * (start != before).any()
-        arriving = (after - start) / 2 * (after != end).any()
-        if (start != end).any():
-            pieces.append(
-                (2 * t**3 - 3 * t**2 + 1) * start
-                + (t**3 - 2 * t**2 + t) * leaving
-                + (3 * t**2 - 2 * t**3) * end
-                + (t**3 - t**2) * arriving
-            )
-    return np.concatenate([*pieces, stroke[-1:]])
+    leaving = (end - before) / 2 * (start != before).any(-1, keepdims=True)
+    arriving = (after - start) / 2 * (after != end).any(-1, keepdims=True)
+    pieces = (
+        (2 * t**3 - 3 * t**2 + 1) * start
+        + (t**3 - 2 * t**2 + t) * leaving
+        + (3 * t**2 - 2 * t**3) * end
+        + (t**3 - t**2) * arriving
+    )  # (segments, steps, 2)
+    is_segment = (start != end).any((1, 2))
+    return np.concatenate([pieces[is_segment].reshape(-1, 2), stroke[-1:]])

@@ -1,8 +1,11 @@
 """MNIST, the drawn images beside it, and the batches of an epoch."""
 
+import signal
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import md5
 from math import prod
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,8 @@ from training.scans import scan
 from training.strokes import write_digits, write_non_digits
 
 NO_DIGIT = 10  # the label of a non-digit
+CHUNK = 1000  # images that are drawn from one seed, by one of MAX_PROCESSES
+MAX_PROCESSES = 16
 # MNIST's files, and their MD5. torchvision checks that of the archives that it downloads only.
 FILES = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -120,13 +125,13 @@ def scale(images: Tensor) -> Tensor:
 
     Parameters
     ----------
-    images : uint8 tensor, 0 = paper, 255 = ink
+    images : uint8 tensor, 0 = paper, 255 = ink; or what this function returned
 
     Returns
     -------
     images : float32 tensor of the same shape, in [0, 1]
     """
-    return images.float().div_(255)
+    return images if images.is_floating_point() else images.float().div_(255)
 
 
 def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -156,46 +161,65 @@ def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Ten
     return order[held_out:], order[:held_out]
 
 
-def _add_drawings(images: Tensor, labels: Tensor, seed: int) -> TrainingSet:
-    """Return MNIST's images, as many drawn digits and scans, and a third as many non-digits."""
-    tqdm.write("Drawing digits and non-digits that MNIST lacks …")
-    drawn, drawn_labels = write_digits(len(images), seed)
-    scans = scan(images.cpu().numpy(), seed)
-    others = write_non_digits(len(images) // 3, seed)
-    added = torch.from_numpy(np.concatenate([drawn, scans, others])).to(images.device)
-    no_digit = torch.full((len(others),), NO_DIGIT)
-    added_labels = torch.cat([torch.from_numpy(drawn_labels), labels.cpu(), no_digit])
-    return TrainingSet(
-        torch.cat([images, added]),
-        torch.cat([labels, added_labels.to(labels.device)]),
-        counts=(len(images), len(drawn), len(scans), len(others)),
-    )
+def _draw(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ...]:
+    """Return drawn digits, their labels, scans of the images, and non-digits.
+
+    Each chunk has a seed of its own: the pictures are the same for any number of processes.
+    """
+    chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
+    seeds = [(abs(seed), i) for i in range(len(chunks))]
+    counts, thirds = zip(*((len(chunk), (len(chunk) + 2) // 3) for chunk in chunks), strict=True)
+    # Spawned: a forked process would share the GPU's context and the threads' locks.
+    ignore_control_c = signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), *ignore_control_c)
+    try:
+        run = pool.map if processes > 1 and len(chunks) > 1 else map
+        digits, scans = run(write_digits, counts, seeds), run(scan, chunks, seeds)
+        others = run(write_non_digits, thirds, seeds)
+        drawn, labels = zip(*digits, strict=True)
+        return tuple(map(np.concatenate, (drawn, labels, [*scans], [*others])))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def make_training_set(images: Tensor, labels: Tensor, recipe: Recipe, seed: int) -> TrainingSet:
+def make_training_set(
+    images: Tensor, labels: Tensor, recipe: Recipe, seed: int, device: torch.device | str = "cpu"
+) -> TrainingSet:
     """Return the images that a recipe trains on.
 
     Parameters
     ----------
-    images, labels : MNIST's, as `load_mnist` returns them
+    images, labels : MNIST's, as `load_mnist` returns them, on the CPU
     recipe : Recipe
-        Drawings are added if it has a share of them.
+        If it has a share of them, as many drawn digits and scans as images are added, and a third
+        as many non-digits.
     seed : int
         Of the drawings.
+    device : torch.device or str
 
     Returns
     -------
-    training_set : TrainingSet
+    training_set : TrainingSet, on the device
     """
+    counts = len(images), 0, 0, 0
     if any(recipe.added_shares):
-        return _add_drawings(images, labels, seed)
-    return TrainingSet(images, labels, counts=(len(images), 0, 0, 0))
+        tqdm.write("Drawing digits and non-digits that MNIST lacks …")
+        processes = min(torch.get_num_threads(), MAX_PROCESSES)
+        drawings = _draw(images.numpy(), seed, processes)
+        drawn, drawn_labels, scans, others = map(torch.from_numpy, drawings)
+        counts = len(images), len(drawn), len(scans), len(others)
+        images = torch.cat([images, drawn, scans, others])
+        labels = torch.cat([labels, drawn_labels, labels, torch.full((len(others),), NO_DIGIT)])
+    return TrainingSet(images.to(device), labels.to(device), counts)
 
 
 def batches_of(
     training_set: TrainingSet, recipe: Recipe, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
     """Return an epoch's batches of indices, plain or mixed as the recipe asks for.
+
+    Mixed batches have the same number of each kind of image. MNIST's come at most once an epoch
+    (those that do not fill a batch are left out); the other kinds are drawn with replacement.
 
     Parameters
     ----------
@@ -206,36 +230,24 @@ def batches_of(
 
     Returns
     -------
-    batches : tuple of int64 tensors of shape (batch,), on the device of the images
+    batches : tuple of int64 tensors of shape (batch,), on the CPU
 
     Raises
     ------
     ValueError
         If there are too few images for a mixed batch.
     """
-    counts, size, device = training_set.counts, recipe.batch_size, training_set.images.device
-    if not any(counts[1:]):
-        return torch.randperm(counts[0], generator=generator).to(device).split(size)
-    return _mixed_batches(counts, size, recipe.added_shares, generator).to(device).unbind()
-
-
-def _mixed_batches(
-    counts: tuple[int, ...], batch_size: int, shares: tuple[float, ...], generator: torch.Generator
-) -> Tensor:
-    """Return batches, one a row, with the same number of each kind of image, MNIST's first.
-
-    MNIST's images come at most once an epoch (those that do not fill a batch are left out); the
-    other kinds are drawn with replacement.
-    """
-    n, *others = counts
-    sizes = [round(batch_size * share) for share in shares]
-    size = batch_size - sum(sizes)
+    n, *others = training_set.counts
+    order = torch.randperm(n, generator=generator)
+    if not any(others):
+        return order.split(recipe.batch_size)
+    sizes = [round(recipe.batch_size * share) for share in recipe.added_shares]
+    size = recipe.batch_size - sum(sizes)
     steps = n // size
     if steps == 0:
-        raise ValueError(f"{n} pictures are too few for a batch of {batch_size}")
-    parts = [torch.randperm(n, generator=generator)[: steps * size].view(steps, size)]
-    first = n
+        raise ValueError(f"{n} pictures are too few for a batch of {recipe.batch_size}")
+    parts, first = [order[: steps * size].view(steps, size)], n
     for count, added in zip(others, sizes, strict=True):
         parts.append(first + torch.randint(count, (steps, added), generator=generator))
         first += count
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=1).unbind()

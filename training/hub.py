@@ -193,9 +193,7 @@ def _advice_on(error: Exception) -> str:
     missing = isinstance(error, LocalTokenNotFoundError)
     reason = "no token found" if missing else _reason_of(error)
     if _is_transient(error):
-        return (
-            f"{reason}. Try again later, or train without --push and push the run with --push-only."
-        )
-    return (
-        f"{reason}. `hf auth login`, or HF_TOKEN, gives a token; it must be allowed to write there."
-    )
+        then = "Try again later, or train without --push and push the run with --push-only."
+    else:
+        then = "`hf auth login`, or HF_TOKEN, gives a token; it must be allowed to write there."
+    return f"{reason}. {then}"

@@ -21,27 +21,15 @@ def _logits_of(model: LeNet, images: Tensor) -> Tensor:
     return logits
 
 
-def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return how well logits fit the labels.
-
-    Parameters
-    ----------
-    logits : float32 tensor of shape (N, 10)
-    labels : int64 tensor of shape (N,)
-
-    Returns
-    -------
-    loss : float
-        The mean cross entropy in nats per image.
-    accuracy : float
-        In [0, 1].
-    """
-    correct = (logits.argmax(1) == labels).sum().item()
-    return F.cross_entropy(logits, labels).item(), correct / len(labels)
+def _loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the mean cross entropy in nats per image, and the share of right first guesses."""
+    correct = (logits.argmax(1) == labels).sum()
+    loss, correct = torch.stack([F.cross_entropy(logits, labels), correct]).tolist()  # waits once
+    return loss, correct / len(labels)
 
 
 def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return `loss_and_accuracy` of a network.
+    """Return a network's mean cross entropy, in nats per image, and its accuracy, in [0, 1].
 
     Parameters
     ----------
@@ -49,7 +37,7 @@ def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float
         Its mode, training or eval, is left as it was.
     images, labels : as `load_mnist` returns them, on the model's device
     """
-    return loss_and_accuracy(_logits_of(model, images), labels)
+    return _loss_and_accuracy(_logits_of(model, images), labels)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -126,8 +114,8 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
 
 def _confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
     """Return counts of first guesses: a row per true digit, a column per guess."""
-    pairs = labels * 10 + logits.argmax(1)
-    return pairs.cpu().bincount(minlength=100).view(10, 10).tolist()
+    digits, guesses = (F.one_hot(of, 10).float() for of in (labels, logits.argmax(1)))
+    return (digits.T @ guesses).long().tolist()
 
 
 def measure(model: LeNet, images: Tensor, labels: Tensor) -> dict:
@@ -146,7 +134,7 @@ def measure(model: LeNet, images: Tensor, labels: Tensor) -> dict:
         "test_errors" (images), "confusion" (a row per digit, a column per guess).
     """
     logits = _logits_of(model, images)
-    loss, accuracy = loss_and_accuracy(logits, labels)
+    loss, accuracy = _loss_and_accuracy(logits, labels)
     return {
         "test_loss": loss,
         "test_accuracy": accuracy,

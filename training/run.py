@@ -1,6 +1,7 @@
 """A run: its device, its folder's five files, and the facts that its metrics record."""
 
 import json
+import os
 import platform
 import re
 import signal
@@ -76,7 +77,7 @@ def check_space(folder: Path) -> None:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """Return the device to train on, after a try of it.
+    """Return the device to train on, after a try of it; it computes the same bits from then on.
 
     Parameters
     ----------
@@ -94,6 +95,7 @@ def choose_device(name: str | None) -> torch.device:
     """
     if name and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise ValueError(f"--device is cpu, cuda, cuda:N or mps, not {name!r}")
+    _make_deterministic()
     try:
         # A GPU may be found and still be too old, busy or without the driver that it needs.
         matrix = torch.ones(8, 8, device=name or "cuda")
@@ -105,6 +107,15 @@ def choose_device(name: str | None) -> torch.device:
         raise ValueError(f"--device {name}: {reason}. Try --device cpu.")
     print(f"No usable GPU ({reason}). Training on the CPU.")
     return torch.device("cpu")
+
+
+def _make_deterministic() -> None:
+    """Have PyTorch compute the same bits from the same seed, on a GPU as well."""
+    # cuBLAS varies in its bits without it, and PyTorch looks at it at the first product only.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32: the page computes in float32
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that takes time
 
 
 @contextmanager

@@ -12,11 +12,14 @@ class SOAP(torch.optim.Optimizer):
     a layer, a matrix of outputs by inputs, to the axes along which it varies independently. On a
     network as small as LeNet that costs little, and an epoch learns what Adam needs three for.
 
+    After the first, which makes the state, a step is a function of tensors alone, so that a CUDA
+    graph can hold it; `update_bases`, which can't be in one, is called between steps.
+
     Parameters
     ----------
     params : iterable of tensors or of parameter groups
         A convolution's filters are flattened to outputs by inputs, a bias is a column.
-    lr : float
+    lr : float or scalar tensor
         Learning rate, as Adam's.
     betas : tuple of two floats
         Decay per step of the running means of the gradient and of its square, as Adam's.
@@ -31,52 +34,56 @@ class SOAP(torch.optim.Optimizer):
     def __init__(
         self,
         params,
-        lr: float,
+        lr: float | Tensor,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
     ):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        for group in self.param_groups:
+            group["step"] = torch.zeros((), device=group["params"][0].device)
 
     @torch.no_grad()
     def step(self) -> None:
         """Update every parameter in place from its gradient."""
         for group in self.param_groups:
+            lr, betas, step = group["lr"], group["betas"], group["step"].add_(1)
+            corrections = [1 - beta**step for beta in betas]
+            kept = 1 - lr * group["weight_decay"]
             for parameter in group["params"]:
                 gradient = parameter.grad
                 matrix = gradient.flatten(1) if gradient.ndim > 1 else gradient[:, None]
-                update = self._direction(matrix, self.state[parameter], *group["betas"])
+                update = self._direction(matrix, self.state[parameter], betas, corrections)
                 if parameter.ndim > 1:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.sub_(update.view_as(parameter), alpha=group["lr"])
+                    parameter.mul_(kept)
+                parameter.sub_(lr * update.view_as(parameter))
 
-    def _direction(self, gradient: Tensor, state: dict, beta1: float, beta2: float) -> Tensor:
+    def _direction(self, gradient: Tensor, state: dict, betas, corrections) -> Tensor:
         """Return Adam's step (lr 1) in the eigenbasis, rotated back; update the state."""
-        step = state.setdefault("step", 0)
         covariances = gradient @ gradient.T, gradient.T @ gradient
-        running = state.setdefault("covariances", covariances)
-        for mean, new in zip(running, covariances, strict=True):
-            mean.lerp_(new, 1 - self.COVARIANCE_BETA)
-        if step == 0:
-            state["bases"] = tuple(torch.linalg.eigh(c)[1].flip(1) for c in running)
+        if not state:
+            state["covariances"] = covariances
+            state["bases"] = tuple(torch.linalg.eigh(c)[1].flip(1) for c in covariances)
             state["exp_avg"] = torch.zeros_like(gradient)
             state["exp_avg_sq"] = torch.zeros_like(gradient)
-        elif step % self.BASIS_UPDATE_EVERY == 0:
-            self._update_bases(state)
-        state["step"] = step = step + 1
+        for mean, new in zip(state["covariances"], covariances, strict=True):
+            mean.lerp_(new, 1 - self.COVARIANCE_BETA)
 
         left, right = state["bases"]
         rotated = left.T @ gradient @ right
-        mean = state["exp_avg"].lerp_(rotated, 1 - beta1) / (1 - beta1**step)
-        square = state["exp_avg_sq"].lerp_(rotated.square(), 1 - beta2) / (1 - beta2**step)
+        mean = state["exp_avg"].lerp_(rotated, 1 - betas[0]) / corrections[0]
+        square = state["exp_avg_sq"].lerp_(rotated.square(), 1 - betas[1]) / corrections[1]
         return left @ (mean / (square.sqrt() + 1e-8)) @ right.T
 
-    @staticmethod
-    def _update_bases(state: dict) -> None:
-        """Take one step of the power iteration towards the covariances' eigenbases."""
-        old_left, old_right = state["bases"]
-        left, right = (
-            torch.linalg.qr(covariance @ basis)[0]
-            for covariance, basis in zip(state["covariances"], state["bases"], strict=True)
-        )
-        state["bases"] = left, right
-        state["exp_avg"] = (left.T @ old_left) @ state["exp_avg"] @ (old_right.T @ right)
+    @torch.no_grad()
+    def update_bases(self) -> None:
+        """Take a step of the power iteration to the covariances' eigenbases, in place.
+
+        To be called every `BASIS_UPDATE_EVERY` steps.
+        """
+        for state in self.state.values():
+            old_left, old_right = (basis.clone() for basis in state["bases"])
+            for basis, covariance in zip(state["bases"], state["covariances"], strict=True):
+                basis.copy_(torch.linalg.qr(covariance @ basis)[0])
+            left, right = state["bases"]
+            rotated = (left.T @ old_left) @ state["exp_avg"] @ (old_right.T @ right)
+            state["exp_avg"].copy_(rotated)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from lenet import LeNet
 from training.recipes import Recipe
+from training.soap import SOAP
 
 
 @dataclass
@@ -25,15 +25,19 @@ class TrainState:
     ----------
     recipe : Recipe
     seed : int
+    steps : int
+        Of the whole run.
     model : LeNet
         The weights that the optimizer changes.
     optimizer : torch.optim.Optimizer
-    schedule : LambdaLR or None
-        The learning rate's, for a recipe that changes it.
     ema : LeNet or None
         The running mean of the model's weights, for a recipe that has one.
+    ema_share : scalar tensor
+        How far the next step moves `ema` to the weights, in (0, 1].
+    sums : tensor of shape (2,)
+        Over the images of the epoch so far: of the losses, and of the right guesses.
     step : int
-        Steps taken.
+        Steps begun.
     history : list of dict
         The metrics of each epoch, as `train.train` returns them.
     best : dict or None
@@ -43,10 +47,12 @@ class TrainState:
 
     recipe: Recipe
     seed: int
+    steps: int
     model: LeNet
     optimizer: torch.optim.Optimizer
-    schedule: LambdaLR | None
     ema: LeNet | None
+    ema_share: Tensor
+    sums: Tensor
     step: int = 0
     history: list[dict] = field(default_factory=list)
     best: dict | None = None
@@ -61,6 +67,23 @@ class TrainState:
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
         self.step, self.history, self.best = saved["step"], saved["history"], saved["best"]
+
+    def begin_step(self) -> None:
+        """Count a step, and set in place, on the device, what the step takes from its number.
+
+        A CUDA graph repeats the numbers that it was recorded with, but reads tensors anew.
+        """
+        recipe, optimizer = self.recipe, self.optimizer
+        if recipe.lr_factor is not None:
+            factor = recipe.lr_factor(self.step, self.steps)
+            for group in optimizer.param_groups:
+                group["lr"].fill_(group["initial_lr"] * factor)
+        if isinstance(optimizer, SOAP) and self.step % SOAP.BASIS_UPDATE_EVERY == 0:
+            optimizer.update_bases()
+        self.step += 1
+        if self.ema is not None:
+            # In the first steps more, or the mean would remember the initial weights for long.
+            self.ema_share.fill_(max(1 - recipe.ema_decay, 9 / (9 + self.step)))
 
     def network(self) -> LeNet:
         """Return the network to measure and save: of the mean weights, with LeNet's sigmoids."""
@@ -78,8 +101,8 @@ class TrainState:
 
     def _parts(self) -> dict:
         """Return the parts that have a state dict of their own."""
-        parts = {name: getattr(self, name) for name in ("model", "optimizer", "schedule", "ema")}
-        return {name: part for name, part in parts.items() if part is not None}
+        parts = {"model": self.model, "optimizer": self.optimizer}
+        return parts if self.ema is None else parts | {"ema": self.ema}
 
 
 def make_state(
@@ -94,7 +117,7 @@ def make_state(
         Of the initial weights: PyTorch's global generator is seeded with it.
     device : torch.device
     steps : int
-        Of the whole run, for the learning rate schedule.
+        Of the whole run.
     second_sigmoid : bool
         As `LeNet` takes it.
 
@@ -110,8 +133,9 @@ def make_state(
     if recipe.tanh_forward and not second_sigmoid:
         raise ValueError(f"the recipe {recipe.name} trains a network with two sigmoids only")
     torch.manual_seed(seed)
-    # Channels last is the memory layout that the CPU's convolutions compute in.
-    model = LeNet(second_sigmoid).to(device, memory_format=torch.channels_last)
+    # Channels last is the memory layout that the CPU's convolutions compute in; others copy it.
+    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+    model = LeNet(second_sigmoid).to(device, memory_format=layout)
     if recipe.orthogonal_linear:
         for layer in (model.linear1, model.linear2, model.linear3):
             nn.init.orthogonal_(layer.weight)
@@ -123,30 +147,13 @@ def make_state(
                 parameter *= recipe.conv1_scale
         parameters = [{"params": conv1, "lr": recipe.conv1_scale * recipe.lr}, {"params": others}]
     optimizer = recipe.optimizer(parameters, recipe.lr)
-    schedule = ema = None
     if recipe.lr_factor is not None:
-        schedule = LambdaLR(optimizer, lambda step: recipe.lr_factor(step, steps))
-    if recipe.ema_decay is not None:
-        ema = deepcopy(model).requires_grad_(False)
-    return TrainState(recipe, seed, model, optimizer, schedule, ema)
-
-
-@torch.no_grad()
-def update_ema(ema: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Move the running mean of the weights towards the weights, in place.
-
-    Parameters
-    ----------
-    ema, model : nn.Module of the same architecture
-    decay : float
-        In [0, 1): what each step leaves of the mean. In the first steps less is left,
-        step / (9 + step), or the mean would remember the random initial weights for long.
-    step : int
-        Steps taken so far, from 1.
-    """
-    share = max(1 - decay, 9 / (9 + step))
-    for mean, parameter in zip(ema.parameters(), model.parameters(), strict=True):
-        mean.lerp_(parameter, share)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+            group["lr"] = torch.tensor(group["lr"], device=device)
+    ema = None if recipe.ema_decay is None else deepcopy(model).requires_grad_(False)
+    share, sums = torch.ones((), device=device), torch.zeros(2, device=device)
+    return TrainState(recipe, seed, steps, model, optimizer, ema, share, sums)
 
 
 def tanh_forward(model: LeNet, images: Tensor) -> Tensor:

@@ -1,11 +1,9 @@
 """The loss function of a recipe, and the training steps and epochs on it."""
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from threading import Lock
 
 import numpy as np
 import torch
@@ -15,50 +13,27 @@ from tqdm import tqdm
 
 from lenet import LeNet
 from training.augment import NOISE_SIZE, augment
-from training.data import NO_DIGIT, TrainingSet, batches_of, scale
+from training.data import TrainingSet, batches_of, scale
 from training.metrics import METRICS, evaluate
-from training.parallel import in_threads
 from training.recipes import Recipe
-from training.state import TrainState, tanh_forward, update_ema
+from training.speed import captured, compiled
+from training.state import TrainState, tanh_forward
 
-LossFn = Callable[[Tensor], tuple[Tensor, Tensor]]
+COMPILE_MIN_STEPS = 2000  # in a shorter run, torch.compile takes longer than it saves
 
-
-def make_deterministic() -> None:
-    """Have PyTorch compute the same bits from the same seed, on a GPU as well."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS varies in its bits
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32: the page computes in float32
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that takes time
+LossFn = Callable[..., tuple[Tensor, Tensor]]
 
 
-def epoch_seed(seed: int, epoch: int, stream: int) -> int:
-    """Return a generator's seed for an epoch.
+def _epoch_seed(seed: int, epoch: int, stream: int) -> int:
+    """Return the 32 bits that seed an epoch's order (stream 0) or its augmentation (1).
 
-    Generators are seeded anew in each epoch, so that a resumed run needs no generator's state.
-
-    Parameters
-    ----------
-    seed, epoch : int
-        The run's seed, and the epoch from 1.
-    stream : int
-        Which generator: 0 for the order of the images, 1 for the augmentation.
-
-    Returns
-    -------
-    seed : int
-        32 bits, which is all that PyTorch's CPU generator takes of a longer seed.
+    Seeding anew in each epoch, a resumed run needs no generator's state. PyTorch's CPU generator
+    takes no more than 32 bits of a seed.
     """
     return int(np.random.SeedSequence([abs(seed), epoch, stream]).generate_state(1)[0])
 
 
-def make_loss_fn(
-    recipe: Recipe,
-    model: LeNet,
-    training_set: TrainingSet,
-    noise: torch.Generator | None = None,
-    use_compile: bool = False,
-) -> LossFn:
+def make_loss_fn(recipe: Recipe, model: LeNet, training_set: TrainingSet) -> LossFn:
     """Return the training loss function.
 
     Parameters
@@ -67,132 +42,119 @@ def make_loss_fn(
         Says whether images are augmented, and whether tanh stands in place of sigmoid.
     model : LeNet
     training_set : TrainingSet, on the model's device
-    noise : torch.Generator, optional
-        What the augmentation draws from, on the model's device.
-    use_compile : bool
-        Whether to speed it up with torch.compile, where that works.
 
     Returns
     -------
     loss_fn : callable
-        Of a batch of indices, an int64 tensor of shape (N,): the mean cross entropy (nats per
-        image; for a non-digit every digit is equally likely) and the share of the digits whose
-        first guess is right, both scalar tensors.
+        Of a batch of indices, an int64 tensor of shape (N,), and, if images are augmented, of
+        `training.augment.augment`'s noise: the mean cross entropy (nats per image; for a
+        non-digit every digit is equally likely) and the number of right first guesses, both
+        scalar tensors.
     """
-    images, labels = training_set.images, training_set.labels
-    device = labels.device
+    images, labels, device = training_set.images, training_set.labels, training_set.labels.device
     targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(device)  # of a label
-    augmentation = recipe.augmentation
+    if device.type == "cuda":  # fewer kernels a step; a CPU gathers bytes sooner
+        images = scale(images)
+        targets = targets if training_set.counts[-1] else torch.arange(10, device=device)
     network = partial(tanh_forward, model) if recipe.tanh_forward else model
 
-    def loss_and_accuracy(batch: Tensor, numbers: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss_and_right(batch: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, label = scale(images[batch]), labels[batch]
-        if numbers is not None:
-            x = augment(x, numbers, augmentation)
+        if noise is not None:
+            x = augment(x, noise, recipe.augmentation)
         logits = network(x)
-        right, is_digit = logits.argmax(1) == label, label != NO_DIGIT
-        return F.cross_entropy(logits, targets[label]), right.sum() / is_digit.sum()
+        return F.cross_entropy(logits, targets[label]), (logits.argmax(1) == label).sum()
 
-    if use_compile:
-        loss_and_accuracy = _compile_if_possible(loss_and_accuracy, model)
-    if recipe.threads > 1 and device.type == "cpu":
-        parameters = list(model.parameters())
-        loss_and_accuracy = in_threads(loss_and_accuracy, parameters, recipe.threads)
-    if augmentation is None:
-        return loss_and_accuracy
-
-    def augmented(batch: Tensor) -> tuple[Tensor, Tensor]:
-        numbers = torch.randn(len(batch), NOISE_SIZE, generator=noise, device=device)
-        return loss_and_accuracy(batch, numbers)
-
-    return augmented
+    return loss_and_right
 
 
-def _compile_if_possible(loss_fn: Callable, model: LeNet) -> Callable:
-    """Return a loss function sped up by torch.compile; where that fails, say why and do without."""
-    parameters = list(model.parameters())
-    # On a GPU this also records CUDA graphs: launching the kernels one by one takes longest.
-    mode = "reduce-overhead" if parameters[0].device.type == "cuda" else None
-    fast = torch.compile(loss_fn, dynamic=False, mode=mode)
-    first_call, compiled = Lock(), False  # one thread compiles; the others wait for it
-
-    def call(*arguments):
-        nonlocal fast, compiled
-        try:
-            if compiled:
-                return fast(*arguments)
-            with first_call:
-                # Backward is compiled at its first call, which may fail as well.
-                torch.autograd.grad(fast(*arguments)[0], parameters)
-            compiled = True
-        except Exception as error:  # without a C++ compiler, for instance
-            if fast is loss_fn:
-                raise
-            fast = loss_fn
-            reason = " ".join(str(error).split("\n")[:2])  # PyTorch names the reason in the second
-            tqdm.write(f"Training goes on more slowly, without torch.compile: {reason}")
-        return fast(*arguments)
-
-    return call
-
-
-def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor) -> tuple[Tensor, Tensor]:
-    """Update the weights, the learning rate and the running mean; return loss and accuracy."""
-    loss, accuracy = loss_fn(batch)
-    state.optimizer.zero_grad()
-    loss.backward()
-    state.optimizer.step()
-    state.step += 1
-    if state.schedule is not None:
-        state.schedule.step()
-    if state.ema is not None:
-        update_ema(state.ema, state.model, state.recipe.ema_decay, state.step)
-    return loss.detach(), accuracy
-
-
-def train_epoch(
-    state: TrainState, loss_fn: LossFn, batches: Iterable[Tensor], progress: tqdm
-) -> tuple[float, float]:
-    """Take one step for each batch.
+def make_step(
+    state: TrainState, training_set: TrainingSet, is_fast: bool | None = None
+) -> Callable[..., None]:
+    """Return a training step, which changes the state in place.
 
     Parameters
     ----------
     state : TrainState
-        Updated in place.
-    loss_fn : callable
-        As `make_loss_fn` returns it, of the state's model.
-    batches : iterable of int64 tensors of shape (N,)
+        Its `begin_step` is to be called before each step.
+    training_set : TrainingSet
+    is_fast : bool, optional
+        Whether to capture the step in a CUDA graph or, on a CPU, to use torch.compile; by
+        default not for a short run on a CPU.
+
+    Returns
+    -------
+    step : callable
+        Of what the loss function takes.
+    """
+    loss_fn, device = make_loss_fn(state.recipe, state.model, training_set), state.sums.device.type
+    if is_fast is None:
+        is_fast = device == "cuda" or state.steps >= COMPILE_MIN_STEPS
+    if is_fast and device == "cpu":
+        loss_fn = compiled(loss_fn, state.model)
+    step = partial(_train_step, state, loss_fn)
+    return captured(step) if is_fast and device == "cuda" else step
+
+
+def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tensor) -> None:
+    """Update the weights, their running mean and the epoch's sums: a function of tensors alone."""
+    loss, right = loss_fn(batch, *noise)
+    state.optimizer.zero_grad()
+    loss.backward()
+    state.optimizer.step()
+    with torch.no_grad():
+        if state.ema is not None:
+            for mean, weight in zip(state.ema.parameters(), state.model.parameters(), strict=True):
+                mean.lerp_(weight, state.ema_share)
+        loss_sum, right_sum = state.sums
+        loss_sum += loss * len(batch)
+        right_sum += right
+
+
+def train_epoch(
+    state: TrainState, step: Callable[..., None], training_set: TrainingSet, progress: tqdm
+) -> tuple[float, float]:
+    """Take one step for each batch of the next epoch.
+
+    Parameters
+    ----------
+    state : TrainState
+        Updated in place, its history and best weights aside.
+    step : callable
+        As `make_step` returns it.
+    training_set : TrainingSet
     progress : tqdm
         Updated after each step.
 
     Returns
     -------
     loss, accuracy : float
-        Means over the epoch's images, taken while the network learns.
+        Means over the epoch's images and over its digits, taken while the network learns.
     """
-    loss_sum, accuracy_sum, seen = 0, 0, 0
-    # The sums stay on the device: reading one makes the program wait for it.
-    for i, batch in enumerate(batches, 1):
-        loss, accuracy = _train_step(state, loss_fn, batch)
-        loss_sum = loss_sum + loss * len(batch)
-        accuracy_sum = accuracy_sum + accuracy * len(batch)
-        seen += len(batch)
+    recipe, device = state.recipe, state.sums.device
+    order, noise = torch.Generator(), torch.Generator(device)
+    for stream, generator in enumerate((order, noise)):
+        generator.manual_seed(_epoch_seed(state.seed, len(state.history) + 1, stream))
+    batches = batches_of(training_set, recipe, order)
+    index, sizes = torch.cat(batches), [len(batch) for batch in batches]
+    digits = (index < len(training_set.labels) - training_set.counts[-1]).sum().item()
+    state.sums.zero_()
+    for batch in index.to(device, non_blocking=True).split(sizes):
+        inputs = [batch]
+        if recipe.augmentation is not None:
+            size = len(batch), NOISE_SIZE
+            inputs.append(torch.randn(size, generator=noise, device=device))
+        state.begin_step()
+        step(*inputs)
         progress.update()
-        if i % 100 == 0:
-            progress.set_postfix(
-                loss=f"{loss_sum.item() / seen:.4f}",
-                accuracy=f"{accuracy_sum.item() / seen:.4f}",
-                refresh=False,
-            )
-    return loss_sum.item() / seen, accuracy_sum.item() / seen
+    loss_sum, right = state.sums.tolist()  # the program waits for the GPU here, once an epoch
+    return loss_sum / len(index), right / digits
 
 
 def train_epochs(
     state: TrainState,
     training_set: TrainingSet,
     validation: tuple[Tensor, Tensor],
-    steps: int,
-    use_compile: bool = False,
 ) -> Iterator[dict]:
     """Train the epochs that are left; yield after each one.
 
@@ -202,10 +164,6 @@ def train_epochs(
         Updated in place.
     training_set : TrainingSet
     validation : images and labels, as `load_mnist` returns them
-    steps : int
-        Of the whole run, for the progress bar.
-    use_compile : bool
-        Whether to use torch.compile.
 
     Yields
     ------
@@ -218,18 +176,13 @@ def train_epochs(
     ArithmeticError
         If the loss is not finite.
     """
-    recipe = state.recipe
-    order, noise = torch.Generator(), torch.Generator(training_set.images.device)
-    loss_fn = make_loss_fn(recipe, state.model, training_set, noise, use_compile)
+    recipe, step = state.recipe, make_step(state, training_set)
     how = {"unit": "step", "leave": False, "mininterval": 0.5}
-    with tqdm(total=steps, initial=state.step, **how) as progress:
+    with tqdm(total=state.steps, initial=state.step, **how) as progress:
         for epoch in range(len(state.history) + 1, recipe.epochs + 1):
             started = time.perf_counter()
-            for stream, generator in enumerate((order, noise)):
-                generator.manual_seed(epoch_seed(state.seed, epoch, stream))
             progress.set_description(f"epoch {epoch}/{recipe.epochs}", refresh=False)
-            batches = batches_of(training_set, recipe, order)
-            loss, accuracy = train_epoch(state, loss_fn, batches, progress)
+            loss, accuracy = train_epoch(state, step, training_set, progress)
             if not math.isfinite(loss):
                 raise ArithmeticError(
                     f"the loss is no longer a number in epoch {epoch}. "
