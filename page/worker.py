@@ -24,7 +24,7 @@ from page.figure import explain
 from page.limits import limit_process, serve
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, shrink
-from reading.reader import CONFIDENT, GUESSES, DigitReading, Reading, read
+from reading.reader import CONFIDENT, GUESS_COUNT, DigitReading, Reading, read
 from reading.signs import DOUBT_MESSAGE
 from reading.weights import WeightsLoader, configured_repo
 
@@ -130,7 +130,7 @@ def _guesses_with_marks(text: str, digits: Sequence[DigitReading]) -> list[tuple
     best = [("", 1.0)]
     for one in digits:
         longer = [(n + d, p * q) for n, p in best for d, q in one.probabilities.items()]
-        best = sorted(longer, key=lambda guess: -guess[1])[:GUESSES]
+        best = sorted(longer, key=lambda guess: -guess[1])[:GUESS_COUNT]
     template = re.sub(r"\d", "{}", text)
     return [(template.format(*number), p) for number, p in best]
 

@@ -30,7 +30,7 @@ from space_host import proxy_to
 from page.answer import BRUSH_RADIUS, PAD_SIZE
 
 EXAMPLES = ROOT / "examples" / "digits"
-SHOTS = ROOT / "screenshots"  # CI keeps it; examples/page.png is draw-1440-light.png
+SHOTS = ROOT / "screenshots"  # CI keeps it
 
 
 def other_peoples_digits() -> dict:
