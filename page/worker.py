@@ -56,7 +56,7 @@ def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | Non
 
 
 def answer_strokes(loader: WeightsLoader, strokes: list, digit: int | None = 0) -> Answer:
-    """Answer a drawing's strokes; with no digit to explain, none is cut out of half-drawn ones."""
+    """Answer a drawing; while it grows, no digit is explained, cut out or doubted."""
     return _answer(loader, lambda: draw_strokes(strokes), digit, cut=digit is not None)
 
 
@@ -87,14 +87,14 @@ def describe_weights(loader: WeightsLoader) -> str:
     return f"{said}."
 
 
-def _decide(reading: Reading) -> tuple[str, str, str]:
+def _decide(reading: Reading, doubt: str) -> tuple[str, str, str]:
     """Return the kind of an answer, its headline and its sentence."""
     (first, p), *others = reading.guesses
     named = with_article(first)
-    if reading.doubt == DOUBT_MESSAGE:
+    if doubt == DOUBT_MESSAGE:
         return "none", "Not a digit?", f"{DOUBT_MESSAGE} My best guess is {named}."
-    if reading.doubt:
-        return "mark", reading.text, reading.doubt
+    if doubt:
+        return "mark", reading.text, doubt
     if p >= CONFIDENT or not others:
         return "sure", first, f"That is {named}."
     second = others[0][0]
@@ -111,7 +111,7 @@ def _answer(loader, open_image: Callable, digit=0, cut=True, nothing=INVITATION)
         return Answer([], nothing if str(reason) == NOTHING_MESSAGE else str(reason))
     except MemoryError:  # the process may not have more (`page.limits`)
         return Answer([], DAMAGED_MESSAGE)
-    kind, headline, words = _decide(reading)
+    kind, headline, words = _decide(reading, reading.doubt if cut else "")
     guesses, digits = reading.guesses, reading.digits
     if kind == "mark":
         digits = [one for one in digits if one.is_digit]
