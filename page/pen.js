@@ -91,6 +91,7 @@ const lift = () => {
   rest = performance.now() + REST;
   if (late) redraw([strokes.pop()]);
   [pen, late] = [null, false];
+  if (!unpainted.length) remember();
   ask();
   setTimeout(settle, REST + 1);
 };

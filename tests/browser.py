@@ -71,6 +71,7 @@ def draw_stroke(page, points: Sequence[tuple[float, float]]) -> None:
 
 def draw(page, strokes) -> None:
     """Draw strokes, or what `DIGITS` has by this name, with the mouse on the pad."""
+    page.locator("#pad").scroll_into_view_if_needed()
     for points in to_page(page, DIGITS[strokes] if isinstance(strokes, str) else strokes):
         draw_stroke(getattr(page, "page", page), points)  # a frame's mouse is its page's
 
