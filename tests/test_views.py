@@ -84,6 +84,7 @@ def test_all_is_in_one_view_and_nothing_moves(visit, width, height, seen):
     """In the light and in the dark; screenshots are kept."""
     SHOTS.mkdir(exist_ok=True)
     page = visit(width, height)
+    expect(page.locator("#source")).to_contain_text("MNIST", timeout=TIMEOUT)  # all has come
     page.evaluate(SHIFTS)
     draw(page, FORTY_TWO)
     expect_answer(page, "42")
