@@ -160,6 +160,9 @@ def test_read_takes_nothing_but_an_upload(client, picture):
 def test_three_endpoints_are_public_and_read_is_described_in_types_and_words(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {"/sketch", "/upload", "/read"}
+    names = [answer["label"] for answer in endpoints["/upload"]["returns"]]
+    assert names == ["guesses", "words", "figure"]
+    assert "examples/digits" in str(endpoints["/upload"]["parameters"][0]["example_input"])
     read = endpoints["/read"]
     assert "handwritten number" in read["description"]
     (picture,), (answer,) = read["parameters"], read["returns"]
