@@ -158,7 +158,7 @@ addEventListener("change", ({ target }) => {
   ask();
 });
 (async () => {
-  while (!one("#layers")) await wait(10); // Gradio puts it there after the answer
+  do await wait(10); while (!one("#layers")); // Gradio has put its own there
   one("#why").append(why);
   one("#layers").append(layers);
   ask();
