@@ -18,17 +18,16 @@ from serving import ROOT, Server, serve
 
 HUB = Hub()
 
-# The Hub's client and PyTorch read these when they are imported, so they are set before that.
+# The Hub's client, PyTorch and OpenCV read these when they are imported, so they are set before.
 os.environ.update(
     OMP_NUM_THREADS="1",  # the tests run in several processes, whose threads would wait in turn
     HF_ENDPOINT=HUB.url,
     HF_HOME=tempfile.mkdtemp(prefix="hf-home-"),
     HF_HUB_DISABLE_PROGRESS_BARS="1",
-    HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_DISABLE_XET="1",  # Xet's storage is not part of the loopback Hub
+    OPENCV_IO_MAX_IMAGE_PIXELS="16000000",  # as app.py has it for the page's worker
+    OPENCV_LOG_LEVEL="SILENT",
 )
-# So does OpenCV; app.py has the same for the page's worker.
-os.environ.update(OPENCV_IO_MAX_IMAGE_PIXELS="16000000", OPENCV_LOG_LEVEL="SILENT")
 for name in ("HF_TOKEN", "LENET_REPO", "LENET_REVISION", "SPACE_AUTHOR_NAME"):
     os.environ.pop(name, None)
 
@@ -62,13 +61,12 @@ def small_mnist(tmp_path_factory) -> Path:
 
     digits = load_digits()
     images = np.stack([to_mnist(image / 16) for image in digits.images]) * 255
-    folder = tmp_path_factory.mktemp("small-mnist")
-    raw = folder / "MNIST" / "raw"
+    raw = tmp_path_factory.mktemp("small-mnist") / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name, part in (("train", slice(0, 1500)), ("t10k", slice(1500, None))):
         write_idx(raw / f"{name}-images-idx3-ubyte", images[part])
         write_idx(raw / f"{name}-labels-idx1-ubyte", digits.target[part])
-    return folder
+    return raw.parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -137,23 +135,18 @@ def watched_pages(browser):
     """
     contexts, wrong = [], []
 
-    def new_page(site, width=440, height=700, **context):
-        def on_console(message):
-            if message.type == "error":
-                wrong.append(f"{message.text} {message.location['url']}")
-
+    def new_page(site, width=440, height=700, **how):
         def on_request(request):
             if not request.url.startswith(("data:", "blob:")) and not request.url.startswith(site):
                 wrong.append(f"asked of another host: {request.url}")
             if "component_server" in request.url:
                 page.asked.append(json.loads(request.post_data)["data"])
 
-        viewport = {"width": width, "height": height}
-        contexts.append(browser.new_context(viewport=viewport, **context))
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **how))
         contexts[-1].add_init_script(TEN_FRAMES_A_SECOND)
         page = contexts[-1].new_page()
         page.asked = []  # the questions of page/pen.js
-        page.on("console", on_console)
+        page.on("console", lambda told: told.type == "error" and wrong.append(str(told)))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", on_request)
         return page
