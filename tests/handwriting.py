@@ -174,8 +174,7 @@ def _light(random, camera: Camera) -> np.ndarray:
     across = np.cos(direction) * x + np.sin(direction) * y
     along = np.sin(direction) * x - np.cos(direction) * y
     light = 1 - u(*camera.fall_off) * (across + 1) / 2
-    light *= 1 - u(*camera.shadow) / (1 + np.exp((u(-0.8, 0.8) - along) / u(0.01, 0.15)))
-    return light
+    return light * (1 - u(*camera.shadow) / (1 + np.exp((u(-0.8, 0.8) - along) / u(0.01, 0.15))))
 
 
 def _exposed(light: np.ndarray, random, camera: Camera) -> Image.Image:
