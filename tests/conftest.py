@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,7 +36,6 @@ for name in ("HF_TOKEN", "LENET_REPO", "LENET_REVISION", "SPACE_AUTHOR_NAME"):
 def hub(monkeypatch):
     """An empty Hub that nothing is wrong with, and a token that may write to it."""
     monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
-    HUB.clear()
     yield HUB
     HUB.clear()
 
@@ -47,7 +46,6 @@ def pytest_collection_modifyitems(items):
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write an array of bytes as MNIST's files have it."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
     path.write_bytes(header + array.astype(np.uint8).tobytes())
 
@@ -91,19 +89,13 @@ def serve_page(log: Path, **environment: str) -> Iterator[Server]:
         assert not [f for f in failures if "ClientDisconnect" not in f], log.read_text()
 
 
-class Site(NamedTuple):
-    server: Server
-    uploads: Path
-    log: Path
-
-
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Iterator[Site]:
-    """The page, served as a visitor finds it."""
+def site(tmp_path_factory) -> Iterator[SimpleNamespace]:
+    """The page, served as a visitor finds it: its server, uploads and log."""
     folder = tmp_path_factory.mktemp("page")
     uploads, log = folder / "uploads", folder / "log"
     with serve_page(log, GRADIO_TEMP_DIR=str(uploads)) as server:
-        yield Site(server, uploads, log)
+        yield SimpleNamespace(server=server, uploads=uploads, log=log)
 
 
 @pytest.fixture(scope="session")
@@ -172,17 +164,15 @@ def opened(page, address: str):
 @pytest.fixture
 def visit(new_page, page_url):
     """Return a function that opens the page."""
-    return lambda *size, query="", **context: opened(
-        new_page(page_url, *size, **context), page_url + query
-    )
+    return lambda *size, query="", **how: opened(new_page(page_url, *size, **how), page_url + query)
 
 
 @pytest.fixture(scope="module")
 def window(browser, page_url):
     """The page, opened once for the tests of a module."""
     with watched_pages(browser) as new_page:
-        allowed = ["clipboard-read", "clipboard-write"]
-        yield opened(new_page(page_url, permissions=allowed), page_url)
+        clipboard = ["clipboard-read", "clipboard-write"]
+        yield opened(new_page(page_url, permissions=clipboard), page_url)
 
 
 @pytest.fixture

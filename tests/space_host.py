@@ -1,4 +1,4 @@
-"""What is around a page: a proxy, or a Space's: TLS, the Hub's frame, ZeroGPU's API."""
+"""What is around a page: a proxy, or a Space's: TLS and the Hub's frame."""
 
 import ssl
 import subprocess
@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
+class Proxy(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
 
@@ -80,17 +80,9 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve_with(handler: type) -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@contextmanager
 def proxy_to(page: str, folder: Path | None = None, prefix: str = "") -> Iterator[int]:
     """Serve a page as a Space is, its certificate in a folder, or without TLS; give the port."""
-    with serve_with(Handler) as proxy:
+    with Proxy(("127.0.0.1", 0), Handler) as proxy:
         proxy.page, proxy.prefix = urlsplit(page).netloc, prefix
         if folder:
             pem = folder / "certificate-and-key.pem"
@@ -103,21 +95,6 @@ def proxy_to(page: str, folder: Path | None = None, prefix: str = "") -> Iterato
             proxy.socket = context.wrap_socket(
                 proxy.socket, server_side=True, do_handshake_on_connect=False
             )
+        Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
         yield proxy.server_port
-
-
-@contextmanager
-def device_api() -> Iterator[tuple[str, list[str]]]:
-    """Stand in for the API of ZeroGPU's devices; give its address, and what it is asked."""
-    asked = []
-
-    class Api(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            asked.append(f"{self.command} {self.path}")
-
-    with serve_with(Api) as api:
-        yield f"http://127.0.0.1:{api.server_port}", asked
+        proxy.shutdown()

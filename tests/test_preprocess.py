@@ -1,13 +1,11 @@
 """Pictures into MNIST's form."""
 
 import io
-from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from handwriting import CAMERA, crop_to_bilevel, photograph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
@@ -18,7 +16,7 @@ from reading.weights import load_weights
 from training.metrics import evaluate
 
 # Hundredths of a picture's side. In the L, no symmetry hides a swapped axis or a mirrored picture.
-L, FIVE, BAR = "30,20 30,80 60,80", "40,25 38,50 55,48 62,62 55,78 36,76", "46,20 68,18"
+L = "30,20 30,80 60,80"
 LOOPS = {  # and their holes
     "0": ("50,20 40,40 45,75 55,60 56,40 50,20", 1),
     "6": ("55,20 42,50 42,78 50,78 50,68 43,66", 1),
@@ -27,14 +25,10 @@ LOOPS = {  # and their holes
 }
 
 
-def path(text: str) -> np.ndarray:
-    return np.array([point.split(",") for point in text.split()], float)
-
-
 def draw(*paths, size=280, width=24) -> Image.Image:
     image = Image.new("L", (size, size), 255)
-    for text in paths:
-        points = list(map(tuple, path(text) * size / 100))
+    for path in paths:
+        points = [tuple(float(n) * size / 100 for n in p.split(",")) for p in path.split()]
         ImageDraw.Draw(image).line(points, fill=0, width=width, joint="curve")
     return image
 
@@ -47,15 +41,14 @@ def unlike(one, other) -> float:
 
 
 def extent(digit: np.ndarray) -> np.ndarray:
-    """Return the width and the height of the ink."""
-    return np.ptp(np.argwhere(digit), axis=0)[::-1] + 1
+    return np.ptp(np.argwhere(digit), axis=0) + 1  # the height and the width of the ink
 
 
 def test_the_form_is_mnists_upright_and_unmirrored():
     digit = to_mnist(draw(L))
     assert digit.shape == (28, 28) and digit.dtype == np.float32
     assert digit.min() == 0 and digit.max() == pytest.approx(1, abs=0.01)
-    assert extent(digit) == pytest.approx((10.7, 20), abs=1)
+    assert extent(digit) == pytest.approx((20, 10.7), abs=1)
     assert digit[4:14, 16:].max() < 0.1 and digit[16:, 16:].max() > 0.9  # the foot is to the right
 
 
@@ -71,13 +64,6 @@ def test_size_place_polarity_and_mode_hardly_matter(scale, x, y, inverted, mode)
     paper.paste(draw(L, size=side, width=round(24 * scale)), (int(x * side), int(y * side)))
     picture = ImageOps.invert(paper) if inverted else paper
     assert unlike(picture.convert(mode), draw(L)) < 0.08
-
-
-@pytest.mark.parametrize("width", [4, 7, 12, 32, 40])
-def test_the_pen_hardly_matters(width):
-    assert unlike(draw(L, width=width), draw(L)) < 0.25  # as far as MNIST's own pens differ
-    across_the_stem = to_mnist(draw(L, width=width))[8:14].sum(axis=1)
-    assert 1.5 < across_the_stem.mean() < 4
 
 
 def on_its_side(image: Image.Image) -> Image.Image:
@@ -103,22 +89,8 @@ def test_what_screens_and_files_make_of_it_does_not_matter(name):
     assert unlike(CHANGES[name](draw(L)), draw(L)) < 0.03
 
 
-FROM_ABOVE = replace(CAMERA, digit=(0.5, 0.5), perspective=0, rotation=0, table=0, board=0)
-RULED = replace(FROM_ABOVE, paper=("ruled",), fall_off=(0.4, 0.4), shadow=(0.3, 0.3))
-CHALK = replace(FROM_ABOVE, board=1, ink=(0.4, 0.4), fall_off=(0.5, 0.5), shadow=(0.45, 0.45))
-
-
-@pytest.mark.parametrize("camera, pen", [(RULED, 0.05), (RULED, 0.16), (CHALK, 0.08)])
-def test_light_falls_unevenly_on_ruled_paper_and_on_a_board(camera, pen):
-    camera = replace(camera, pen=(pen, pen))
-    assert unlike(photograph([path(L)], np.random.default_rng(0), camera), draw(L)) < 0.25
-
-
-@pytest.mark.parametrize("side", [280, 28])
-def test_a_fives_bar_apart_is_ink_and_so_is_what_runs_off_the_edge(side):
-    five, with_bar = draw(FIVE, width=14), draw(FIVE, BAR, width=14)
-    assert unlike(with_bar.resize((side, side)), five.resize((side, side))) > 0.1
-    digit = to_mnist(draw("50,-10 50,80 110,80").resize((side, side)))
+def test_what_runs_off_the_edge_is_ink():
+    digit = to_mnist(draw("50,-10 50,80 110,80"))
     assert digit[4:10].sum() > 0 and digit.sum() > 20
 
 
@@ -126,9 +98,7 @@ AROUND = {
     "frame": lambda p: np.pad(np.pad(p, 10), 20, constant_values=255),
     "title bar": lambda p: np.pad(p, ((30, 0), (0, 0)), constant_values=50),
     "desk": lambda p: np.pad(p, 140, constant_values=60),
-    "circle": lambda p: cv2.ellipse(
-        np.pad(p, 60, constant_values=255), (200, 200), (170, 160), 8, 0, 350, 0, 7
-    ),
+    "circle": lambda p: cv2.circle(np.pad(p, 60, constant_values=255), (200, 200), 170, 0, 7),
 }
 
 
@@ -148,26 +118,16 @@ def test_loops_and_openings_survive_a_pen_of_any_width(name, width):
     assert labels - 2 == holes  # beside the ink and the paper around it
 
 
-def ring(side: int, width: int) -> np.ndarray:
-    image = Image.new("L", (side, side))
-    ImageDraw.Draw(image).ellipse((0, 0, side - 1, side - 1), outline=255, width=width)
-    return np.asarray(image)
-
-
 @pytest.mark.parametrize("margin", [0, 1])
 @pytest.mark.parametrize("side", [12, 16, 28, 128])
 def test_a_crop_whose_border_is_mostly_ink_is_not_turned_inside_out(side, margin):
-    squarish = cv2.dilate(ring(side, side // 6), np.ones((side // 8 | 1,) * 2, np.uint8))
+    ring = Image.new("L", (side, side))
+    ImageDraw.Draw(ring).ellipse((0, 0, side - 1, side - 1), outline=255, width=side // 6)
+    squarish = cv2.dilate(np.asarray(ring), np.ones((side // 8 | 1,) * 2, np.uint8))
     zero = np.pad(squarish, margin)
     digit = to_mnist(zero)
     assert digit[12:16, 12:16].max() < 0.3 < digit[4:24].max(axis=0)[4:8].max()
     np.testing.assert_allclose(to_mnist(255 - zero), digit, atol=0.01)
-
-
-def test_a_one_stretched_to_a_square_is_narrow_again_and_a_zero_is_not():
-    one = 255 - np.asarray(draw("60,20 50,80", width=20))
-    assert extent(to_mnist(crop_to_bilevel(one)) > 0.5)[0] <= 10
-    assert extent(to_mnist(crop_to_bilevel(ring(28, 8))) > 0.1)[0] >= 18
 
 
 def part_of_a_file(side: int) -> Image.Image:
@@ -185,20 +145,15 @@ REFUSED = {
     "far apart": (draw("42,30 42,70", "85,30 85,70", width=14), "One at a time"),
     "too large": (part_of_a_file(MAX_PIXELS // 4000 + 2), "million"),
     "damaged": (part_of_a_file(280), "damaged"),
+    "no picture": (np.zeros((4, 4, 2)), "shape"),  # which is the caller's mistake
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refusal_says_why(name):
     picture, words = REFUSED[name]
-    with pytest.raises(NoDigitError, match=words):
+    with pytest.raises(ValueError if words == "shape" else NoDigitError, match=words):
         to_mnist(picture)
-
-
-@pytest.mark.parametrize("shape", [(0, 5), (5,), (4, 4, 2), (2, 4, 4, 3)])
-def test_an_array_that_is_no_picture_is_the_callers_mistake(shape):
-    with pytest.raises(ValueError, match="shape"):
-        to_mnist(np.zeros(shape))
 
 
 SIDES, ODD_VALUES = st.integers(1, 90), st.sampled_from([np.nan, np.inf, -np.inf, 1e30, -1.0])

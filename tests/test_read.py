@@ -92,13 +92,14 @@ def test_reads_zeros_that_touch_and_photographs(model):
     assert [reading.read(p, model).text for p in photos].count("75013") >= 3
 
 
-@pytest.mark.parametrize("digit", "0123456789")
-def test_a_single_digit_is_read_as_it_is_alone(model, digit):
-    picture, _ = draw(digit)
-    (own,) = reading.read(picture, model).digits
-    assert own.probabilities[digit] == pytest.approx(recognize(picture, model)[digit], abs=0.1)
-    again = reading.read(own.digit, model)  # a picture of MNIST's own size
-    assert again.text == digit and again.digits[0].box == (0, 0, 1, 1)
+def test_an_underline_and_a_touch_by_accident_are_left_out(model):
+    picture, boxes = draw("42")
+    left, _, right, bottom = np.array(boxes, int).T
+    cv2.line(picture, (left.min(), bottom.max() + 20), (right.max(), bottom.max() + 20), 0, 6)
+    picture = np.pad(picture, 60, constant_values=255)
+    cv2.line(picture, (10, 10), (14, 12), 0, 6)
+    found = reading.read(picture, model)
+    assert found.text == "42" and not found.doubt
 
 
 def test_what_a_reading_holds(model):
