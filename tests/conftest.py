@@ -34,7 +34,6 @@ for name in ("HF_TOKEN", "LENET_REPO", "LENET_REVISION", "SPACE_AUTHOR_NAME"):
 
 @pytest.fixture
 def hub(monkeypatch):
-    """An empty Hub that nothing is wrong with, and a token that may write to it."""
     monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
     yield HUB
     HUB.clear()

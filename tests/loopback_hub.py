@@ -16,16 +16,16 @@ from urllib.parse import unquote, urlsplit
 OWNER, WRITE_TOKEN, READ_TOKEN = "maintainer", "hf_write", "hf_read"
 
 
-class Hub:
+class Hub(ThreadingHTTPServer):
     """A server on a free port of the loopback address; its attributes are the tests'."""
 
+    daemon_threads = True
+
     def __init__(self):
+        super().__init__(("127.0.0.1", 0), RequestHandler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
         self.clear()
-        handler = type("Handler", (RequestHandler,), {"hub": self})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def clear(self) -> None:
         self.commits: dict[str, list[dict[str, bytes]]] = {}
@@ -58,12 +58,11 @@ class Hub:
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    hub: Hub
-
     def log_message(self, *arguments):
         pass
 
     def do_GET(self):
+        self.hub = self.server
         self.path = unquote(urlsplit(self.path).path)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
@@ -82,11 +81,10 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def send(self, status: int, body=b"", **headers):
         """Answer with bytes, or with JSON."""
-        if not isinstance(body, bytes):
-            body = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
+        kind = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
+        body = json.dumps(body).encode() if kind else body
         self.send_response(status)
-        for name, value in {"Content-Length": len(body), **headers}.items():
+        for name, value in {"Content-Length": len(body), **kind, **headers}.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if self.command != "HEAD":
@@ -140,14 +138,13 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.send(200, {"errors": [], "warnings": []})
 
     def preupload(self, repo: str, revision: str):
-        def plan(name: str) -> dict:
-            plan = {"path": name, "uploadMode": "regular", "shouldIgnore": False}
-            if (old := self.hub.commits[repo][-1].get(name)) is None:
-                return plan
-            # The client leaves out what has not changed.
-            return {**plan, "oid": hashlib.sha1(b"blob %d\0%s" % (len(old), old)).hexdigest()}
-
-        self.send(200, {"files": [plan(file["path"]) for file in json.loads(self.body)["files"]]})
+        files = self.hub.commits[repo][-1].items()  # the client leaves out what has not changed
+        ids = {name: hashlib.sha1(b"blob %d\0%s" % (len(file), file)) for name, file in files}
+        plan = {"uploadMode": "regular", "shouldIgnore": False}
+        names = [file["path"] for file in json.loads(self.body)["files"]]
+        oids = [{"oid": ids[name].hexdigest()} if name in ids else {} for name in names]
+        plans = [{"path": name, **plan, **oid} for name, oid in zip(names, oids, strict=True)]
+        self.send(200, {"files": plans})
 
     def commit(self, repo: str, revision: str):
         if self.role != "write":

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,12 +74,6 @@ def test_who_does_not_pay_creates_it_on_zerogpu_and_may_say_so_twice(hub, tmp_pa
     (wanted,) = hub.created
     assert (wanted["sdk"], wanted["hardware"]) == ("gradio", "zero-a10g")
     assert hub.commits == {SPACE: [{}]}
-
-
-def test_without_git_nothing_is_uploaded_rather_than_everything(hub, clone):
-    shutil.rmtree(clone / ".git")
-    shell(f"{UPLOAD} || true", clone, GIT_CEILING_DIRECTORIES=str(clone.parent))
-    assert hub.commits == {}
 
 
 def test_training_on_the_hubs_machines_pushes(hub, small_mnist, tmp_path):

@@ -1,7 +1,5 @@
 """Numbers are read with the weights that come with the repository."""
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import pytest
@@ -15,17 +13,16 @@ from reading.reader import recognize
 from reading.weights import EMBEDDED_WEIGHTS
 from training.curves import smooth
 
-# Pen paths in a box 100 high: strokes parted by "/" of points x,y; a point with "|" is a corner.
+# Pen paths in a box 100 high: strokes parted by "/" of points x,y; a point twice is a corner.
 PATHS = {
     "0": "35,0 5,20 0,60 30,100 65,70 65,25 35,0",
     "1": "30,0 28,100",
-    "2": "5,25 35,0 65,25 5,100| 70,98",
+    "2": "5,25 35,0 65,25 5,100 5,100 70,98",
     "3": "5,10 40,0 60,22 28,46 62,72 40,100 0,88",
-    "4": "30,0 0,62| 70,60 / 52,35 48,100",
-    "5": "8,0 5,42 42,38 62,68 38,100 0,92 / 8,0 60,2",
-    "bar apart": "8,16 5,42 42,38 62,68 38,100 0,92 / 24,2 66,0",
+    "4": "30,0 0,62 0,62 70,60 / 52,35 48,100",
+    "5": "8,16 5,42 42,38 62,68 38,100 0,92 / 24,2 66,0",  # its bar stands apart
     "6": "50,0 12,45 5,80 30,100 58,80 35,58 8,72",
-    "7": "0,2 60,0| 25,100",
+    "7": "0,2 60,0 60,0 25,100",
     "8": "52,12 28,0 8,20 50,70 30,100 5,78 48,25 52,12",
     "9": "55,18 30,0 5,25 25,48 55,20 50,60 40,100",
     "+": "0,60 60,60 / 30,30 30,90",
@@ -34,7 +31,7 @@ PATHS = {
     "−": "0,52 34,50",
     "/": "45,-8 0,108",
     "?": "2,18 18,0 44,14 40,34 22,50 20,68 / 20,92 21,94",
-    "a": "50,45 15,45 5,75 25,98 52,70| 52,50| 55,90 70,98",
+    "a": "50,45 15,45 5,75 25,98 52,70 52,70 52,50 52,50 55,90 70,98",
 }
 
 
@@ -43,38 +40,30 @@ def model():
     return LeNet.from_pretrained(EMBEDDED_WEIGHTS)
 
 
-def strokes_of(path: str) -> list[np.ndarray]:
-    strokes = []
-    for stroke in path.split("/"):
-        points = [[point.strip("|")] * (1 + point.endswith("|")) for point in stroke.split()]
-        strokes.append(np.array([point.split(",") for pair in points for point in pair], float))
-    return strokes
-
-
-def write(text: Sequence[str], gap: float = 25) -> Number:
+def write(text: str, gap: float = 25) -> Number:
     """Write signs side by side, `gap` hundredths of their height apart."""
     x, signs = 0.0, []
     for sign in text:
-        strokes = [smooth(stroke) for stroke in strokes_of(PATHS[sign])]
+        paths = [[point.split(",") for point in path.split()] for path in PATHS[sign].split("/")]
+        strokes = [smooth(np.array(path, float)) for path in paths]
         points = np.concatenate(strokes)
         signs.append([stroke + [x - points[:, 0].min(), 0] for stroke in strokes])
         x += np.ptp(points[:, 0]) + gap
-    return Number("".join(text), "", signs)
+    return Number(text, "", signs)
 
 
-def draw(text: Sequence[str], gap: float = 25, seed: int = 0):
+def draw(text: str, gap: float = 25, seed: int = 0):
     """Return a picture, and the box of each sign in pixels."""
     picture, _, boxes = draw_number(write(text, gap), np.random.default_rng(seed))
     return picture, boxes
 
 
 @pytest.mark.parametrize(
-    "text", ["7", "42", "365", "2026", "75005", "314159", "8675309", "20263071", ["2", "bar apart"]]
+    "text", ["7", "42", "365", "2026", "75005", "314159", "8675309", "20263071"]
 )
 def test_reads_numbers_of_one_to_eight_digits(model, text):
     found = reading.read(draw(text)[0], model)
-    assert found.guesses[0][0] == ("25" if "bar apart" in text else text)
-    assert not found.doubt
+    assert found.guesses[0][0] == text and not found.doubt
 
 
 @pytest.mark.parametrize(
@@ -113,21 +102,6 @@ def test_what_a_reading_holds(model):
         assert sum(digit.probabilities.values()) == pytest.approx(1)
         assert digit.digit.shape == (28, 28) and digit.layers[-1].shape == (10,)
         np.testing.assert_allclose(digit.box * np.tile(picture.shape[::-1], 2), box, atol=4)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_any_scribble_gives_a_reading_or_a_sentence(model, seed):
-    random = np.random.default_rng(seed)
-    picture = np.full((120, 300), 255, np.uint8)
-    for _ in range(random.integers(1, 8)):
-        points = random.random((random.integers(2, 9), 2)) * [300, random.integers(3, 120)]
-        cv2.polylines(picture, [points.astype(np.int32)], False, 0, int(random.integers(1, 9)))
-    try:
-        found = reading.read(picture, model)
-    except NoDigitError as sentence:
-        assert str(sentence).endswith((".", "?"))
-    else:
-        assert 1 <= len(found.digits) == len(found.guesses[0][0]) <= 8
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from handwriting import CAMERA, SEED, photograph, strokes_of, trace
+from handwriting import SEED, photograph, strokes_of, trace
 
 CANVAS = (320, 640)  # pixels, height and width of a drawing
 GAPS = (-0.15, 0.6)  # between composed digits, in heights
@@ -104,13 +104,9 @@ def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
 
 
 def photograph_number(number: Number, random: np.random.Generator):
-    """Photograph a number: its digits are written and ruled as `Camera` has it, and all in view."""
-    share = number.height / max(number.size)  # of the longer side, which `Camera` goes by
-    least, most = CAMERA.digit
-    camera = replace(
-        CAMERA,
-        digit=(min(least / share, 0.4), min(most / share, 0.57)),
-        pen=tuple(width * share for width in CAMERA.pen),
-        pitch=tuple(pitch * share for pitch in CAMERA.pitch),
+    """Photograph a number: its digits as large as `photograph` has one, and all in view."""
+    share = number.height / max(number.size)  # of the longer side, which `photograph` goes by
+    pen, pitch = np.multiply([(0.03, 0.09), (0.5, 1.2)], share)
+    return photograph(
+        number.strokes, random, (min(0.15 / share, 0.4), min(0.6 / share, 0.57)), pen, pitch
     )
-    return photograph(number.strokes, random, camera)
