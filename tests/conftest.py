@@ -67,6 +67,14 @@ def small_mnist(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def model():
+    """The network with the weights that come with it."""
+    from lenet import LeNet
+
+    return LeNet.from_pretrained(ROOT / "weights")
+
+
+@pytest.fixture(scope="session")
 def mnist_test():
     """MNIST's 10,000 test pictures and labels: from the folder MNIST_DIR or data, else fetched."""
     from training.data import load_mnist
@@ -120,10 +128,7 @@ def browser():
 
 @contextmanager
 def watched_pages(browser):
-    """Give a function that makes an empty page; at the end, nothing has gone wrong on any.
-
-    It takes the beginning, or a tuple of those, of the addresses that the page may ask.
-    """
+    """Give a function that makes a page, which may ask `site`; at the end, no page has failed."""
     contexts, wrong = [], []
 
     def new_page(site, width=440, height=700, **how):

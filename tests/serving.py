@@ -49,23 +49,19 @@ def serve(
     server = Server(f"http://127.0.0.1:{port}/", process)
     try:
         deadline = time.monotonic() + timeout
-        while not answers(server.url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command} does not serve: {log.read_text() if log else ''}")
+        while time.monotonic() < deadline and process.poll() is None:
+            with suppress(OSError):
+                urllib.request.urlopen(server.url, timeout=5).close()
+                break
             time.sleep(0.05)
+        else:
+            raise RuntimeError(f"{command} does not serve: {log.read_text() if log else ''}")
         yield server
     finally:
         process.terminate()
         process.wait(10)
         if file:
             file.close()
-
-
-def answers(url: str) -> bool:
-    with suppress(OSError):
-        urllib.request.urlopen(url, timeout=5).close()
-        return True
-    return False
 
 
 def children(process_id: int) -> list[int]:

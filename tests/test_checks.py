@@ -25,12 +25,6 @@ def embedded(temperature: float = 1.0) -> LeNet:
     return model
 
 
-def test_trained_and_untrained_networks_pass():
-    check_model(embedded())
-    torch.manual_seed(0)
-    check_model(LeNet())
-
-
 BROKEN = [filled(LeNet(second), value) for second in (True, False) for value in (1e38, -3e38, 0, 1)]
 BROKEN += [filled(embedded(), 3e38, layer) for layer in ("conv1", "conv2", "linear1", "linear3")]
 BROKEN += [embedded(temperature) for temperature in (5e-324, 1e-30, 1e300, 10**400)]

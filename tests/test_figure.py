@@ -4,28 +4,15 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from lenet import LeNet
 from page.figure import LETTERS, add_up, explain
 from reading.evidence import blank_layers, evidence
-from reading.reader import DigitReading
-from reading.weights import EMBEDDED_WEIGHTS
-
-
-@pytest.fixture(scope="module")
-def model():
-    return LeNet.from_pretrained(EMBEDDED_WEIGHTS)
+from reading.reader import DigitReading, read_digit
 
 
 def read_noise(model, count: int) -> list[DigitReading]:
-    images = torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(0)) ** 3
-    with torch.inference_mode():
-        layers = model.layers(images)
-        probabilities = model.probabilities(layers[-1].double()).tolist()
-    named = [dict(zip("0123456789", ten, strict=True)) for ten in probabilities]
-    own = [[layer[k].numpy() for layer in layers] for k in range(count)]
-    return list(map(DigitReading, images[:, 0].numpy(), own, named))
+    return [read_digit(image, model) for image in np.random.default_rng(0).random((count, 28, 28))]
 
 
 @pytest.mark.parametrize("second_sigmoid", [True, False])
@@ -68,12 +55,11 @@ def test_the_guesses_maps_are_the_evidence(model):
     places, blank = evidence(reading.layers[2], model), blank_layers(model)[-1]
     over = places[first] - places
     scale = max(np.abs(places[[first, second, third]]).max(), np.abs(over).max())
-    for digit, letters, sums in figure["guesses"]:
-        assert_shades(letters, places[digit], scale)
-        assert list(sums) == list(add_up(blank[digit], places[digit]))
-    for digit, letters, sums in figure["rivals"]:
-        assert_shades(letters, over[digit], scale)
-        assert list(sums) == list(add_up(blank[first] - blank[digit], over[digit]))
+    maps = {"guesses": (places, blank), "rivals": (over, blank[first] - blank)}
+    for name, (values, starts) in maps.items():
+        for digit, letters, sums in figure[name]:
+            assert_shades(letters, values[digit], scale)
+            assert list(sums) == list(add_up(starts[digit], values[digit]))
 
 
 @pytest.mark.parametrize("seed", range(50))

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from loopback_hub import OWNER, WRITE_TOKEN
 from serving import ROOT
 
@@ -34,38 +33,28 @@ def shell(command: str, folder: Path, **environment: str) -> str:
     return run.stdout
 
 
-UPLOAD = readme_command("git ls-files")
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     names = shell("git ls-files", folder).splitlines()
     return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
 
 
-@pytest.fixture
-def clone(tmp_path) -> Path:
-    """The repository as it is now, with what its use leaves in it."""
-    folder = tmp_path / "clone"
-    folder.mkdir()
-    shell(f"git ls-files -z | xargs -0 cp --parents -t {folder}", ROOT)
-    shell("git init -q && git add -A", folder)
+def test_one_line_publishes_and_updates_what_git_lists(hub, monkeypatch, tmp_path):
+    shell(f"git ls-files -z | xargs -0 cp --parents -t {tmp_path}", ROOT)
+    shell("git init -q && git add -A", tmp_path)
     for name in CLUTTER:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("not for the Space")
-    return folder
-
-
-def test_one_line_publishes_and_updates_what_git_lists(hub, clone, monkeypatch):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("not for the Space")
     monkeypatch.delenv("HF_HUB_DISABLE_XET")  # as it is with who types it
-    shell(UPLOAD, clone)
+    upload = readme_command("git ls-files")
+    shell(upload, tmp_path)
     (wanted,) = hub.created
     assert (wanted["type"], wanted["sdk"]) == ("space", "gradio")
-    assert hub.commits[SPACE] == [{}, contents(clone)]
+    assert hub.commits[SPACE] == [{}, contents(tmp_path)]
     hub.add(SPACE, {"gone.py": b"of an earlier version", ".gitattributes": b"the Hub's own"})
-    (clone / "page" / "style.css").write_text("body { color: red }")
-    (clone / "LICENSE").unlink()
-    shell(UPLOAD, clone)
-    assert hub.commits[SPACE][3:] == [{".gitattributes": b"the Hub's own", **contents(clone)}]
+    (tmp_path / "page" / "style.css").write_text("body { color: red }")
+    (tmp_path / "LICENSE").unlink()
+    shell(upload, tmp_path)
+    assert hub.commits[SPACE][3:] == [{".gitattributes": b"the Hub's own", **contents(tmp_path)}]
 
 
 def test_who_does_not_pay_creates_it_on_zerogpu_and_may_say_so_twice(hub, tmp_path):

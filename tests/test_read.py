@@ -7,10 +7,8 @@ from PIL import Image
 from written_numbers import Number, draw_number, photograph_number
 
 import reading
-from lenet import LeNet
 from reading.picture import NoDigitError
 from reading.reader import recognize
-from reading.weights import EMBEDDED_WEIGHTS
 from training.curves import smooth
 
 # Pen paths in a box 100 high: strokes parted by "/" of points x,y; a point twice is a corner.
@@ -33,11 +31,6 @@ PATHS = {
     "?": "2,18 18,0 44,14 40,34 22,50 20,68 / 20,92 21,94",
     "a": "50,45 15,45 5,75 25,98 52,70 52,70 52,50 52,50 55,90 70,98",
 }
-
-
-@pytest.fixture(scope="module")
-def model():
-    return LeNet.from_pretrained(EMBEDDED_WEIGHTS)
 
 
 def write(text: str, gap: float = 25) -> Number:
@@ -134,9 +127,3 @@ def test_a_file_is_read_by_its_path(model, tmp_path):
     Image.fromarray(draw("7")[0]).save(tmp_path / "seven.png")
     for path in (tmp_path / "seven.png", str(tmp_path / "seven.png")):
         assert reading.read(path, model).text == "7" and recognize(path, model)["7"] > 0.5
-
-
-@pytest.mark.parametrize("picture", [None, 7, b"seven.png", [[0, 1]]])
-def test_what_is_no_picture_is_named(model, picture):
-    with pytest.raises(TypeError, match="a file's path, a PIL image or an array, not"):
-        recognize(picture, model)

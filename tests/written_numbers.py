@@ -77,8 +77,8 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
 def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
     """Draw a number, black on white, at any size and place, with any brush, a little aslope.
 
-    Returns the picture, uint8 of shape `canvas`; whether two of its digits touch or overlap; and
-    the (left, top, right, bottom) of each digit's ink, in pixels.
+    Return the picture, uint8; whether two digits touch or overlap; and each digit's (left, top,
+    right, bottom) in pixels.
     """
     angle = np.deg2rad(random.normal(0, 3))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
