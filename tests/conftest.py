@@ -18,7 +18,7 @@ from serving import ROOT, Server, serve
 
 HUB = Hub()
 
-# The Hub's client, PyTorch and OpenCV read these when they are imported, so they are set before.
+# The Hub's client, PyTorch and OpenCV read these when they are imported.
 os.environ.update(
     OMP_NUM_THREADS="1",  # the tests run in several processes, whose threads would wait in turn
     HF_ENDPOINT=HUB.url,
@@ -167,7 +167,6 @@ def opened(page, address: str):
 
 @pytest.fixture
 def visit(new_page, page_url):
-    """Return a function that opens the page."""
     return lambda *size, query="", **how: opened(new_page(page_url, *size, **how), page_url + query)
 
 

@@ -31,12 +31,12 @@ class Server(NamedTuple):
 
 @contextmanager
 def serve(
-    command: Sequence[str] = PAGE, log: Path | None = None, timeout: float = 120, **environment: str
+    command: Sequence[str] = PAGE, log: Path | None = None, **environment: str
 ) -> Iterator[Server]:
     """Run a program that serves at 127.0.0.1, on the port GRADIO_SERVER_PORT, in a context.
 
     Its variables are this process's and these. Its output goes to the log; without one its
-    standard output is dropped. It has `timeout` seconds to answer, or RuntimeError is raised.
+    standard output is dropped. RuntimeError is raised if it does not answer within 120 seconds.
     """
     with socket.socket() as probe:  # a port that nobody listens on
         probe.bind(("127.0.0.1", 0))
@@ -48,7 +48,7 @@ def serve(
     )
     server = Server(f"http://127.0.0.1:{port}/", process)
     try:
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and process.poll() is None:
             with suppress(OSError):
                 urllib.request.urlopen(server.url, timeout=5).close()

@@ -107,6 +107,5 @@ def photograph_number(number: Number, random: np.random.Generator):
     """Photograph a number: its digits as large as `photograph` has one, and all in view."""
     share = number.height / max(number.size)  # of the longer side, which `photograph` goes by
     pen, pitch = np.multiply([(0.03, 0.09), (0.5, 1.2)], share)
-    return photograph(
-        number.strokes, random, (min(0.15 / share, 0.4), min(0.6 / share, 0.57)), pen, pitch
-    )
+    digit = min(0.15 / share, 0.4), min(0.6 / share, 0.57)
+    return photograph(number.strokes, random, digit, pen, pitch)
