@@ -9,17 +9,13 @@ from training.strokes import write_digits, write_non_digits
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return write_digits(300, seed=1)
+def drawn():
+    """300 digits, their labels, and 150 pictures of none."""
+    return *write_digits(300, seed=1), write_non_digits(150, seed=1)
 
 
-@pytest.fixture(scope="module")
-def non_digits():
-    return write_non_digits(150, seed=1)
-
-
-def test_they_are_normalised_as_mnist_and_no_two_are_the_same(digits, non_digits):
-    images, labels = digits
+def test_they_are_normalised_as_mnist_and_no_two_are_the_same(drawn):
+    images, labels, non_digits = drawn
     assert (labels.shape, set(labels)) == ((300,), set(range(10)))
     assert len({picture.tobytes() for picture in images}) == len(images)
     pictures = np.concatenate([images, non_digits])
@@ -37,11 +33,12 @@ def test_a_scan_is_coarse_and_keeps_its_digit():
     assert {2, 20} & widths and len(widths) > 4, "from a 1 that is stretched to one that is not"
 
 
-def test_the_network_reads_the_digits_and_doubts_the_rest(model, digits, non_digits):
+def test_the_network_reads_the_digits_and_doubts_the_rest(model, drawn):
+    images, labels, non_digits = drawn
     with torch.inference_mode():
         (confidence, guesses), (doubt, _) = (
-            model.probabilities(model(torch.from_numpy(images).float() / 255)).max(1)
-            for images in (digits[0], non_digits)
+            model.probabilities(model(torch.from_numpy(pictures).float() / 255)).max(1)
+            for pictures in (images, non_digits)
         )
-    assert (guesses.numpy() == digits[1]).mean() > 0.95
+    assert (guesses.numpy() == labels).mean() > 0.95
     assert doubt.median() < confidence.median() - 0.2

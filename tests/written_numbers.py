@@ -8,9 +8,6 @@ import cv2
 import numpy as np
 from handwriting import SEED, photograph, strokes_of, trace
 
-CANVAS = (320, 640)  # pixels, height and width of a drawing
-GAPS = (-0.15, 0.6)  # between composed digits, in heights
-
 
 @dataclass(frozen=True)
 class Number:
@@ -58,7 +55,7 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
     writers = sorted(by_writer)
     numbers = []
     for _ in range(count):
-        writer, gap = writers[random.integers(len(writers))], random.uniform(*GAPS)
+        writer, gap = writers[random.integers(len(writers))], random.uniform(-0.15, 0.6)
         own = by_writer[writer]
         length = random.integers(lengths[0], lengths[1] + 1)
         chosen = [own[random.integers(len(own))] for _ in range(length)]
@@ -74,11 +71,11 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
     return numbers
 
 
-def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
+def draw_number(number: Number, random: np.random.Generator, canvas=(320, 640)):
     """Draw a number, black on white, at any size and place, with any brush, a little aslope.
 
-    Return the picture, uint8; whether two digits touch or overlap; and each digit's (left, top,
-    right, bottom) in pixels.
+    Return the picture, uint8 of shape `canvas`; whether two digits touch or overlap; and each
+    digit's (left, top, right, bottom) in pixels.
     """
     angle = np.deg2rad(random.normal(0, 3))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
