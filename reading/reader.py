@@ -164,11 +164,8 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     text = with_marks(chosen.number, known, boxes[list(chosen.path)], signs)
     # A sign that is taken for a part of the digit beside it is found in a rival's path.
     for rival in guesses[1:]:
-        if (
-            MARK in text
-            or not all(known)
-            or rival.probability < LIKELY_RIVAL * guesses[0].probability
-        ):
+        is_likely = rival.probability >= LIKELY_RIVAL * guesses[0].probability
+        if not is_likely or MARK in text or not all(known):
             break
         is_digit = _seem_digits(candidates, energies, probabilities, rival, signs)
         if not all(is_digit) and len(rival.path) <= MAX_DIGITS:

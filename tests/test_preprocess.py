@@ -145,6 +145,14 @@ def test_a_refusal_says_why(name):
         to_mnist(picture)
 
 
+def test_a_one_stretched_to_a_square_is_narrow_again():
+    y, x = np.nonzero(np.asarray(draw("60,20 50,80")) == 0)
+    one = np.asarray(draw("60,20 50,80"))[y.min() : y.max() + 1, x.min() : x.max() + 1]
+    assert extent(to_mnist(cv2.resize(one, (16, 16), None, 0, 0, cv2.INTER_NEAREST)) > 0.5)[1] <= 10
+    zero = cv2.circle(np.full((28, 28), 255, np.uint8), (14, 14), 10, 0, 7)
+    assert extent(to_mnist(zero) > 0.1)[1] >= 18
+
+
 SIDES, ODD_VALUES = st.integers(1, 90), st.sampled_from([np.nan, np.inf, -np.inf, 1e30, -1.0])
 
 
