@@ -145,19 +145,7 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
         If there is nothing to read, or more than a number; the message is fit for the page.
     """
     model = model or _default_model()
-    for found in candidates_of(image):
-        candidates, boxes, signs = found
-        with torch.inference_mode():
-            layers = model.layers(torch.from_numpy(candidates.digits)[:, None])
-            logits = layers[-1].double()
-            probabilities = model.probabilities(logits).numpy()
-        energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
-        scores = lattice.score(candidates, energies, logs)
-        # One digit is as likely as the network says, less what speaks for several.
-        scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
-        guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
-        if not cut or _is_sure(candidates, energies, guesses[0]):
-            break
+    candidates, boxes, signs, layers, energies, probabilities, guesses = _guess(image, model, cut)
     chosen, known = guesses[0], _seem_digits(candidates, energies, probabilities, guesses[0], signs)
     if len(chosen.path) > MAX_DIGITS:
         raise NoDigitError(LONG_MESSAGE if np.mean(known) > 0.5 else DOUBT_MESSAGE)
@@ -174,7 +162,6 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     doubt = describe_doubt(text)
     path = list(chosen.path)
     share = chosen.probability / float(probabilities[0, int(chosen.number)]) if path == [0] else 1
-    layers = [layer.numpy() for layer in layers]
     digits = [
         DigitReading(
             candidates.digits[k],
@@ -188,6 +175,24 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     if not any(character.isdigit() for character in text):
         text = chosen.number if not signs.dotted.any() else MARK
     return Reading([(guess.number, guess.probability) for guess in guesses], digits, doubt, text)
+
+
+def _guess(image, model: LeNet, cut: bool) -> tuple:
+    """Return the candidates, what the network computes of them, and the best numbers."""
+    for found in candidates_of(image):
+        candidates, *_ = found
+        with torch.inference_mode():
+            layers = model.layers(torch.from_numpy(candidates.digits)[:, None])
+            logits = layers[-1].double()
+            probabilities = model.probabilities(logits).numpy()
+        energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
+        scores = lattice.score(candidates, energies, logs)
+        # One digit is as likely as the network says, less what speaks for several.
+        scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
+        guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
+        if not cut or _is_sure(candidates, energies, guesses[0]):
+            break
+    return *found, [layer.numpy() for layer in layers], energies, probabilities, guesses
 
 
 def _is_sure(candidates: Candidates, energies: np.ndarray, guess: lattice.Guess) -> bool:
