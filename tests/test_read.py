@@ -17,7 +17,7 @@ from reading.picture import NoDigitError
 from reading.reader import recognize
 from reading.signs import describe_doubt
 from reading.weights import EMBEDDED_WEIGHTS
-from training.curves import smooth
+from training.pen_curves import smooth
 
 # Pen paths in a box 100 high: strokes parted by "/" of points x,y; a point with "|" is a corner.
 PATHS = {

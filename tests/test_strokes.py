@@ -7,7 +7,7 @@ import torch
 from lenet import LeNet
 from reading.preprocess import to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
-from training.curves import smooth
+from training.pen_curves import smooth
 from training.scans import scan
 from training.shapes import DIGITS
 from training.signs import SIGNS, parse

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from training.curves import arc, corner, path
+from training.pen_curves import arc, corner, path
 
 Uniform = Callable[..., float]
 Strokes = list[np.ndarray]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from reading.preprocess import NoDigitError, to_mnist
-from training.curves import smooth
+from training.pen_curves import smooth
 from training.shapes import DIGITS, Strokes
 from training.signs import SIGNS, parse
 
