@@ -2,7 +2,7 @@
 
 MNIST was written by Americans in the 1980s: it has no 1 with a flag or a foot, few 7s with a
 bar, no 9 with a curled tail. It also has nothing but digits, so a network trained on MNIST alone
-names a digit for any image. Here a pen path (`training.shapes`) is distorted at random, drawn
+names a digit for any image. Here a pen path (`training.digit_shapes`) is distorted at random, drawn
 with varying pressure, and normalised by `to_mnist`, as any image is.
 """
 
@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from reading.preprocess import NoDigitError, to_mnist
+from training.digit_shapes import DIGITS, Strokes
 from training.pen_curves import smooth
-from training.shapes import DIGITS, Strokes
 from training.signs import SIGNS, parse
 
 # Sampling probabilities of 0 to 9: the digits whose style varies most come most often.
