@@ -8,9 +8,9 @@ from lenet import LeNet
 from reading.preprocess import to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
 from training.digit_shapes import DIGITS
+from training.other_marks import SIGNS, parse
 from training.pen_curves import smooth
 from training.scans import scan
-from training.signs import SIGNS, parse
 from training.strokes import by_hand, draw, write_digits, write_non_digits
 
 

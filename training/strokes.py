@@ -14,8 +14,8 @@ import numpy as np
 
 from reading.preprocess import NoDigitError, to_mnist
 from training.digit_shapes import DIGITS, Strokes
+from training.other_marks import SIGNS, parse
 from training.pen_curves import smooth
-from training.signs import SIGNS, parse
 
 # Sampling probabilities of 0 to 9: the digits whose style varies most come most often.
 DIGIT_PROBABILITIES = (0.05, 0.16, 0.08, 0.07, 0.14, 0.05, 0.05, 0.15, 0.1, 0.15)
