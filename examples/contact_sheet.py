@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from training.augment import NOISE_SIZE, augment
 from training.data import load_mnist, scale
+from training.drawings import write_digits, write_non_digits
 from training.recipes import DEMO
-from training.strokes import write_digits, write_non_digits
 
 COLUMNS = 20  # two for each digit
 

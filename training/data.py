@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from training.drawings import write_digits, write_non_digits
 from training.recipes import Recipe
 from training.scans import scan
-from training.strokes import write_digits, write_non_digits
 
 NO_DIGIT = 10  # the label of a non-digit
 CHUNK = 1000  # images that are drawn from one seed, by one of MAX_PROCESSES

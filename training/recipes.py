@@ -69,7 +69,7 @@ class Recipe:
     augmentation : Augmentation or None
         None for images as they are.
     added_shares : tuple of three floats
-        Shares of each batch: digits in other handwriting styles (`training.strokes`), coarse
+        Shares of each batch: digits in other handwriting styles (`training.drawings`), coarse
         scans of MNIST's digits (`training.scans`), and non-digits.
     reproduces_report : bool
         Whether the model card sets the run beside the report's figures.

@@ -8,10 +8,10 @@ from lenet import LeNet
 from reading.preprocess import to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
 from training.digit_shapes import DIGITS
+from training.drawings import by_hand, draw, write_digits, write_non_digits
 from training.other_marks import SIGNS, parse
 from training.pen_curves import smooth
 from training.scans import scan
-from training.strokes import by_hand, draw, write_digits, write_non_digits
 
 
 @pytest.fixture(scope="module")
