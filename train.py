@@ -1,13 +1,12 @@
 """Train LeNet on MNIST.
 
-    python train.py                             # --recipe demo: the weights that the page uses
-    python train.py --recipe paper              # the report's experiment: 20 epochs of Adam
-    python train.py --push                      # and push the weights to <you>/lenet-mnist
-    python train.py --push-only runs/demo       # push a finished run
+    python train.py                          # the page's weights, by the recipe "demo"
+    python train.py --recipe paper           # the report's experiment: 20 epochs of Adam
+    python train.py --push                   # train, then push to <you>/lenet-mnist
+    python train.py --push-only runs/demo    # push a finished run
 
-A run writes one folder, runs/<recipe>: the weights (model.safetensors, config.json), the metrics
-of each epoch (metrics.json, curves.png) and the model card (README.md). Ctrl-C stops after the
-epoch; --resume continues from there, or after a crash, and --overwrite starts anew.
+A run writes weights, metrics, curves and a model card to runs/<recipe>. Ctrl-C stops it after
+the epoch, and --resume continues it.
 """
 
 import argparse
@@ -49,30 +48,29 @@ def train(
     Parameters
     ----------
     images, labels : as `load_mnist` returns them, on the device to train on
-        The recipe's share of them, at random, is held out for validation.
     recipe : Recipe
     seed : int
-        Of all that is random. On one machine the same seed gives the same bits.
+        The same seed gives the same bits on one machine.
     second_sigmoid : bool
         As `LeNet` takes it.
     checkpoint : Path, optional
-        File of the state after each epoch; a run whose file exists resumes, to the same bits.
+        File for the state after each epoch. If it exists, the run resumes from it.
     stop : threading.Event, optional
-        Once it is set, the training ends after the epoch.
+        When it is set, training ends after the epoch.
     report : callable
-        Called with a line of text after each epoch.
+        Takes a line of text after each epoch.
 
     Returns
     -------
     model : LeNet, in eval mode
-        Of the epoch with the least validation loss, with a fitted temperature.
+        The epoch with the least validation loss, with a fitted temperature.
     history : list of dict
-        Each epoch's, as `training.steps.train_epochs` yields them.
+        The metrics of each epoch (`training.steps.train_epochs`).
 
     Raises
     ------
     ValueError, ArithmeticError
-        If there are too few images; if the loss is not finite.
+        If there are too few images, or the loss is not finite.
     """
     order, device = torch.Generator().manual_seed(seed), images.device
     images, labels = images.cpu(), labels.cpu()  # to be split and drawn from
@@ -95,7 +93,7 @@ def train(
 
 
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Return the command line's arguments; `recipe` is a `Recipe`, with their overrides."""
+    """Return the command line's arguments, with `recipe` as a `Recipe` that has the overrides."""
     parser = argparse.ArgumentParser(description="Train LeNet on MNIST.")
     add = parser.add_argument
     add("--recipe", choices=RECIPES, default="demo", help="training recipe (%(default)s)")
@@ -137,7 +135,7 @@ def _positive(kind: type) -> Callable[[str], float]:
 
 
 def _push(folder: Path, repo_id: str, tag: str | None) -> int:
-    """Push a run, or print how to do it later; return the exit status."""
+    """Push a run, or print the command to try again; return the exit status."""
     try:
         print(f"pushed: {push(folder, repo_id, tag)}")
     except OSError as error:
@@ -149,7 +147,7 @@ def _push(folder: Path, repo_id: str, tag: str | None) -> int:
 
 
 def _fail(reason: str | Exception, status: int, then: str = "") -> int:
-    """Print the first line of why the program ends; return its exit status."""
+    """Print the first line of the reason; return the exit status."""
     reason = str(reason).partition("\n")[0]
     reason = f"{reason.rstrip('.')}. {then}" if then else reason
     print(f"train.py: {reason}", file=sys.stderr)
@@ -200,7 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0; 1 if the run or the push failed, 2 if nothing was started, 130 if Ctrl-C stopped it.
+        0; 1 if the run or the push failed, 2 if nothing was started, 130 after Ctrl-C.
     """
     arguments = _parse_arguments(argv)
     try:

@@ -13,7 +13,7 @@ import train
 import training.data
 from lenet import LeNet
 from training.augment import NOISE_SIZE
-from training.data import NO_DIGIT, TrainingSet, batches_of, load_mnist, make_training_set, split
+from training.data import NON_DIGIT, TrainingSet, batches_of, load_mnist, make_training_set, split
 from training.metrics import calibration_error, evaluate, fit_temperature
 from training.recipes import DEMO, PAPER
 from training.speed import compiled
@@ -96,7 +96,7 @@ def test_a_non_digit_is_taught_as_any_digit_alike():
     torch.nn.init.zeros_(model.linear3.weight)
     torch.nn.init.zeros_(model.linear3.bias)
     blank = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    training_set = TrainingSet(blank, torch.tensor([NO_DIGIT, 0]), counts=(1, 0, 0, 1))
+    training_set = TrainingSet(blank, torch.tensor([NON_DIGIT, 0]), counts=(1, 0, 0, 1))
     loss_fn = make_loss_fn(PAPER, model, training_set)
     loss, _ = loss_fn(torch.tensor([0]))
     loss.backward()

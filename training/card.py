@@ -1,4 +1,4 @@
-"""The model card and the curves of a run."""
+"""The model card and the training curves of a run."""
 
 from pathlib import Path
 
@@ -71,14 +71,14 @@ normalised as MNIST is: 20 pixels in its longer side, centre of mass at the cent
 
 
 def model_card(metrics: dict, repo_id: str) -> ModelCard:
-    """Return a run's model card for the Hugging Face Hub.
+    """Return the model card of a run.
 
     Parameters
     ----------
     metrics : dict
-        As a run's metrics.json has them (`training.run.save_run`).
+        The content of metrics.json (see `training.run.save_run`).
     repo_id : str
-        Where the card loads the weights from: "owner/name", or a folder.
+        The "owner/name" or folder that the card's example loads the weights from.
 
     Returns
     -------
@@ -100,14 +100,12 @@ def model_card(metrics: dict, repo_id: str) -> ModelCard:
 
 
 def draw_curves(history: list[dict], path: Path) -> None:
-    """Draw loss and accuracy over the epochs, as in the report's Figure 4.
+    """Draw loss and accuracy over the epochs, like the report's Figure 4.
 
     Parameters
     ----------
-    history : list of dict
-        The metrics of each epoch.
-    path : Path
-        Of the PNG file to write.
+    history : list of dict, the metrics of each epoch
+    path : Path, the PNG file to write
     """
     import matplotlib  # takes a second, and is needed once, at the end of a run
 
@@ -128,7 +126,7 @@ def draw_curves(history: list[dict], path: Path) -> None:
 
 
 def _card_data(metrics: dict) -> ModelCardData:
-    """Return the card's metadata: what the Hub's search and its leaderboards read."""
+    """Return the metadata that the Hub's search and leaderboards read."""
 
     def result(metric: str, name: str, value: float) -> EvalResult:
         return EvalResult(
@@ -157,7 +155,7 @@ def _card_data(metrics: dict) -> ModelCardData:
 
 
 def _beside_the_report(history: list[dict]) -> str:
-    """Return a table of the last epoch's metrics and the report's."""
+    """Return a Markdown table of the last epoch's metrics and the report's."""
     last = history[-1]
     rows = "\n".join(
         f"| {name.replace('_', ' ')} | {last[name]:.4f} | {value:.4f} |"
@@ -168,7 +166,7 @@ def _beside_the_report(history: list[dict]) -> str:
 
 
 def _confusion_table(confusion: list[list[int]]) -> str:
-    """Return the rows of the confusion matrix in Markdown; zeros are left blank."""
+    """Return the confusion matrix as rows of a Markdown table, with blanks for zeros."""
     return "\n".join(
         f"| **{digit}** | {' | '.join(str(n or '') for n in row)} |"
         for digit, row in enumerate(confusion)
@@ -176,6 +174,6 @@ def _confusion_table(confusion: list[list[int]]) -> str:
 
 
 def _worst_errors(confusion: list[list[int]]) -> str:
-    """Return the three most frequent confusions in words."""
+    """Return the three most frequent errors as a sentence fragment."""
     errors = [(confusion[a][b], a, b) for a in range(10) for b in range(10) if a != b]
     return ", ".join(f"{a} as {b} ({n} times)" for n, a, b in sorted(errors)[:-4:-1])

@@ -1,4 +1,4 @@
-"""The checkpoint in a run's folder: written whole or not at all, and lost only when asked for."""
+"""Lock a run's folder; save, load and check its checkpoint."""
 
 import os
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ CHECKPOINT = "checkpoint.pt"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Hold a run's folder alone, and yield the path of its checkpoint.
+    """Lock a run's folder against a second training; yield the path of its checkpoint.
 
-    The lock ends with the process, however that ends.
+    The operating system releases the lock when the process ends, even after a crash.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def locked(folder: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If another training holds it.
+        If another training holds the lock.
     """
     handle = None
     try:
@@ -50,7 +50,7 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 def save_checkpoint(path: Path, state: TrainState) -> None:
-    """Write a run's state atomically: a crash or a full disk leaves the old file, whole.
+    """Save a run's state atomically: after a crash or on a full disk the old file remains.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
     Raises
     ------
     OSError
-        If it cannot be written.
+        If the file can't be written.
     """
     device = next(state.model.parameters()).device
     settings = settings_of(state.recipe, state.seed, device)  # for check_checkpoint
@@ -78,7 +78,7 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
 
 
 def load_checkpoint(path: Path, state: TrainState) -> None:
-    """Load a run's state, as `save_checkpoint` wrote it, into `state`."""
+    """Load a checkpoint into `state`; raise RuntimeError if another version wrote it."""
     device = next(state.model.parameters()).device
     saved = torch.load(path, map_location=device, weights_only=True)
     try:
@@ -90,22 +90,18 @@ def load_checkpoint(path: Path, state: TrainState) -> None:
 
 
 def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) -> None:
-    """Raise unless a run may begin, or go on, in a checkpoint's folder.
+    """Raise an error unless a run may start or resume in the checkpoint's folder.
 
     Parameters
     ----------
-    path : Path
-        The checkpoint's, whether it exists or not.
-    settings : dict
-        As `settings_of` returns them.
-    resume, overwrite : bool
-        Whether the run is to go on from the checkpoint, or to replace it.
+    path : Path of the checkpoint, which need not exist
+    settings : dict, from `settings_of`
+    resume, overwrite : bool, the command line's flags
 
     Raises
     ------
     ValueError
-        If there is nothing to resume, or it has other settings; if an interrupted run would be
-        lost. The message says what to do.
+        If there is nothing to resume, its settings differ, or an interrupted run would be lost.
     RuntimeError
         If the checkpoint is damaged.
     """

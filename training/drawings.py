@@ -1,9 +1,6 @@
 """Draw images that MNIST lacks: digits in other handwriting styles, and non-digits.
 
-MNIST was written by Americans in the 1980s: it has no 1 with a flag or a foot, few 7s with a
-bar, no 9 with a curled tail. It also has nothing but digits, so a network trained on MNIST alone
-names a digit for any image. Here a pen path (`training.digit_shapes`) is distorted at random, drawn
-with varying pressure, and normalised by `to_mnist`, as any image is.
+MNIST was written by Americans in the 1980s: it has no flagged 1, few barred 7s, no letters.
 """
 
 from collections.abc import Callable
@@ -29,21 +26,17 @@ Rng = np.random.Generator
 
 
 def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return drawn digits in many handwriting styles.
+    """Draw digits in many handwriting styles.
 
     Parameters
     ----------
     count : int
-        Number of images.
-    seed : int
-        The same seed draws the same images.
+    seed : int or sequence of int
 
     Returns
     -------
-    images : uint8 ndarray of shape (count, 1, 28, 28)
-        Normalised as MNIST is; 0 = paper, 255 = ink.
-    labels : int64 ndarray of shape (count,)
-        In [0, 9], distributed as `DIGIT_PROBABILITIES`.
+    images : uint8 array of shape (count, 1, 28, 28), normalized like MNIST, 255 = ink
+    labels : int64 array of shape (count,), distributed as `DIGIT_PROBABILITIES`
     """
     rng = np.random.default_rng(seed)
     labels = rng.choice(10, count, p=DIGIT_PROBABILITIES)
@@ -52,19 +45,16 @@ def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_non_digits(count: int, seed: int) -> np.ndarray:
-    """Return drawn non-digits: scribbles, letters and signs, invented signs, parts of digits.
+    """Draw scribbles, letters and signs, invented marks, and parts of digits.
 
     Parameters
     ----------
     count : int
-        Number of images.
-    seed : int
-        The same seed draws the same images.
+    seed : int or sequence of int
 
     Returns
     -------
-    images : uint8 ndarray of shape (count, 1, 28, 28)
-        Normalised as MNIST is; 0 = paper, 255 = ink.
+    images : uint8 array of shape (count, 1, 28, 28), normalized like MNIST, 255 = ink
     """
     rng = np.random.default_rng(seed)
     kinds, probabilities = zip(*_NON_DIGITS, strict=True)
@@ -73,21 +63,7 @@ def write_non_digits(count: int, seed: int) -> np.ndarray:
 
 
 def by_hand(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
-    """Return strokes as a hand might write them: rotated, sheared, stretched, points jittered.
-
-    Parameters
-    ----------
-    strokes : list of float ndarray of shape (points, 2)
-        A point that stands twice in a row is a corner.
-    jitter : float
-        Standard deviation of a point's displacement.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    strokes : list of float64 ndarray of the same shapes
-        Both points of a corner move together. Not confined to [0, 1].
-    """
+    """Rotate, shear and stretch strokes; move points by a standard deviation of `jitter`."""
     rotation, shear, stretch = rng.normal([0, 0.12, -0.1], [0.08, 0.18, 0.18])
     rotate = np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]])
     matrix = rotate @ np.array([[np.exp(stretch), -shear], [0, 1]])
@@ -100,19 +76,7 @@ def by_hand(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
 
 
 def draw(strokes: Strokes, rng: Rng) -> np.ndarray:
-    """Return strokes drawn with a pen of random width and varying pressure.
-
-    Parameters
-    ----------
-    strokes : list of float ndarray of shape (points, 2)
-        Of any scale: the drawing is fitted into the canvas.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    image : uint8 ndarray of shape (CANVAS, CANVAS)
-        0 = paper, 255 = ink; anti-aliased.
-    """
+    """Draw strokes of any scale as uint8 (CANVAS, CANVAS), with a pen of random, varying width."""
     paths = [smooth(stroke) for stroke in strokes]
     points = np.concatenate(paths)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -130,7 +94,7 @@ def draw(strokes: Strokes, rng: Rng) -> np.ndarray:
 
 
 def _render(strokes_of: Callable[[Rng], Strokes], jitter: float, rng: Rng) -> np.ndarray:
-    """Draw strokes of a kind as uint8 (28, 28), anew until `to_mnist` finds a digit in them."""
+    """Draw random strokes as uint8 (28, 28); try again if `to_mnist` finds no digit in them."""
     while True:
         try:
             image = to_mnist(draw(by_hand(strokes_of(rng), jitter, rng), rng))
@@ -157,7 +121,7 @@ def _scribble(rng: Rng) -> Strokes:
 
 
 def _invented_sign(rng: Rng) -> Strokes:
-    """Return lines, arcs and angles joined as in letters: at a box's corners and midpoints."""
+    """Return two to four lines, arcs and angles joined at a box's corners and midpoints."""
     strokes = []
     for _ in range(rng.integers(2, 5)):
         start, end = rng.integers(0, 3, (2, 2)) / 2

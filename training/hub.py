@@ -25,16 +25,16 @@ UNRETRIED = re.compile("/api/(?!.*/preupload/)")  # requests that the client sen
 
 
 def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None) -> str:
-    """Raise unless weights can be pushed; make the repository if it is not there.
+    """Check that a run can be pushed, and create the repository if it's missing.
 
     Parameters
     ----------
     repo_id : str or None
-        "owner/name"; None for "<user>/lenet-mnist", with the token's user.
+        "owner/name"; None for "<user>/lenet-mnist" of the token's user.
     private : bool
-        Whether a repository that has to be made is private.
+        Whether a new repository is private.
     tag : str, optional
-        That the push will give its commit.
+        The tag that the push will add.
 
     Returns
     -------
@@ -43,10 +43,9 @@ def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None
     Raises
     ------
     OSError
-        If there is no token, it may not write there, or the Hub does not answer. The message
-        says what to do and never holds the token.
+        If there is no token with write access, or the Hub doesn't answer.
     ValueError
-        If the repository's name or the tag is not valid, the tag exists, or the token is damaged.
+        If the name, the tag or the token is malformed, or the tag exists.
     """
     if repo_id and repo_id.count("/") != 1:
         raise ValueError(f"--repo-id is OWNER/NAME, not {repo_id!r}")
@@ -72,30 +71,25 @@ def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None
 
 
 def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
-    """Push a run's five files to the Hub in one commit.
-
-    Transient errors (429, 5xx, a dropped connection) are retried. Files that are there already
-    are not sent, and no commit is made if all of them are.
+    """Push a run's five files to the Hub in one commit; make none if nothing changed.
 
     Parameters
     ----------
     folder : Path
-        Of a finished run. Its model card is rewritten to name the repository.
+        A finished run. Its model card is rewritten to name the repository.
     repo_id : str
-        "owner/name", as `check_hub` returns it.
+        As `check_hub` returns it.
     tag : str, optional
-        To give the commit.
+        A tag for the commit.
 
     Returns
     -------
-    url : str
-        The commit's.
+    url : str, of the commit
 
     Raises
     ------
     OSError
-        If the files could not be sent; the Hub then holds what it held before. Or if only the
-        tag could not be given. The message is fit for the command line.
+        If the files couldn't be pushed (the Hub is unchanged then), or only the tag couldn't.
     """
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))
@@ -131,10 +125,9 @@ def _client() -> HfApi:
 
 
 def _with_retries(call: Callable, *arguments, **named):
-    """Return call(*arguments, **named), calling again after a transient error.
+    """Return call(*arguments, **named); try again after a transient error.
 
-    The client retries preupload and the upload itself (_commit_api.py:762, lfs.py:206 to 439). It
-    could retry the commit (_commit_api.py:1065), but `create_commit` has no option for it.
+    The client itself retries only preupload and upload (huggingface_hub's _commit_api.py, lfs.py).
     """
     for pause in PAUSES:
         try:
@@ -149,7 +142,7 @@ def _with_retries(call: Callable, *arguments, **named):
 
 
 def _is_transient(error: BaseException) -> bool:
-    """Return whether a request may succeed later: the Hub is busy, down or cut off."""
+    """Return whether the request may succeed later: the Hub is busy, down or cut off."""
     response = getattr(error, "response", None)
     if response is not None:
         return response.status_code in (408, 429) or response.status_code >= 500
@@ -157,7 +150,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _commit_files(folder: Path, repo_id: str, message: str):
-    """Commit a run's files on top of the commit that is there now; return the CommitInfo."""
+    """Commit a run's files on top of the current commit; return the CommitInfo."""
     parent = _commit_of(repo_id)
 
     def commit():
@@ -172,7 +165,7 @@ def _commit_files(folder: Path, repo_id: str, message: str):
 
 
 def _commit_of(repo_id: str, revision: str | None = None) -> str | None:
-    """Return the id of the commit that a revision names, None if there is no such revision."""
+    """Return the commit id of a revision, or None if there is no such revision."""
     named = {"revision": revision, "timeout": TIMEOUT}  # its default is none, whatever _client sets
     try:
         return _with_retries(_client().model_info, repo_id, **named).sha
@@ -181,7 +174,7 @@ def _commit_of(repo_id: str, revision: str | None = None) -> str | None:
 
 
 def _reason_of(error: Exception) -> str:
-    """Return the first two lines of the client's message: the status, and what it is about."""
+    """Return the first two lines of the client's message: the status and its subject."""
     if getattr(getattr(error, "response", None), "status_code", None) == 412:
         return "somebody else has pushed there in the meantime"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -22,7 +22,7 @@ def _logits_of(model: LeNet, images: Tensor) -> Tensor:
 
 
 def _loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return the mean cross entropy in nats per image, and the share of right first guesses."""
+    """Return the mean cross entropy in nats per image, and the accuracy in [0, 1]."""
     correct = (logits.argmax(1) == labels).sum()
     loss, correct = torch.stack([F.cross_entropy(logits, labels), correct]).tolist()  # waits once
     return loss, correct / len(labels)
@@ -41,19 +41,9 @@ def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Return the temperature by which logits are divided for the lowest cross entropy.
+    """Return the temperature, 0.30 to 3.00, at which (N, 10) logits have the least cross entropy.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
-
-    Parameters
-    ----------
-    logits : float32 tensor of shape (N, 10)
-    labels : int64 tensor of shape (N,)
-
-    Returns
-    -------
-    temperature : float
-        In [0.3, 3], a multiple of 0.01.
     """
     temperatures = torch.linspace(0.3, 3, 271).tolist()
     losses = [F.cross_entropy(logits / t, labels).item() for t in temperatures]
@@ -61,17 +51,14 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibrated(weights: dict, second_sigmoid: bool, images: Tensor, labels: Tensor) -> LeNet:
-    """Return the network of these weights, with the temperature that fits these images.
+    """Return the network with these weights and the temperature that fits these images.
 
     Parameters
     ----------
-    weights : dict
-        LeNet's state dict.
-    second_sigmoid : bool
-        As `LeNet` takes it.
-    images : uint8 tensor of shape (N, 1, 28, 28)
-        That the network was not trained on.
-    labels : int64 tensor of shape (N,)
+    weights : dict, LeNet's state dict
+    second_sigmoid : bool, as `LeNet` takes it
+    images, labels : as `load_mnist` returns them
+        Images that the network wasn't trained on.
 
     Returns
     -------
@@ -87,23 +74,20 @@ def calibrated(weights: dict, second_sigmoid: bool, images: Tensor, labels: Tens
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Return the expected calibration error: how far confidence and accuracy lie apart.
+    """Return the expected calibration error: the mean gap between confidence and accuracy.
 
-    Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning": first
-    guesses are put into bins of equal width by their probability; in each bin the mean
-    probability is compared with the accuracy, and the differences are averaged over the guesses.
+    The gap is measured in bins of confidence of equal width (Naeini et al. 2015, "Obtaining Well
+    Calibrated Probabilities Using Bayesian Binning").
 
     Parameters
     ----------
-    probabilities : float tensor of shape (N, classes)
-        In [0, 1].
+    probabilities : float tensor of shape (N, classes), in [0, 1]
     labels : int64 tensor of shape (N,)
     bins : int
 
     Returns
     -------
-    error : float
-        In [0, 1].
+    error : float in [0, 1]
     """
     confidence, guess = probabilities.max(1)
     surplus = confidence - (guess == labels).float()
@@ -113,25 +97,24 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
 
 
 def _confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
-    """Return counts of first guesses: a row per true digit, a column per guess."""
+    """Return counts of predictions: a row for each digit, a column for each prediction."""
     digits, guesses = (F.one_hot(of, 10).float() for of in (labels, logits.argmax(1)))
     return (digits.T @ guesses).long().tolist()
 
 
 def measure(model: LeNet, images: Tensor, labels: Tensor) -> dict:
-    """Return a trained network's figures on the test set.
+    """Measure a trained network on the test set.
 
     Parameters
     ----------
     model : LeNet
-    images : uint8 tensor of shape (N, 1, 28, 28), on the model's device
-    labels : int64 tensor of shape (N,), on the model's device
+    images, labels : as `load_mnist` returns them, on the model's device
 
     Returns
     -------
     metrics : dict
         "test_loss" (nats per image), "test_accuracy" and "test_calibration_error" in [0, 1],
-        "test_errors" (images), "confusion" (a row per digit, a column per guess).
+        "test_errors" (images), and "confusion" (a row per digit, a column per prediction).
     """
     logits = _logits_of(model, images)
     loss, accuracy = _loss_and_accuracy(logits, labels)

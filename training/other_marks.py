@@ -1,8 +1,4 @@
-"""Letters and signs, which are no digits: what the network is to doubt.
-
-A sign is strokes parted by "/" of points, two digits each: x and y in ninths of the sign's box,
-y down. A point with "." is a corner. What people write most, small letters, has several forms.
-"""
+"""Letters and signs: marks that the network should doubt, since they aren't digits."""
 
 import numpy as np
 
@@ -32,17 +28,9 @@ SIGNS = [sign.split(maxsplit=1)[1] for sign in _NAMED.strip().replace("\n", ";")
 
 
 def parse(sign: str) -> list[np.ndarray]:
-    """Return the strokes of a sign.
+    """Return the strokes of a mark, float64 arrays (points, 2) of x and y in [0, 1], y down.
 
-    Parameters
-    ----------
-    sign : str
-        One of `SIGNS`.
-
-    Returns
-    -------
-    strokes : list of float64 ndarray of shape (points, 2)
-        Columns x and y in [0, 1], y down. A corner is its point twice in a row.
+    A corner is a repeated point.
     """
     strokes = []
     for stroke in sign.split("/"):

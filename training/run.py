@@ -24,7 +24,7 @@ SPACE_NEEDED = 8_000_000  # bytes: two checkpoints, curves and weights
 
 
 def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
-    """Return what identifies a run: with the same settings it gives the same bits.
+    """Return what identifies a run: the same settings give the same bits.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
     Returns
     -------
     settings : dict
-        "recipe" (its name), "epochs", "batch_size", "lr", "seed" and "device" (its type).
+        "recipe" (name), "epochs", "batch_size", "lr", "seed" and "device" (type).
     """
     values = {name: getattr(recipe, name) for name in ("epochs", "batch_size", "lr")}
     return {"recipe": recipe.name, **values, "seed": seed, "device": device.type}
 
 
 def _command_of(settings: dict) -> str:
-    """Return the command line that repeats a run."""
+    """Return the command that repeats a run."""
     recipe = RECIPES[settings["recipe"]]
     command = f"python train.py --recipe {recipe.name} --seed {settings['seed']}"
     for name in ("epochs", "batch_size", "lr"):
@@ -52,17 +52,7 @@ def _command_of(settings: dict) -> str:
 
 
 def check_space(folder: Path) -> None:
-    """Make a run's folder, and raise unless its results can be written there.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Raises
-    ------
-    OSError
-        If `SPACE_NEEDED` bytes cannot be written; the message says what to do.
-    """
+    """Create a run's folder; raise OSError unless `SPACE_NEEDED` bytes can be written there."""
     trial = folder / "space.unfinished"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,12 +67,12 @@ def check_space(folder: Path) -> None:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """Return the device to train on, after a try of it; it computes the same bits from then on.
+    """Return a device that works, and make PyTorch deterministic.
 
     Parameters
     ----------
     name : str or None
-        cpu, cuda, cuda:N or mps; None for CUDA where there is a GPU that works, else the CPU.
+        cpu, cuda, cuda:N or mps; None for CUDA if it works, else the CPU.
 
     Returns
     -------
@@ -91,7 +81,7 @@ def choose_device(name: str | None) -> torch.device:
     Raises
     ------
     ValueError
-        If there is no such device here, or it does not work; the message says why.
+        If the named device doesn't exist or doesn't work.
     """
     if name and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise ValueError(f"--device is cpu, cuda, cuda:N or mps, not {name!r}")
@@ -110,7 +100,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def _make_deterministic() -> None:
-    """Have PyTorch compute the same bits from the same seed, on a GPU as well."""
+    """Make PyTorch compute the same bits from the same seed, on a GPU too."""
     # cuBLAS varies in its bits without it, and PyTorch looks at it at the first product only.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
@@ -144,7 +134,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of this code, with "-dirty" if it has changed since; None if unknown."""
+    """Return this code's commit, with "-dirty" if files have changed; None if unknown."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         run = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
@@ -154,14 +144,12 @@ def _git_commit() -> str | None:
 
 
 def provenance(settings: dict, history: list[dict], device: torch.device) -> dict:
-    """Return where a run's weights come from.
+    """Return how a run's weights were made.
 
     Parameters
     ----------
-    settings : dict
-        As `settings_of` returns them.
-    history : list of dict
-        The metrics of each epoch.
+    settings : dict, from `settings_of`
+    history : list of dict, the metrics of each epoch
     device : torch.device
 
     Returns
@@ -180,7 +168,7 @@ def provenance(settings: dict, history: list[dict], device: torch.device) -> dic
 
 
 def check_finished(folder: Path) -> None:
-    """Raise ValueError unless a folder holds a finished run, `RUN_FILES`."""
+    """Raise ValueError unless a folder holds a finished run's files, `RUN_FILES`."""
     missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"{folder} holds no finished run: {', '.join(missing)} missing")
@@ -194,9 +182,14 @@ def save_run(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
     folder : Path
     model : LeNet
     metrics : dict
-        `settings_of`, `training.metrics.measure` and `provenance` of the run.
+        Those of `settings_of`, `training.metrics.measure` and `provenance` together.
     repo_id : str
-        Where the model card loads the weights from: "owner/name", or a folder.
+        The "owner/name" or folder that the model card names.
+
+    Raises
+    ------
+    OSError
+        If a file can't be written.
     """
     try:
         model.save_pretrained(folder)
