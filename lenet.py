@@ -29,14 +29,9 @@ class LeNet(
     second_sigmoid : bool
         Whether a sigmoid follows the second convolution. The report's table has none, but its
         figures need one (README, "The report, repeated").
-    temperature : float
-        Positive. `probabilities` divides the logits by it, so that 90% means right 9 times in 10.
-        `train.py` fits it; config.json keeps it.
-
-    Raises
-    ------
-    ValueError
-        If either value is invalid.
+    temperature : float, positive
+        `probabilities` divides the logits by it, so that 90% means right 9 times in 10.
+        `train.py` fits it; config.json keeps it. ValueError is raised if it isn't positive.
     """
 
     def __init__(self, second_sigmoid: bool = True, temperature: float = 1.0):

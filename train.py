@@ -49,16 +49,11 @@ def train(
     ----------
     images, labels : as `load_mnist` returns them, on the device to train on
     recipe : Recipe
-    seed : int
-        The same seed gives the same bits on one machine.
-    second_sigmoid : bool
-        As `LeNet` takes it.
-    checkpoint : Path, optional
-        File for the state after each epoch. If it exists, the run resumes from it.
-    stop : threading.Event, optional
-        When it is set, training ends after the epoch.
-    report : callable
-        Takes a line of text after each epoch.
+    seed : int, which gives the same bits on the same machine
+    second_sigmoid : bool, as `LeNet` takes it
+    checkpoint : Path, optional, the file of the state after each epoch; resumed if it exists
+    stop : threading.Event, optional, which ends the training after the epoch
+    report : callable, which takes a line of text after each epoch
 
     Returns
     -------

@@ -43,8 +43,7 @@ def augment(images: Tensor, noise: Tensor, strength: Augmentation) -> Tensor:
     Parameters
     ----------
     images : float32 tensor of shape (N, 1, 28, 28), in [0, 1], 0 = paper, 1 = ink
-    noise : float32 tensor of shape (N, NOISE_SIZE), on the same device
-        Standard normal, one row for each image.
+    noise : float32 tensor of shape (N, NOISE_SIZE), standard normal, on the same device
     strength : Augmentation
 
     Returns

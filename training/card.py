@@ -75,14 +75,8 @@ def model_card(metrics: dict, repo_id: str) -> ModelCard:
 
     Parameters
     ----------
-    metrics : dict
-        The content of metrics.json (see `training.run.save_run`).
-    repo_id : str
-        The "owner/name" or folder that the card's example loads the weights from.
-
-    Returns
-    -------
-    card : huggingface_hub.ModelCard
+    metrics : dict, the content of metrics.json (`training.run.save_run`)
+    repo_id : str, the "owner/name" or folder that the card's example loads from
     """
     recipe = RECIPES[metrics["recipe"]]
     text = TEXT.format_map(
@@ -100,13 +94,7 @@ def model_card(metrics: dict, repo_id: str) -> ModelCard:
 
 
 def draw_curves(history: list[dict], path: Path) -> None:
-    """Draw loss and accuracy over the epochs, like the report's Figure 4.
-
-    Parameters
-    ----------
-    history : list of dict, the metrics of each epoch
-    path : Path, the PNG file to write
-    """
+    """Draw each epoch's loss and accuracy, like the report's Figure 4, to a PNG file."""
     import matplotlib  # takes a second, and is needed once, at the end of a run
 
     matplotlib.use("Agg")  # no screen needed

@@ -16,18 +16,9 @@ CHECKPOINT = "checkpoint.pt"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Lock a run's folder against a second training; yield the path of its checkpoint.
+    """Lock a run's folder and yield its checkpoint's path; raise OSError if another run has it.
 
     The operating system releases the lock when the process ends, even after a crash.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Raises
-    ------
-    OSError
-        If another training holds the lock.
     """
     handle = None
     try:
@@ -51,11 +42,6 @@ def locked(folder: Path) -> Iterator[Path]:
 
 def save_checkpoint(path: Path, state: TrainState) -> None:
     """Save a run's state atomically: after a crash or on a full disk the old file remains.
-
-    Parameters
-    ----------
-    path : Path
-    state : TrainState
 
     Raises
     ------

@@ -46,10 +46,8 @@ def load_mnist(
 
     Parameters
     ----------
-    data_dir : str or Path
-        The folder that holds MNIST/raw.
-    train : bool
-        True for the 60,000 training images, False for the 10,000 test images.
+    data_dir : str or Path, the folder that holds MNIST/raw
+    train : bool, True for the 60,000 training images, False for the 10,000 test images
     device : torch.device or str
 
     Returns
@@ -116,18 +114,12 @@ def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Ten
 
     Parameters
     ----------
-    n : int
     share : float in (0, 1), the validation share
     generator : torch.Generator on the CPU
 
     Returns
     -------
-    train, validation : int64 tensors of shape (n - int(n * share),) and (int(n * share),)
-
-    Raises
-    ------
-    ValueError
-        If one of the two would be empty.
+    train, validation : int64 tensors; neither is empty, else ValueError is raised
     """
     held_out = int(n * share)
     if not 0 < held_out < n:
@@ -165,14 +157,10 @@ def make_training_set(
 
     Parameters
     ----------
-    images, labels : MNIST's, as `load_mnist` returns them, on the CPU
+    images, labels : as `load_mnist` returns them, on the CPU
     recipe : Recipe
-    seed : int
-    device : torch.device or str, where the set is needed
-
-    Returns
-    -------
-    training_set : TrainingSet
+    seed : int, for the drawings and scans
+    device : torch.device or str, for the result
     """
     counts = len(images), 0, 0, 0
     if any(recipe.added_shares):
@@ -189,7 +177,7 @@ def make_training_set(
 def batches_of(
     training_set: TrainingSet, recipe: Recipe, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
-    """Return an epoch's batches of indices into a training set.
+    """Return an epoch's batches of indices into a training set, int64 tensors on the CPU.
 
     A set with added images gives mixed batches, with the same number of each kind. MNIST's images
     come at most once an epoch; the others are drawn with replacement.
@@ -199,10 +187,6 @@ def batches_of(
     training_set : TrainingSet
     recipe : Recipe
     generator : torch.Generator on the CPU
-
-    Returns
-    -------
-    batches : tuple of int64 tensors of shape (batch,), on the CPU
 
     Raises
     ------

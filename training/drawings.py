@@ -28,11 +28,6 @@ Rng = np.random.Generator
 def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw digits in many handwriting styles.
 
-    Parameters
-    ----------
-    count : int
-    seed : int or sequence of int
-
     Returns
     -------
     images : uint8 array of shape (count, 1, 28, 28), normalized like MNIST, 255 = ink
@@ -45,12 +40,7 @@ def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_non_digits(count: int, seed: int) -> np.ndarray:
-    """Draw scribbles, letters and signs, invented marks, and parts of digits.
-
-    Parameters
-    ----------
-    count : int
-    seed : int or sequence of int
+    """Draw scribbles, letters and signs, invented marks and parts of digits.
 
     Returns
     -------

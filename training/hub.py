@@ -29,12 +29,9 @@ def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None
 
     Parameters
     ----------
-    repo_id : str or None
-        "owner/name"; None for "<user>/lenet-mnist" of the token's user.
-    private : bool
-        Whether a new repository is private.
-    tag : str, optional
-        The tag that the push will add.
+    repo_id : str or None, "owner/name"; None for the token's "<user>/lenet-mnist"
+    private : bool, whether a new repository is private
+    tag : str, optional, the tag that the push will add
 
     Returns
     -------
@@ -71,25 +68,22 @@ def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None
 
 
 def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
-    """Push a run's five files to the Hub in one commit; make none if nothing changed.
+    """Push a run's five files to the Hub in one commit, or in none if nothing changed.
 
     Parameters
     ----------
-    folder : Path
-        A finished run. Its model card is rewritten to name the repository.
-    repo_id : str
-        As `check_hub` returns it.
-    tag : str, optional
-        A tag for the commit.
+    folder : Path, a finished run; its model card is rewritten to name the repository
+    repo_id : str, as `check_hub` returns it
+    tag : str, optional, for the commit
 
     Returns
     -------
-    url : str, of the commit
+    url : str, the commit's
 
     Raises
     ------
     OSError
-        If the files couldn't be pushed (the Hub is unchanged then), or only the tag couldn't.
+        If the files (the Hub is unchanged then) or only the tag couldn't be pushed.
     """
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))

@@ -29,13 +29,9 @@ def _loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return a network's mean cross entropy, in nats per image, and its accuracy, in [0, 1].
+    """Return the mean cross entropy, in nats per image, and the accuracy, in [0, 1].
 
-    Parameters
-    ----------
-    model : LeNet
-        Its mode, training or eval, is left as it was.
-    images, labels : as `load_mnist` returns them, on the model's device
+    The images and labels are as `load_mnist` returns them; the model stays in its mode.
     """
     return _loss_and_accuracy(_logits_of(model, images), labels)
 
@@ -51,18 +47,13 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibrated(weights: dict, second_sigmoid: bool, images: Tensor, labels: Tensor) -> LeNet:
-    """Return the network with these weights and the temperature that fits these images.
+    """Return the network with these weights, in eval mode, with a fitted temperature.
 
     Parameters
     ----------
     weights : dict, LeNet's state dict
     second_sigmoid : bool, as `LeNet` takes it
-    images, labels : as `load_mnist` returns them
-        Images that the network wasn't trained on.
-
-    Returns
-    -------
-    model : LeNet, in eval mode, on the device of `images`
+    images, labels : as `load_mnist` returns them, not trained on
     """
 
     def network(temperature: float = 1.0) -> LeNet:
@@ -84,10 +75,6 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
     probabilities : float tensor of shape (N, classes), in [0, 1]
     labels : int64 tensor of shape (N,)
     bins : int
-
-    Returns
-    -------
-    error : float in [0, 1]
     """
     confidence, guess = probabilities.max(1)
     surplus = confidence - (guess == labels).float()
@@ -103,12 +90,7 @@ def _confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
 
 
 def measure(model: LeNet, images: Tensor, labels: Tensor) -> dict:
-    """Measure a trained network on the test set.
-
-    Parameters
-    ----------
-    model : LeNet
-    images, labels : as `load_mnist` returns them, on the model's device
+    """Measure a trained network on the test set, in the form that `load_mnist` returns.
 
     Returns
     -------

@@ -32,14 +32,8 @@ def smooth(stroke: np.ndarray, steps: int = 10) -> np.ndarray:
 
     Parameters
     ----------
-    stroke : float array of shape (points, 2)
-        A repeated point is a corner.
-    steps : int
-        Samples from one point to the next.
-
-    Returns
-    -------
-    path : float64 array of shape (samples, 2)
+    stroke : float array of shape (points, 2); a repeated point is a corner
+    steps : int, samples from one point to the next
     """
     path = np.concatenate([stroke[:1], stroke, stroke[-1:]])[:, None]
     before, start, end, after = path[:-3], path[1:-2], path[2:-1], path[3:]

@@ -24,19 +24,7 @@ SPACE_NEEDED = 8_000_000  # bytes: two checkpoints, curves and weights
 
 
 def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
-    """Return what identifies a run: the same settings give the same bits.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    seed : int
-    device : torch.device
-
-    Returns
-    -------
-    settings : dict
-        "recipe" (name), "epochs", "batch_size", "lr", "seed" and "device" (type).
-    """
+    """Return a run's settings by their options' names; the same settings give the same bits."""
     values = {name: getattr(recipe, name) for name in ("epochs", "batch_size", "lr")}
     return {"recipe": recipe.name, **values, "seed": seed, "device": device.type}
 
@@ -73,10 +61,6 @@ def choose_device(name: str | None) -> torch.device:
     ----------
     name : str or None
         cpu, cuda, cuda:N or mps; None for CUDA if it works, else the CPU.
-
-    Returns
-    -------
-    device : torch.device
 
     Raises
     ------
@@ -144,19 +128,7 @@ def _git_commit() -> str | None:
 
 
 def provenance(settings: dict, history: list[dict], device: torch.device) -> dict:
-    """Return how a run's weights were made.
-
-    Parameters
-    ----------
-    settings : dict, from `settings_of`
-    history : list of dict, the metrics of each epoch
-    device : torch.device
-
-    Returns
-    -------
-    facts : dict
-        "seconds" of training, "device", "versions", "git_commit", "command" and "history".
-    """
+    """Return how a run's weights were made: time, device, versions, commit, command and history."""
     return {
         "seconds": sum(epoch["seconds"] for epoch in history),
         "device": device_name(device),
@@ -175,21 +147,14 @@ def check_finished(folder: Path) -> None:
 
 
 def save_run(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
-    """Write a run's five files, `RUN_FILES`.
+    """Write a run's five files, `RUN_FILES`; raise OSError if that fails.
 
     Parameters
     ----------
     folder : Path
     model : LeNet
-    metrics : dict
-        Those of `settings_of`, `training.metrics.measure` and `provenance` together.
-    repo_id : str
-        The "owner/name" or folder that the model card names.
-
-    Raises
-    ------
-    OSError
-        If a file can't be written.
+    metrics : dict, those of `settings_of`, `training.metrics.measure` and `provenance` together
+    repo_id : str, the "owner/name" or folder that the model card names
     """
     try:
         model.save_pretrained(folder)

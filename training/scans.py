@@ -16,16 +16,12 @@ STRETCHED_SHARE = 0.5  # to the whole grid; the others keep some of their aspect
 
 
 def scan(images: np.ndarray, seed: int) -> np.ndarray:
-    """Return digits as a coarse scanner would store them.
+    """Return digits as a coarse scanner would store them, normalized like MNIST.
 
     Parameters
     ----------
     images : uint8 array of shape (N, 1, 28, 28), 0 = paper, 255 = ink, none blank
     seed : int or sequence of int
-
-    Returns
-    -------
-    images : uint8 array of shape (N, 1, 28, 28), normalized like MNIST
     """
     rng = np.random.default_rng(seed)
     return np.stack([_scan(image[0], rng) for image in images])[:, None]

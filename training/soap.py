@@ -17,13 +17,8 @@ class SOAP(torch.optim.Optimizer):
     Parameters
     ----------
     params : iterable of tensors or parameter groups
-        A convolution counts as a matrix of outputs by inputs, a bias as a column.
-    lr : float or scalar tensor
-    betas : tuple of two floats
-        Decay per step of the running means of the gradient and of its square, as in Adam.
-    weight_decay : float
-        Decoupled, as in AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay
-        Regularization"); biases don't decay.
+    lr, betas : as in Adam
+    weight_decay : as in AdamW (Loshchilov and Hutter 2019), but biases don't decay
     """
 
     COVARIANCE_BETA = 0.95  # decay per step of the gradient's covariances

@@ -14,18 +14,9 @@ EAGER_STEPS = 3  # steps before a graph is recorded, in which the optimizer crea
 def captured(step: Callable[..., None]) -> Callable[..., None]:
     """Return a step that replays a CUDA graph from its fourth call on.
 
-    LeNet's kernels are so small that launching them takes longest; a graph launches all at once. It
-    runs the same kernels, so the bits are those of the eager step.
-
-    Parameters
-    ----------
-    step : callable
-        Takes CUDA tensors, changes tensors only in place, and reads nothing else that changes.
-
-    Returns
-    -------
-    step : callable
-        Runs eagerly for tensors of other shapes than the first call's, or if capturing fails.
+    LeNet's kernels are so small that launching them takes longest; a graph launches all at once,
+    with the same bits. The step must change tensors only in place, and read nothing else that
+    changes. It runs eagerly if capturing fails, and for tensors of unusual shapes.
     """
     side, static, calls, graph = torch.cuda.Stream(), [], 0, None
 
@@ -65,14 +56,7 @@ def _recorded(step: Callable[..., None], inputs: list[Tensor]) -> torch.cuda.CUD
 
 
 def compiled(loss_fn: Callable, model: LeNet) -> Callable:
-    """Return a loss function compiled by torch.compile, or the plain one if that fails.
-
-    Parameters
-    ----------
-    loss_fn : callable
-        Its first result is the loss of `model`.
-    model : LeNet on the CPU
-    """
+    """Return the loss function of `model` compiled by torch.compile, or as it is if that fails."""
     fast, parameters = torch.compile(loss_fn, dynamic=False), list(model.parameters())
     is_tried = False
 

@@ -81,22 +81,10 @@ def make_state(
     Parameters
     ----------
     recipe : Recipe
-    seed : int
-        For the initial weights, through PyTorch's global generator.
+    seed : int, for the initial weights; PyTorch's global generator is seeded with it
     device : torch.device
-    steps : int
-        Steps of the whole run.
-    second_sigmoid : bool
-        As `LeNet` takes it.
-
-    Returns
-    -------
-    state : TrainState
-
-    Raises
-    ------
-    ValueError
-        If a recipe that trains with tanh gets `second_sigmoid=False`.
+    steps : int, of the whole run
+    second_sigmoid : bool, as `LeNet` takes it; a recipe that trains with tanh needs True
     """
     if recipe.tanh_forward and not second_sigmoid:
         raise ValueError(f"the recipe {recipe.name} needs second_sigmoid=True")
@@ -125,18 +113,9 @@ def make_state(
 
 
 def tanh_forward(model: LeNet, images: Tensor) -> Tensor:
-    """Return the logits of LeNet with tanh in place of both sigmoids.
+    """Return the logits (N, 10) of LeNet's weights with tanh in place of both sigmoids.
 
     Activations with mean 0 train faster (LeCun et al. 1998, "Efficient BackProp", section 4.4).
-
-    Parameters
-    ----------
-    model : LeNet
-    images : float32 tensor of shape (N, 1, 28, 28), in [0, 1], 0 = paper, 1 = ink
-
-    Returns
-    -------
-    logits : float32 tensor of shape (N, 10)
     """
     x = model.pool1(model.conv1(images).tanh())  # (N, 6, 14, 14)
     x = model.pool2(model.conv2(x).tanh())  # (N, 16, 5, 5)

@@ -58,21 +58,15 @@ def make_loss_fn(recipe: Recipe, model: LeNet, training_set: TrainingSet) -> Los
 def make_step(
     state: TrainState, training_set: TrainingSet, is_fast: bool | None = None
 ) -> Callable[..., None]:
-    """Return a training step, which changes the state in place.
+    """Return a training step, which changes the state in place; call `begin_step` before each.
 
     Parameters
     ----------
     state : TrainState
-        Call its `begin_step` before each step.
     training_set : TrainingSet
     is_fast : bool, optional
-        Whether to use a CUDA graph or, on a CPU, torch.compile; by default not for a short run on
-        a CPU.
-
-    Returns
-    -------
-    step : callable
-        Takes a batch of indices and, if the recipe augments images, their noise.
+        Whether to use a CUDA graph or, on a CPU, torch.compile. The default is False for a short
+        run on a CPU, else True.
     """
     loss_fn, device = make_loss_fn(state.recipe, state.model, training_set), state.sums.device.type
     if is_fast is None:
@@ -101,15 +95,7 @@ def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tenso
 def train_epoch(
     state: TrainState, step: Callable[..., None], training_set: TrainingSet, progress: tqdm
 ) -> tuple[float, float]:
-    """Train the next epoch, one step for each batch.
-
-    Parameters
-    ----------
-    state : TrainState
-        Updated in place, except for `history` and `best`.
-    step : callable, from `make_step`
-    training_set : TrainingSet
-    progress : tqdm
+    """Train the next epoch; change all of the state but `history` and `best`.
 
     Returns
     -------
@@ -145,15 +131,13 @@ def train_epochs(
 
     Parameters
     ----------
-    state : TrainState
-        Updated in place.
+    state : TrainState, updated in place
     training_set : TrainingSet
     validation : images and labels, as `load_mnist` returns them
 
     Yields
     ------
-    metrics : dict
-        `METRICS` and "seconds"; also appended to the state's history.
+    metrics : dict, `METRICS` and "seconds"; the state's history ends with it
 
     Raises
     ------
