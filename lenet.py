@@ -37,9 +37,9 @@ class LeNet(
     def __init__(self, second_sigmoid: bool = True, temperature: float = 1.0):
         super().__init__()
         if not isinstance(second_sigmoid, bool):
-            raise ValueError(f"second_sigmoid is true or false, not {second_sigmoid!r}")
+            raise ValueError(f"second_sigmoid must be True or False, not {second_sigmoid!r}")
         if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
-            raise ValueError(f"a temperature is a positive number, not {temperature!r}")
+            raise ValueError(f"temperature must be a positive number, not {temperature!r}")
         self.temperature = temperature
         self.conv1 = nn.Conv2d(1, 6, kernel_size=5, padding=2)
         self.activation1 = nn.Sigmoid()
@@ -80,14 +80,14 @@ class LeNet(
             and (N, 10).
         """
         if x.ndim != 4 or x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"LeNet takes pictures of shape (N, 1, 28, 28), not {tuple(x.shape)}")
+            raise ValueError(f"LeNet takes images of shape (N, 1, 28, 28), not {tuple(x.shape)}")
         maps1 = self.activation1(self.conv1(x))
         pooled1 = self.pool1(maps1)
         maps2 = self.activation2(self.conv2(pooled1))
         pooled2 = self.pool2(maps2)
-        line1 = self.linear1(pooled2.flatten(1))  # 400 numbers in
-        line2 = self.linear2(line1)
-        return [maps1, pooled1, maps2, pooled2, line1, line2, self.linear3(line2)]
+        hidden1 = self.linear1(pooled2.flatten(1))
+        hidden2 = self.linear2(hidden1)
+        return [maps1, pooled1, maps2, pooled2, hidden1, hidden2, self.linear3(hidden2)]
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Return calibrated probabilities, softmax(logits / temperature), of shape (N, 10).

@@ -27,7 +27,7 @@ def test_split_holds_one_in_five_back():
     assert torch.equal(torch.cat([learn, validate]).sort().values, torch.arange(60_000))
     other, _ = split(60_000, 0.2, torch.Generator().manual_seed(1))
     assert not torch.equal(learn, other)
-    with pytest.raises(ValueError, match="4 pictures"):
+    with pytest.raises(ValueError, match="4 images"):
         split(4, 0.2, torch.Generator())
 
 
@@ -77,7 +77,7 @@ def test_a_mixed_batch_has_its_share_of_each_kind():
     digits = torch.cat(batches)
     digits = digits[digits < 1000]
     assert len(digits.unique()) == len(digits), "each of MNIST's images comes at most once"
-    with pytest.raises(ValueError, match="50 pictures"):
+    with pytest.raises(ValueError, match="50 images"):
         batches_of(replace(training_set, counts=(50, 30, 40, 20)), recipe, torch.Generator())
 
 

@@ -29,9 +29,9 @@ def locked(folder: Path) -> Iterator[Path]:
     except BlockingIOError:
         os.close(handle)
         raise OSError(
-            f"another training runs in {folder}: wait, or name another folder with --output-dir"
+            f"another training run uses {folder}. Wait, or name another folder with --output-dir."
         ) from None
-    except (ImportError, OSError):  # Windows and some network file systems have no such lock
+    except (ImportError, OSError):  # Windows and some network file systems lack this lock
         pass
     try:
         yield folder / CHECKPOINT
@@ -56,11 +56,11 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
     try:
         with unfinished.open("wb") as file:
             file.write(content.getbuffer())
-            os.fsync(file.fileno())  # else a power cut may leave the new name without its content
+            os.fsync(file.fileno())  # a power cut could otherwise leave an empty file
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path} ({error.strerror}): make room.") from error
+        raise OSError(f"cannot write {path}: {error.strerror}. Free disk space.") from error
 
 
 def load_checkpoint(path: Path, state: TrainState) -> None:
@@ -69,9 +69,9 @@ def load_checkpoint(path: Path, state: TrainState) -> None:
     saved = torch.load(path, map_location=device, weights_only=True)
     try:
         state.load_state_dict(saved["state"])
-    except Exception as error:  # whatever PyTorch raises of a state with other parts
+    except Exception as error:  # PyTorch raises various types
         raise RuntimeError(
-            f"{path} is of another version of train.py: start anew with --overwrite."
+            f"{path} was written by another version of train.py. Start over with --overwrite."
         ) from error
 
 
@@ -92,19 +92,19 @@ def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) 
         If the checkpoint is damaged.
     """
     if resume and not path.exists():
-        raise ValueError(f"no interrupted run in {path.parent}: leave --resume out")
+        raise ValueError(f"{path.parent} holds no interrupted run. Run this without --resume.")
     if path.exists() and not (resume or overwrite):
         raise ValueError(
-            f"{path.parent} holds an interrupted run: continue it with --resume, or start anew "
-            "with --overwrite"
+            f"{path.parent} holds an interrupted run. Continue it with --resume, or start over "
+            "with --overwrite."
         )
     if not resume:
         return
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         saved_settings, _ = saved["settings"], saved["state"]
-    except Exception as error:  # whatever PyTorch raises of a file that it did not write
-        raise RuntimeError(f"{path} is damaged: start anew with --overwrite.") from error
+    except Exception as error:  # PyTorch raises various types
+        raise RuntimeError(f"{path} is damaged. Start over with --overwrite.") from error
     if saved_settings != settings:
         flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in saved_settings.items())
-        raise ValueError(f"the run in {path.parent} was started with {flags}")
+        raise ValueError(f"the run in {path.parent} has other settings. Resume it with {flags}")

@@ -14,14 +14,14 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import httpx, validate_repo_id  # the HTTP library that it uses
+from huggingface_hub.utils import httpx, validate_repo_id  # huggingface_hub's HTTP library
 
 from training.card import model_card
 from training.run import RUN_FILES
 
-TIMEOUT = 10  # s without an answer after which a request has failed; the client's default is none
-PAUSES = (1, 2, 4, 8)  # s between one try of a request and the next
-UNRETRIED = re.compile("/api/(?!.*/preupload/)")  # requests that the client sends once
+TIMEOUT = 10  # seconds to wait for an answer; the client's default is no limit
+PAUSES = (1, 2, 4, 8)  # seconds between tries of a request
+UNRETRIED = re.compile("/api/(?!.*/preupload/)")  # requests that the client itself doesn't retry
 
 
 def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None) -> str:
@@ -45,25 +45,25 @@ def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None
         If the name, the tag or the token is malformed, or the tag exists.
     """
     if repo_id and repo_id.count("/") != 1:
-        raise ValueError(f"--repo-id is OWNER/NAME, not {repo_id!r}")
+        raise ValueError(f"--repo-id must be OWNER/NAME, not {repo_id!r}")
     if tag and not re.fullmatch(r"\w[\w.-]*", tag):
-        raise ValueError(f"--tag is letters, digits, dots and dashes, not {tag!r}")
-    if not re.fullmatch("[!-~]*", get_token() or ""):  # the client's own message would show it
-        raise ValueError("the Hub's token holds characters that no token has: HF_TOKEN is damaged")
+        raise ValueError(f"--tag may have letters, digits, dots, dashes and underscores, not {tag!r}")
+    if not re.fullmatch("[!-~]*", get_token() or ""):  # the client's error would show the token
+        raise ValueError("the Hub token has characters that no token has. Check HF_TOKEN.")
     api = _client()
     try:
         if repo_id:
             validate_repo_id(repo_id)
         repo_id = repo_id or f"{api.whoami()['name']}/lenet-mnist"
         api.create_repo(repo_id, private=private, exist_ok=True)
-        api.auth_check(repo_id, write=True)  # create_repo is content with reading
+        api.auth_check(repo_id, write=True)  # create_repo accepts a token that can only read
         tag_exists = tag and _commit_of(repo_id, tag)
     except HFValidationError as error:
         raise ValueError(f"--repo-id {repo_id}: {_reason_of(error)}") from None
     except Exception as error:
         raise OSError(f"cannot push to {repo_id or 'the Hub'}: {_advice_on(error)}") from None
     if tag_exists:
-        raise ValueError(f"{repo_id} has a tag {tag} already: name another with --tag")
+        raise ValueError(f"{repo_id} already has the tag {tag}. Name another with --tag.")
     return repo_id
 
 
@@ -94,14 +94,14 @@ def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
         raise OSError(_reason_of(error)) from error
     if tag:
         try:
-            # exist_ok: a try whose answer was lost may have made it.
+            # A try may have created the tag although its answer was lost.
             named = {"tag": tag, "revision": commit.oid, "exist_ok": True}
             _with_retries(_client().create_tag, repo_id, **named)
             tagged = _commit_of(repo_id, tag)
         except Exception as error:
-            raise OSError(f"the files are there, but not the tag: {_reason_of(error)}") from error
+            raise OSError(f"the files were pushed, but not the tag: {_reason_of(error)}") from error
         if tagged != commit.oid:
-            raise OSError(f"the files are there, but {tag} already names another commit")
+            raise OSError(f"the files were pushed, but the tag {tag} already names another commit")
     return commit.commit_url
 
 
@@ -112,7 +112,7 @@ def _client() -> HfApi:
     except (ImportError, ValueError) as error:
         proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
         raise OSError(
-            f"cannot use the proxy that {' or '.join(proxies)} names ({_reason_of(error)}). "
+            f"cannot use the proxy in {' or '.join(proxies)} ({_reason_of(error)}). "
             "Unset it, or name an http:// proxy."
         ) from None
     return HfApi()
@@ -130,7 +130,7 @@ def _with_retries(call: Callable, *arguments, **named):
             asked = getattr(error, "response", None) or error
             if not _is_transient(error) or not UNRETRIED.match(asked.request.url.path):
                 raise
-            print(f"{_reason_of(error)}; trying again in {pause} s", file=sys.stderr)
+            print(f"{_reason_of(error)}. Trying again in {pause} s.", file=sys.stderr)
             time.sleep(pause)
     return call(*arguments, **named)
 
@@ -148,10 +148,9 @@ def _commit_files(folder: Path, repo_id: str, message: str):
     parent = _commit_of(repo_id)
 
     def commit():
-        # New operations for each try: the client modifies them. After a commit whose answer was
-        # lost, the next try finds the files unchanged.
+        # The client modifies operations, so each try needs new ones.
         files = [CommitOperationAdd(name, folder / name) for name in RUN_FILES]
-        # Naming the parent makes the Hub refuse (412) if somebody has pushed in between.
+        # With the parent named, the Hub answers 412 if somebody else pushed meanwhile.
         how = {"commit_message": message, "parent_commit": parent}
         return _client().create_commit(repo_id, files, **how)
 
@@ -160,7 +159,7 @@ def _commit_files(folder: Path, repo_id: str, message: str):
 
 def _commit_of(repo_id: str, revision: str | None = None) -> str | None:
     """Return the commit id of a revision, or None if there is no such revision."""
-    named = {"revision": revision, "timeout": TIMEOUT}  # its default is none, whatever _client sets
+    named = {"revision": revision, "timeout": TIMEOUT}  # ignores the session's timeout
     try:
         return _with_retries(_client().model_info, repo_id, **named).sha
     except RevisionNotFoundError:
@@ -170,7 +169,7 @@ def _commit_of(repo_id: str, revision: str | None = None) -> str | None:
 def _reason_of(error: Exception) -> str:
     """Return the first two lines of the client's message: the status and its subject."""
     if getattr(getattr(error, "response", None), "status_code", None) == 412:
-        return "somebody else has pushed there in the meantime"
+        return "somebody else pushed there at the same time"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2]).rstrip(".") or type(error).__name__
 
@@ -180,7 +179,7 @@ def _advice_on(error: Exception) -> str:
     missing = isinstance(error, LocalTokenNotFoundError)
     reason = "no token found" if missing else _reason_of(error)
     if _is_transient(error):
-        then = "Try again later, or train without --push and push the run with --push-only."
+        then = "Try again later, or train without --push and use --push-only later."
     else:
-        then = "`hf auth login`, or HF_TOKEN, gives a token; it must be allowed to write there."
+        then = "Run `hf auth login`, or set HF_TOKEN, with a token that can write there."
     return f"{reason}. {then}"

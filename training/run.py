@@ -20,7 +20,7 @@ from training.card import draw_curves, model_card
 from training.recipes import RECIPES, Recipe
 
 RUN_FILES = ("model.safetensors", "config.json", "metrics.json", "curves.png", "README.md")
-SPACE_NEEDED = 8_000_000  # bytes: two checkpoints, curves and weights
+SPACE_NEEDED = 8_000_000  # bytes, for two checkpoints, curves and weights
 
 
 def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
@@ -47,8 +47,8 @@ def check_space(folder: Path) -> None:
         trial.write_bytes(bytes(SPACE_NEEDED))
     except OSError as error:
         raise OSError(
-            f"cannot write {SPACE_NEEDED / 1e6:.0f} MB to {folder} ({error.strerror}). "
-            "Make room, or name another folder with --output-dir."
+            f"cannot write {SPACE_NEEDED / 1e6:.0f} MB to {folder}: {error.strerror}. "
+            "Free disk space, or name another folder with --output-dir."
         ) from error
     finally:
         trial.unlink(missing_ok=True)
@@ -68,10 +68,10 @@ def choose_device(name: str | None) -> torch.device:
         If the named device doesn't exist or doesn't work.
     """
     if name and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise ValueError(f"--device is cpu, cuda, cuda:N or mps, not {name!r}")
+        raise ValueError(f"--device must be cpu, cuda, cuda:N or mps, not {name!r}")
     _make_deterministic()
     try:
-        # A GPU may be found and still be too old, busy or without the driver that it needs.
+        # PyTorch may find a GPU that is too old, busy or without a driver.
         matrix = torch.ones(8, 8, device=name or "cuda")
         (matrix @ matrix).sum().item()
         return matrix.device
@@ -85,11 +85,11 @@ def choose_device(name: str | None) -> torch.device:
 
 def _make_deterministic() -> None:
     """Make PyTorch compute the same bits from the same seed, on a GPU too."""
-    # cuBLAS varies in its bits without it, and PyTorch looks at it at the first product only.
+    # PyTorch before 2.14 reads this at the first matrix product; without it cuBLAS varies in bits.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32: the page computes in float32
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that takes time
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # like the page, not TF32
+    torch.utils.deterministic.fill_uninitialized_memory = False  # saves time
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def interruptible() -> Iterator[Event]:
     def interrupt(*_):
         stop.set()
         signal.signal(signal.SIGINT, usual)
-        tqdm.write("Stopping after this epoch. (Ctrl-C again: at once.)")
+        tqdm.write("Stopping after this epoch. Press Ctrl-C again to stop at once.")
 
     usual = signal.signal(signal.SIGINT, interrupt)
     try:
@@ -143,7 +143,7 @@ def check_finished(folder: Path) -> None:
     """Raise ValueError unless a folder holds a finished run's files, `RUN_FILES`."""
     missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
-        raise ValueError(f"{folder} holds no finished run: {', '.join(missing)} missing")
+        raise ValueError(f"{folder} holds no finished run: it lacks {', '.join(missing)}")
 
 
 def save_run(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
@@ -158,8 +158,8 @@ def save_run(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
     """
     try:
         model.save_pretrained(folder)
-    except SafetensorError as error:  # of a full disk, for instance
-        raise OSError(f"cannot write {folder} ({error}): make room.") from error
+    except SafetensorError as error:  # for example, on a full disk
+        raise OSError(f"cannot write to {folder}: {error}. Free disk space.") from error
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     draw_curves(metrics["history"], folder / "curves.png")
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))
