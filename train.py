@@ -94,16 +94,16 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--recipe", choices=RECIPES, default="demo", help="training recipe (default: demo)")
     for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
         add(f"--{name}", type=_positive(kind), help="replaces the recipe's value")
-    add("--seed", type=int, default=0, help="random seed; the same seed gives the same weights (default: 0)")
+    add("--seed", type=int, default=0, help="a seed repeats its run (default: 0)")
     add("--device", help="cpu, cuda, cuda:N or mps (default: cuda if it works, else cpu)")
-    add("--data-dir", type=Path, default="data", help="folder of MNIST/raw, downloaded if missing (default: data)")
+    add("--data-dir", type=Path, default="data", help="where MNIST/raw is or goes (default: data)")
     add("--output-dir", type=Path, help="folder for the results (default: runs/<recipe>)")
     anew = parser.add_mutually_exclusive_group().add_argument
     anew("--resume", action="store_true", help="continue the interrupted run in --output-dir")
     anew("--overwrite", action="store_true", help="discard the interrupted run and start over")
-    add("--min-accuracy", type=float, metavar="SHARE", help="exit with 1 below this test accuracy, such as 0.99")
+    add("--min-accuracy", type=float, metavar="SHARE", help="fail below this, such as 0.99")
     add("--push", action="store_true", help="after training, push the run to the Hugging Face Hub")
-    add("--repo-id", metavar="OWNER/NAME", help="repository to push to (default: <you>/lenet-mnist)")
+    add("--repo-id", metavar="OWNER/NAME", help="where to push (default: <you>/lenet-mnist)")
     add("--push-only", type=Path, metavar="FOLDER", help="push a finished run, without training")
     add("--tag", help="tag for the pushed commit, such as v1.2")
     add("--private", action="store_true", help="make the repository private if it is new")
@@ -171,7 +171,9 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
         metrics = settings | measure(model, *test_set) | run.provenance(settings, history, device)
         run.save_run(folder, model, metrics, repo_id or str(folder))
     except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
-        kept = f"Run it again with --resume to continue from {checkpoint}." * checkpoint.exists()
+        kept = (
+            f"Finished epochs are kept in {folder}; continue with --resume." * checkpoint.exists()
+        )
         return _fail(error, status=1, then=kept)
     print(
         "test accuracy {test_accuracy:.4f} ({test_errors} errors), calibration error "

@@ -8,20 +8,20 @@ from lenet import LeNet
 from reading.preprocess import to_mnist
 from reading.weights import EMBEDDED_WEIGHTS
 from training.digit_shapes import DIGITS
-from training.drawings import by_hand, draw, write_digits, write_non_digits
-from training.other_marks import SIGNS, parse
+from training.drawings import distort, draw_digits, draw_non_digits, draw_strokes
+from training.other_marks import MARKS, parse_mark
 from training.pen_curves import smooth
 from training.scans import scan
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return write_digits(300, seed=1)
+    return draw_digits(300, seed=1)
 
 
 @pytest.fixture(scope="module")
 def non_digits():
-    return write_non_digits(150, seed=1)
+    return draw_non_digits(150, seed=1)
 
 
 def test_they_are_normalised_as_mnist_and_no_two_are_the_same(digits, non_digits):
@@ -36,19 +36,19 @@ def test_they_are_normalised_as_mnist_and_no_two_are_the_same(digits, non_digits
 
 
 def test_a_seed_gives_the_same_images():
-    for write in (lambda seed: write_digits(20, seed)[0], lambda seed: write_non_digits(5, seed)):
+    for write in (lambda seed: draw_digits(20, seed)[0], lambda seed: draw_non_digits(5, seed)):
         assert np.array_equal(write(1), write(1)) and not np.array_equal(write(1), write(2))
 
 
-@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("sign", MARKS)
 def test_every_sign_can_be_read_and_drawn(sign):
-    strokes = parse(sign)
+    strokes = parse_mark(sign)
     points = np.concatenate(strokes)
     assert points.min() >= 0 and points.max() <= 1
     assert len(strokes) == sign.count("/") + 1
     corners = sum((np.diff(stroke, axis=0) == 0).all(axis=1).sum() for stroke in strokes)
     assert corners == sign.count(".")
-    image = draw(by_hand(strokes, 0.04, np.random.default_rng(0)), np.random.default_rng(0))
+    image = draw_strokes(distort(strokes, 0.04, np.random.default_rng(0)), np.random.default_rng(0))
     assert 0.003 < (image > 128).mean() < 0.5
 
 
@@ -62,7 +62,7 @@ def test_the_grammar_writes_a_digit_in_many_ways(digit):
         width, height = np.ptp(np.concatenate(strokes), axis=0)
         assert width < 1.6 and 0.8 < height < 1.4 and all(len(stroke) > 1 for stroke in strokes)
         boxes.add((round(width, 2), round(height, 2)))
-        to_mnist(draw(strokes, rng))
+        to_mnist(draw_strokes(strokes, rng))
     assert len(boxes) > 30
 
 
@@ -87,7 +87,7 @@ def test_a_scan_is_coarse_and_keeps_its_digit():
 
 
 def test_a_curve_passes_its_points_and_is_straight_to_a_corner_and_from_it():
-    (stroke,) = parse("00 49. 90")
+    (stroke,) = parse_mark("00 49. 90")
     curve = smooth(stroke, steps=50)
     assert np.linalg.norm(curve[:, None] - stroke, axis=2).min(axis=0).max() < 1e-9
     first = curve[curve[:, 0] <= 4 / 9]

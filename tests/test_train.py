@@ -268,7 +268,7 @@ def test_what_fails_in_mid_run_costs_an_epoch_at_most(
     assert not list(tmp_path.glob("*.unfinished"))  # it would keep the disk full
     message = capsys.readouterr().err.splitlines()[-1]
     assert ("File too large" if "disk" in failure else "CUDA out of memory") in message
-    assert message.endswith(f". Run it again with --resume to continue from {tmp_path / CHECKPOINT}.")
+    assert message.endswith(f". Finished epochs are kept in {tmp_path}; continue with --resume.")
     monkeypatch.undo()
     assert run_train(tiny_mnist, tmp_path, "--epochs", "2", "--resume") == 0
 

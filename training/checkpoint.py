@@ -69,7 +69,7 @@ def load_checkpoint(path: Path, state: TrainState) -> None:
     saved = torch.load(path, map_location=device, weights_only=True)
     try:
         state.load_state_dict(saved["state"])
-    except Exception as error:  # PyTorch raises various types
+    except Exception as error:  # PyTorch raises various types for a wrong state dict
         raise RuntimeError(
             f"{path} was written by another version of train.py. Start over with --overwrite."
         ) from error
@@ -103,8 +103,8 @@ def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) 
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         saved_settings, _ = saved["settings"], saved["state"]
-    except Exception as error:  # PyTorch raises various types
+    except Exception as error:  # PyTorch raises various types for a foreign file
         raise RuntimeError(f"{path} is damaged. Start over with --overwrite.") from error
     if saved_settings != settings:
         flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in saved_settings.items())
-        raise ValueError(f"the run in {path.parent} has other settings. Resume it with {flags}")
+        raise ValueError(f"the run in {path.parent} has other settings. Use --resume {flags}")

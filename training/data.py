@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from training.drawings import write_digits, write_non_digits
+from training.drawings import draw_digits, draw_non_digits
 from training.recipes import Recipe
 from training.scans import scan
 
@@ -128,7 +128,7 @@ def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Ten
     return order[held_out:], order[:held_out]
 
 
-def _draw(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ...]:
+def _draw_images(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ...]:
     """Return drawn digits, their labels, scans of the images, and non-digits."""
     # Each chunk has its own seed, so that the images don't depend on the number of processes.
     chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
@@ -139,8 +139,8 @@ def _draw(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ..
     pool = ProcessPoolExecutor(processes, get_context("spawn"), *ignore_control_c)
     try:
         run = pool.map if processes > 1 and len(chunks) > 1 else map
-        digits, scans = run(write_digits, counts, seeds), run(scan, chunks, seeds)
-        others = run(write_non_digits, thirds, seeds)
+        digits, scans = run(draw_digits, counts, seeds), run(scan, chunks, seeds)
+        others = run(draw_non_digits, thirds, seeds)
         drawn, labels = zip(*digits, strict=True)
         return tuple(map(np.concatenate, (drawn, labels, [*scans], [*others])))
     finally:
@@ -166,7 +166,7 @@ def make_training_set(
     if any(recipe.added_shares):
         tqdm.write("Drawing digits and non-digits that MNIST lacks ...")
         processes = min(torch.get_num_threads(), MAX_PROCESSES)
-        drawings = _draw(images.numpy(), seed, processes)
+        drawings = _draw_images(images.numpy(), seed, processes)
         drawn, drawn_labels, scans, others = map(torch.from_numpy, drawings)
         counts = len(images), len(drawn), len(scans), len(others)
         images = torch.cat([images, drawn, scans, others])

@@ -11,21 +11,21 @@ import numpy as np
 
 from reading.preprocess import NoDigitError, to_mnist
 from training.digit_shapes import DIGITS, Strokes
-from training.other_marks import SIGNS, parse
+from training.other_marks import MARKS, parse_mark
 from training.pen_curves import smooth
 
-# Sampling probabilities of 0 to 9: the digits whose style varies most come most often.
+# Sampling probabilities of 0 to 9. Digits with the most varied styles come most often.
 DIGIT_PROBABILITIES = (0.05, 0.16, 0.08, 0.07, 0.14, 0.05, 0.05, 0.15, 0.1, 0.15)
-CANVAS = 96  # side of the canvas in pixels; a shape takes about three quarters of it
-# Standard deviations of a point's displacement, in sizes of the shape.
+CANVAS = 96  # side of the canvas in pixels; a drawing fills 72% of it
+# Standard deviations of a point's displacement, in units of the shape's box.
 DIGIT_JITTER = 0.025
-SIGN_JITTER = 0.045
+NON_DIGIT_JITTER = 0.045
 SUBPIXEL_BITS = 4  # fractional bits of cv2.line's fixed-point coordinates
 
 Rng = np.random.Generator
 
 
-def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw digits in many handwriting styles.
 
     Returns
@@ -39,7 +39,7 @@ def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images)[:, None], labels
 
 
-def write_non_digits(count: int, seed: int) -> np.ndarray:
+def draw_non_digits(count: int, seed: int) -> np.ndarray:
     """Draw scribbles, letters and signs, invented marks and parts of digits.
 
     Returns
@@ -49,10 +49,10 @@ def write_non_digits(count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     kinds, probabilities = zip(*_NON_DIGITS, strict=True)
     chosen = rng.choice(list(kinds), count, p=list(probabilities))
-    return np.stack([_render(kind, SIGN_JITTER, rng) for kind in chosen])[:, None]
+    return np.stack([_render(kind, NON_DIGIT_JITTER, rng) for kind in chosen])[:, None]
 
 
-def by_hand(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
+def distort(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
     """Rotate, shear and stretch strokes; move points by a standard deviation of `jitter`."""
     rotation, shear, stretch = rng.normal([0, 0.12, -0.1], [0.08, 0.18, 0.18])
     rotate = np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]])
@@ -65,7 +65,7 @@ def by_hand(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
     return written
 
 
-def draw(strokes: Strokes, rng: Rng) -> np.ndarray:
+def draw_strokes(strokes: Strokes, rng: Rng) -> np.ndarray:
     """Draw strokes of any scale as uint8 (CANVAS, CANVAS), with a pen of random, varying width."""
     paths = [smooth(stroke) for stroke in strokes]
     points = np.concatenate(paths)
@@ -87,9 +87,9 @@ def _render(strokes_of: Callable[[Rng], Strokes], jitter: float, rng: Rng) -> np
     """Draw random strokes as uint8 (28, 28); try again if `to_mnist` finds no digit in them."""
     while True:
         try:
-            image = to_mnist(draw(by_hand(strokes_of(rng), jitter, rng), rng))
+            image = to_mnist(draw_strokes(distort(strokes_of(rng), jitter, rng), rng))
             return (image * 255).round().astype(np.uint8)
-        except NoDigitError:  # strokes too far apart, for instance
+        except NoDigitError:  # for example, of strokes too far apart
             continue
 
 
@@ -97,8 +97,8 @@ def _digit(label: int, rng: Rng) -> Strokes:
     return DIGITS[label](rng.uniform)
 
 
-def _sign(rng: Rng) -> Strokes:
-    return parse(_pick(SIGNS, rng))
+def _mark(rng: Rng) -> Strokes:
+    return parse_mark(_pick(MARKS, rng))
 
 
 def _scribble(rng: Rng) -> Strokes:
@@ -110,7 +110,7 @@ def _scribble(rng: Rng) -> Strokes:
     return strokes
 
 
-def _invented_sign(rng: Rng) -> Strokes:
+def _invented_mark(rng: Rng) -> Strokes:
     """Return two to four lines, arcs and angles joined at a box's corners and midpoints."""
     strokes = []
     for _ in range(rng.integers(2, 5)):
@@ -134,4 +134,4 @@ def _pick(choices, rng: Rng):
 
 
 # Kinds of non-digits and their sampling probabilities.
-_NON_DIGITS = ((_scribble, 0.15), (_sign, 0.5), (_invented_sign, 0.3), (_part_of_digit, 0.05))
+_NON_DIGITS = ((_scribble, 0.15), (_mark, 0.5), (_invented_mark, 0.3), (_part_of_digit, 0.05))

@@ -7,7 +7,7 @@ from torch import Tensor
 from lenet import LeNet
 from training.data import scale
 
-# Of each epoch: cross entropy in nats per image, accuracy in [0, 1].
+# Each epoch's metrics: cross entropy in nats per image, accuracy in [0, 1].
 METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
@@ -24,7 +24,7 @@ def _logits_of(model: LeNet, images: Tensor) -> Tensor:
 def _loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     """Return the mean cross entropy in nats per image, and the accuracy in [0, 1]."""
     correct = (logits.argmax(1) == labels).sum()
-    loss, correct = torch.stack([F.cross_entropy(logits, labels), correct]).tolist()  # waits once
+    loss, correct = torch.stack([F.cross_entropy(logits, labels), correct]).tolist()  # one wait
     return loss, correct / len(labels)
 
 

@@ -85,7 +85,7 @@ def choose_device(name: str | None) -> torch.device:
 
 def _make_deterministic() -> None:
     """Make PyTorch compute the same bits from the same seed, on a GPU too."""
-    # PyTorch before 2.14 reads this at the first matrix product; without it cuBLAS varies in bits.
+    # cuBLAS needs this for repeatable bits. PyTorch reads it once, at the first matrix product.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # like the page, not TF32

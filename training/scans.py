@@ -10,9 +10,9 @@ from reading.picture import crop
 from reading.preprocess import frame
 from reading.small import restore
 
-SIDE = (8, 20)  # pixels of the grid
+SIDE = (8, 20)  # the scan's longer side, in pixels
 BILEVEL_SHARE = 0.6
-STRETCHED_SHARE = 0.5  # to the whole grid; the others keep some of their aspect
+STRETCHED_SHARE = 0.5  # share stretched to a square; the rest keep some of their aspect
 
 
 def scan(images: np.ndarray, seed: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Scan one digit (28, 28)."""
     digit = crop(image)
     side = rng.integers(*SIDE, endpoint=True)
-    kept = 0 if rng.random() < STRETCHED_SHARE else rng.random()  # share of the aspect
+    kept = 0 if rng.random() < STRETCHED_SHARE else rng.random()  # 0: square, 1: its aspect
     size = side * (np.array(digit.shape[::-1]) / max(digit.shape)) ** kept
     coarse = cv2.resize(digit, size.round().astype(int).clip(2), interpolation=cv2.INTER_AREA)
     if rng.random() < BILEVEL_SHARE:
