@@ -52,21 +52,12 @@ class LeNet(
         self.linear3 = nn.Linear(84, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the ten digits.
+        """Return the logits (N, 10) of the ten digits; raise ValueError for another shape.
 
         Parameters
         ----------
         x : float32 tensor of shape (N, 1, 28, 28), in [0, 1], 0 = paper, 1 = ink
             Digits normalized like MNIST's (`reading.preprocess.to_mnist`).
-
-        Returns
-        -------
-        logits : float32 tensor of shape (N, 10)
-
-        Raises
-        ------
-        ValueError
-            If `x` has another shape.
         """
         return self.layers(x)[-1]
 

@@ -57,10 +57,8 @@ def train(
 
     Returns
     -------
-    model : LeNet, in eval mode
-        The epoch with the least validation loss, with a fitted temperature.
-    history : list of dict
-        The metrics of each epoch (`training.steps.train_epochs`).
+    model : LeNet, in eval mode, of the epoch with the least validation loss
+    history : list of dict, each epoch's metrics (`training.steps.train_epochs`)
 
     Raises
     ------
@@ -171,10 +169,8 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
         metrics = settings | measure(model, *test_set) | run.provenance(settings, history, device)
         run.save_run(folder, model, metrics, repo_id or str(folder))
     except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
-        kept = (
-            f"Finished epochs are kept in {folder}; continue with --resume." * checkpoint.exists()
-        )
-        return _fail(error, status=1, then=kept)
+        kept = f"Finished epochs are kept in {folder}; continue with --resume."
+        return _fail(error, status=1, then=kept if checkpoint.exists() else "")
     print(
         "test accuracy {test_accuracy:.4f} ({test_errors} errors), calibration error "
         "{test_calibration_error:.4f}; trained in {seconds:.1f} s on {device}".format(**metrics)
@@ -190,12 +186,9 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line; return its exit status.
 
-    Returns
-    -------
-    status : int
-        0; 1 if the run or the push failed, 2 if nothing was started, 130 after Ctrl-C.
+    It is 0; 1 if the run or the push failed, 2 if nothing was started, 130 after Ctrl-C.
     """
     arguments = _parse_arguments(argv)
     try:

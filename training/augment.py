@@ -1,6 +1,6 @@
 """Distort batches of images like different handwriting, pens and scanners.
 
-Affine and elastic distortion follow Simard et al. 2003, "Best practices for convolutional neural
+Affine and elastic distortion: Simard et al. 2003, "Best practices for convolutional neural
 networks applied to visual document analysis", section 2.
 """
 

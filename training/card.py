@@ -145,7 +145,6 @@ def _card_data(metrics: dict) -> ModelCardData:
 
 
 def _report_table(history: list[dict]) -> str:
-    """Return a Markdown table of the last epoch's metrics and the report's."""
     last = history[-1]
     rows = "\n".join(
         f"| {name.replace('_', ' ')} | {last[name]:.4f} | {value:.4f} |"
@@ -156,7 +155,6 @@ def _report_table(history: list[dict]) -> str:
 
 
 def _confusion_table(confusion: list[list[int]]) -> str:
-    """Return the confusion matrix as rows of a Markdown table, with blanks for zeros."""
     return "\n".join(
         f"| **{digit}** | {' | '.join(str(n or '') for n in row)} |"
         for digit, row in enumerate(confusion)

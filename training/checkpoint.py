@@ -41,13 +41,7 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 def save_checkpoint(path: Path, state: TrainState) -> None:
-    """Save a run's state atomically: after a crash or on a full disk the old file remains.
-
-    Raises
-    ------
-    OSError
-        If the file can't be written.
-    """
+    """Save a run's state atomically; raise OSError and keep the old file if that fails."""
     device = next(state.model.parameters()).device
     settings = settings_of(state.recipe, state.seed, device)  # for check_checkpoint
     content = BytesIO()

@@ -1,7 +1,7 @@
 """Write each digit in the handwriting styles of many countries, at random.
 
-Each function takes `u(low, high)`, a uniform random number in [0, 1) by default. It returns
-strokes: points (x, y) in about the unit box, y down. A repeated point is a corner.
+Each function takes `u(low, high)`, a uniform random number, by default in [0, 1). It returns
+strokes: points (x, y) in about the unit box, y down; a repeated point is a corner.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def one(u: Uniform) -> Strokes:
         flag = [tip, tip / 2 + (0, u(-0.05, 0.05))]
     stem = path(corner(0, 0) if u() < 0.75 else (0, 0), foot / 2 + (u(-0.04, 0.04), 0), foot)
     base = path(foot - (u(0.05, 0.45), u(-0.05, 0.03)), foot, foot + (u(0.1, 0.5), u(-0.06, 0.04)))
-    below = (0, u(0.1, 0.4))  # where a flag may meet the stem that is written apart
+    below = (0, u(0.1, 0.4))  # where a separate flag meets the stem
     strokes = [path(*flag, below), stem] if flag and u() < 0.12 else [path(*flag, stem)]
     return [*strokes, base] if u() < 0.3 else strokes
 
@@ -78,9 +78,9 @@ def four(u: Uniform) -> Strokes:
     tip = left[0] + u(-0.02, 0.4), u(-0.05, 0.12)
     if kind < 0.2:  # closed
         tip = top = np.array([top[0] + u(-0.05, 0.05), 0])
-    elif kind < 0.45:  # as an h
+    elif kind < 0.45:  # like an h
         top = np.array([u(0.3, 0.7), bar - u(-0.03, 0.15)])
-    elif kind < 0.55:  # as a u, in one stroke
+    elif kind < 0.55:  # like a u, in one stroke
         top[1] = u(0, 0.2)
     bottom = top[0] + u(-0.15, 0.05), u(0.95, 1.08)
     bow = (tip[0] + left[0]) / 2 + u(-0.12, 0.06), bar * u(0.4, 0.65)
@@ -140,7 +140,7 @@ def eight(u: Uniform) -> Strokes:
     radii = (widths[0], waist / 2), (widths[1], (1 - waist) / 2)
     if kind < 0.1:
         return [arc(centers[0], radii[0], 1, 13), arc(centers[1], radii[1], u(-1, 1), u(11.5, 13))]
-    if kind < 0.2:  # a loop below whose ends stand apart above
+    if kind < 0.2:  # a ribbon: one loop, open at the top
         loop = arc(centers[1], radii[1], 11, 1)
         return [path((u(0.6, 0.9), u(0, 0.1)), (0.5, waist), loop, (0.4, waist), (u(0, 0.3), 0.05))]
     head = arc(centers[0], radii[0], u(0.5, 3.5), -4.8)
@@ -158,7 +158,7 @@ def nine(u: Uniform) -> Strokes:
     head = arc((0.42, height), (width, height), start, start - sweep, u(-0.1, 0.15))
     head = head - (head[:, 1:] - height) * (lean, 0)
     joint = corner(side + u(-0.06, 0.08), u(-0.04, height))
-    if as_three:  # below its closed head
+    if as_three:  # the tail starts below a closed head
         joint = path((side - u(0.02, 0.25), 2 * height + u(-0.12, 0.02)))
     elif u() < 0.45:
         joint = joint[:1]

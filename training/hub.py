@@ -119,10 +119,7 @@ def _client() -> HfApi:
 
 
 def _with_retries(call: Callable, *arguments, **named):
-    """Return call(*arguments, **named); try again after a transient error.
-
-    The client itself retries only preupload and upload (huggingface_hub's _commit_api.py, lfs.py).
-    """
+    """Return call(*arguments, **named); repeat transient errors that the client doesn't retry."""
     for pause in PAUSES:
         try:
             return call(*arguments, **named)

@@ -24,7 +24,7 @@ def _logits_of(model: LeNet, images: Tensor) -> Tensor:
 def _loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     """Return the mean cross entropy in nats per image, and the accuracy in [0, 1]."""
     correct = (logits.argmax(1) == labels).sum()
-    loss, correct = torch.stack([F.cross_entropy(logits, labels), correct]).tolist()  # one wait
+    loss, correct = torch.stack([F.cross_entropy(logits, labels), correct]).tolist()
     return loss, correct / len(labels)
 
 
@@ -84,7 +84,6 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
 
 
 def _confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
-    """Return counts of predictions: a row for each digit, a column for each prediction."""
     digits, guesses = (F.one_hot(of, 10).float() for of in (labels, logits.argmax(1)))
     return (digits.T @ guesses).long().tolist()
 

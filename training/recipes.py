@@ -1,6 +1,6 @@
 """The training recipes, as data. To add one, write an instance and add it to `RECIPES`.
 
-All train LeNet with cross entropy. benchmarks/README.md shows what each choice of `DEMO` gains.
+benchmarks/README.md shows what each choice of `DEMO` gains.
 """
 
 import math

@@ -30,7 +30,6 @@ def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
 
 
 def _command_of(settings: dict) -> str:
-    """Return the command that repeats a run."""
     recipe = RECIPES[settings["recipe"]]
     command = f"python train.py --recipe {recipe.name} --seed {settings['seed']}"
     for name in ("epochs", "batch_size", "lr"):

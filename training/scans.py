@@ -28,7 +28,6 @@ def scan(images: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Scan one digit (28, 28)."""
     digit = crop(image)
     side = rng.integers(*SIDE, endpoint=True)
     kept = 0 if rng.random() < STRETCHED_SHARE else rng.random()  # 0: square, 1: its aspect

@@ -44,7 +44,7 @@ def captured(step: Callable[..., None]) -> Callable[..., None]:
 
 
 def _recorded(step: Callable[..., None], inputs: list[Tensor]) -> torch.cuda.CUDAGraph | None:
-    """Return a step as a CUDA graph that hasn't run yet; print why and return None if it fails."""
+    """Return a step as a CUDA graph that hasn't run yet, or None if that fails."""
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):

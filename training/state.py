@@ -33,7 +33,6 @@ class TrainState:
         return saved | {"step": self.step, "history": self.history, "best": self.best}
 
     def load_state_dict(self, saved: dict) -> None:
-        """Load what `state_dict` returned."""
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
         self.step, self.history, self.best = saved["step"], saved["history"], saved["best"]
@@ -68,7 +67,6 @@ class TrainState:
             self.best = {"val_loss": val_loss, "weights": weights}
 
     def _parts(self) -> dict:
-        """Return the parts that have a state dict of their own."""
         parts = {"model": self.model, "optimizer": self.optimizer}
         return parts if self.ema is None else parts | {"ema": self.ema}
 

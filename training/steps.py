@@ -25,10 +25,9 @@ LossFn = Callable[..., tuple[Tensor, Tensor]]
 
 
 def _epoch_seed(seed: int, epoch: int, stream: int) -> int:
-    """Return the seed of an epoch's order (stream 0) or augmentation (stream 1).
+    """Return the 32-bit seed of an epoch's order (stream 0) or augmentation (stream 1).
 
-    With a seed for each epoch, a resumed run needs no generator's state. PyTorch's CPU generator
-    uses only 32 bits of a seed.
+    With a seed for each epoch, a resumed run needs no generator's state.
     """
     return int(np.random.SeedSequence([abs(seed), epoch, stream]).generate_state(1)[0])
 
@@ -39,7 +38,7 @@ def make_loss_fn(recipe: Recipe, model: LeNet, training_set: TrainingSet) -> Los
     It returns the mean cross entropy in nats per image, and the number of correct predictions.
     """
     images, labels, device = training_set.images, training_set.labels, training_set.labels.device
-    targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(device)  # by label
+    targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(device)  # a row per label
     if device.type == "cuda":  # fewer kernels per step; a CPU gathers bytes faster
         images = scale(images)
         targets = targets if training_set.counts[-1] else torch.arange(10, device=device)
@@ -78,7 +77,7 @@ def make_step(
 
 
 def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tensor) -> None:
-    """Update the weights, the EMA and the epoch's sums, as a function of tensors alone."""
+    # A CUDA graph can hold this, since it depends on tensors alone.
     loss, right = loss_fn(batch, *noise)
     state.optimizer.zero_grad()
     loss.backward()
