@@ -92,19 +92,21 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--recipe", choices=RECIPES, default="demo", help="training recipe (default: demo)")
     for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
         add(f"--{name}", type=_positive(kind), help="replaces the recipe's value")
-    add("--seed", type=int, default=0, help="a seed repeats its run (default: 0)")
+    add("--seed", type=int, default=0, help="random seed; it repeats a run (default: 0)")
     add("--device", help="cpu, cuda, cuda:N or mps (default: cuda if it works, else cpu)")
-    add("--data-dir", type=Path, default="data", help="where MNIST/raw is or goes (default: data)")
-    add("--output-dir", type=Path, help="folder for the results (default: runs/<recipe>)")
-    anew = parser.add_mutually_exclusive_group().add_argument
-    anew("--resume", action="store_true", help="continue the interrupted run in --output-dir")
-    anew("--overwrite", action="store_true", help="discard the interrupted run and start over")
-    add("--min-accuracy", type=float, metavar="SHARE", help="fail below this, such as 0.99")
+    folder = {"type": Path, "metavar": "FOLDER"}
+    where = "holds MNIST/raw, downloaded if missing (default: data)"
+    add("--data-dir", **folder, default="data", help=where)
+    add("--output-dir", **folder, help="receives the results (default: runs/<recipe>)")
+    exclusive = parser.add_mutually_exclusive_group().add_argument
+    exclusive("--resume", action="store_true", help="continue the interrupted run in --output-dir")
+    exclusive("--overwrite", action="store_true", help="discard the interrupted run and start over")
+    add("--min-accuracy", type=float, metavar="SHARE", help="fail with a lower test accuracy than this")
     add("--push", action="store_true", help="after training, push the run to the Hugging Face Hub")
-    add("--repo-id", metavar="OWNER/NAME", help="where to push (default: <you>/lenet-mnist)")
-    add("--push-only", type=Path, metavar="FOLDER", help="push a finished run, without training")
+    add("--repo-id", metavar="OWNER/NAME", help="Hub repository (default: <you>/lenet-mnist)")
+    add("--push-only", **folder, help="push a finished run, without training")
     add("--tag", help="tag for the pushed commit, such as v1.2")
-    add("--private", action="store_true", help="make the repository private if it is new")
+    add("--private", action="store_true", help="make the repository private if the push creates it")
     arguments = parser.parse_args(argv)
     if arguments.min_accuracy is not None and not 0 <= arguments.min_accuracy <= 1:
         parser.error("--min-accuracy must be from 0 to 1: 0.99 for 99%")

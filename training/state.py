@@ -40,7 +40,7 @@ class TrainState:
     def begin_step(self) -> None:
         """Count a step; write its learning rate and EMA share to the device.
 
-        A CUDA graph repeats the numbers it was recorded with, but reads tensors anew.
+        A CUDA graph repeats the numbers it was recorded with, but reads tensors each time.
         """
         recipe, optimizer = self.recipe, self.optimizer
         if recipe.lr_factor is not None:
@@ -122,7 +122,7 @@ def tanh_forward(model: LeNet, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def with_sigmoids(model: LeNet) -> LeNet:
-    """Return a LeNet whose `forward` computes what `tanh_forward(model, ...)` computes.
+    """Return the LeNet with a `forward` that computes the same as `tanh_forward(model, ...)`.
 
     Only the weights differ, since sigmoid(2x) = (1 + tanh x) / 2.
     """
