@@ -101,7 +101,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     exclusive = parser.add_mutually_exclusive_group().add_argument
     exclusive("--resume", action="store_true", help="continue the interrupted run in --output-dir")
     exclusive("--overwrite", action="store_true", help="discard the interrupted run and start over")
-    add("--min-accuracy", type=float, metavar="SHARE", help="fail with a lower test accuracy than this")
+    add("--min-accuracy", type=float, metavar="SHARE", help="fail if the test accuracy is lower")
     add("--push", action="store_true", help="after training, push the run to the Hugging Face Hub")
     add("--repo-id", metavar="OWNER/NAME", help="Hub repository (default: <you>/lenet-mnist)")
     add("--push-only", **folder, help="push a finished run, without training")
@@ -164,8 +164,8 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
         checkpoint.unlink(missing_ok=True)
     try:
         with run.interruptible() as stop:
-            how = {"checkpoint": checkpoint, "stop": stop, "report": tqdm.write}
-            model, history = train(images, labels, recipe, seed=arguments.seed, **how)
+            options = {"checkpoint": checkpoint, "stop": stop, "report": tqdm.write}
+            model, history = train(images, labels, recipe, seed=arguments.seed, **options)
         # The test set is used once, after every choice has been made.
         test_set = load_mnist(arguments.data_dir, train=False, device=device)
         metrics = settings | measure(model, *test_set) | run.provenance(settings, history, device)

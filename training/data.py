@@ -32,11 +32,11 @@ COUNTS = {"train": 60_000, "t10k": 10_000}
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The images that a run trains on: MNIST's, drawn digits, coarse scans, and non-digits."""
+    """The images that a run trains on, sorted by kind."""
 
     images: Tensor  # uint8 (N, 1, 28, 28), 0 = paper, 255 = ink
     labels: Tensor  # int64 (N,), in [0, 9] or NON_DIGIT
-    counts: tuple[int, int, int, int]  # how many images of each kind; their sum is N
+    counts: tuple[int, int, int, int]  # MNIST's, drawn digits, scans, non-digits; the sum is N
 
 
 def load_mnist(
@@ -180,7 +180,7 @@ def batches_of(
     """Return an epoch's batches of indices into a training set, int64 tensors on the CPU.
 
     A set with added images gives mixed batches, with the same number of each kind. MNIST's images
-    come at most once an epoch; the others are drawn with replacement.
+    come at most once an epoch; added images are drawn with replacement.
 
     Parameters
     ----------

@@ -124,8 +124,8 @@ def _with_retries(call: Callable, *arguments, **named):
         try:
             return call(*arguments, **named)
         except httpx.HTTPError as error:
-            asked = getattr(error, "response", None) or error
-            if not _is_transient(error) or not UNRETRIED.match(asked.request.url.path):
+            source = getattr(error, "response", None) or error
+            if not _is_transient(error) or not UNRETRIED.match(source.request.url.path):
                 raise
             print(f"{_reason_of(error)}. Trying again in {pause} s.", file=sys.stderr)
             time.sleep(pause)
@@ -148,8 +148,8 @@ def _commit_files(folder: Path, repo_id: str, message: str):
         # The client modifies operations, so each try needs new ones.
         files = [CommitOperationAdd(name, folder / name) for name in RUN_FILES]
         # With the parent named, the Hub answers 412 if somebody else pushed meanwhile.
-        how = {"commit_message": message, "parent_commit": parent}
-        return _client().create_commit(repo_id, files, **how)
+        options = {"commit_message": message, "parent_commit": parent}
+        return _client().create_commit(repo_id, files, **options)
 
     return _with_retries(commit)
 

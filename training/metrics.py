@@ -76,16 +76,16 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
     labels : int64 tensor of shape (N,)
     bins : int
     """
-    confidence, guess = probabilities.max(1)
-    surplus = confidence - (guess == labels).float()
+    confidence, prediction = probabilities.max(1)
+    surplus = confidence - (prediction == labels).float()
     bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
     sums = torch.zeros(bins, device=surplus.device).scatter_add_(0, bin_of, surplus)
     return sums.abs().sum().item() / len(labels)
 
 
 def _confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
-    digits, guesses = (F.one_hot(of, 10).float() for of in (labels, logits.argmax(1)))
-    return (digits.T @ guesses).long().tolist()
+    digits, predictions = (F.one_hot(of, 10).float() for of in (labels, logits.argmax(1)))
+    return (digits.T @ predictions).long().tolist()
 
 
 def measure(model: LeNet, images: Tensor, labels: Tensor) -> dict:

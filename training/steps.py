@@ -44,14 +44,14 @@ def make_loss_fn(recipe: Recipe, model: LeNet, training_set: TrainingSet) -> Los
         targets = targets if training_set.counts[-1] else torch.arange(10, device=device)
     network = partial(tanh_forward, model) if recipe.tanh_forward else model
 
-    def loss_and_right(batch: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss_and_correct(batch: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, label = scale(images[batch]), labels[batch]
         if noise is not None:
             x = augment(x, noise, recipe.augmentation)
         logits = network(x)
         return F.cross_entropy(logits, targets[label]), (logits.argmax(1) == label).sum()
 
-    return loss_and_right
+    return loss_and_correct
 
 
 def make_step(
@@ -77,8 +77,8 @@ def make_step(
 
 
 def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tensor) -> None:
-    # A CUDA graph can hold this, since it depends on tensors alone.
-    loss, right = loss_fn(batch, *noise)
+    # This depends on tensors alone, so that a CUDA graph can hold it.
+    loss, correct = loss_fn(batch, *noise)
     state.optimizer.zero_grad()
     loss.backward()
     state.optimizer.step()
@@ -86,9 +86,9 @@ def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tenso
         if state.ema is not None:
             for mean, weight in zip(state.ema.parameters(), state.model.parameters(), strict=True):
                 mean.lerp_(weight, state.ema_share)
-        loss_sum, right_sum = state.sums
+        loss_sum, correct_sum = state.sums
         loss_sum += loss * len(batch)
-        right_sum += right
+        correct_sum += correct
 
 
 def train_epoch(
@@ -117,8 +117,8 @@ def train_epoch(
         state.begin_step()
         step(*inputs)
         progress.update()
-    loss_sum, right = state.sums.tolist()  # the only wait for the GPU in an epoch
-    return loss_sum / len(index), right / digits
+    loss_sum, correct = state.sums.tolist()  # the only wait for the GPU in an epoch
+    return loss_sum / len(index), correct / digits
 
 
 def train_epochs(
@@ -144,8 +144,8 @@ def train_epochs(
         If the loss is not finite.
     """
     recipe, step = state.recipe, make_step(state, training_set)
-    how = {"unit": "step", "leave": False, "mininterval": 0.5}
-    with tqdm(total=state.steps, initial=state.step, **how) as progress:
+    options = {"unit": "step", "leave": False, "mininterval": 0.5}
+    with tqdm(total=state.steps, initial=state.step, **options) as progress:
         for epoch in range(len(state.history) + 1, recipe.epochs + 1):
             started = time.perf_counter()
             progress.set_description(f"epoch {epoch}/{recipe.epochs}", refresh=False)
