@@ -1,8 +1,10 @@
 """The LeNet of the report "Handwritten digit recognition using CNN".
 
-model = LeNet.from_pretrained("weights")    # a folder, or "owner/name" on the Hugging Face Hub
-logits = model(images)                      # (N, 1, 28, 28) in [0, 1] -> (N, 10)
-probabilities = model.probabilities(logits)
+    model = LeNet.from_pretrained("weights")    # a folder, or "owner/name" on the Hugging Face Hub
+    logits = model(images)                      # (N, 1, 28, 28) in [0, 1] -> (N, 10)
+    probabilities = model.probabilities(logits)
+
+The images must look like MNIST's: `reading.preprocess.to_mnist` makes them so.
 """
 
 from pathlib import Path
