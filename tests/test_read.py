@@ -9,7 +9,7 @@ from written_numbers import Number, draw_number, photograph_number
 import reading
 from reading.picture import NoDigitError
 from reading.reader import recognize
-from training.curves import smooth
+from training.pen_curves import smooth
 
 # Pen paths in a box 100 high: strokes parted by "/" of points x,y; a point twice is a corner.
 PATHS = {

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from training.scans import scan
-from training.strokes import write_digits, write_non_digits
+from training.drawings import draw_digits, draw_non_digits
 
 
 @pytest.fixture(scope="module")
 def drawn():
     """300 digits, their labels, and 150 pictures of none."""
-    return *write_digits(300, seed=1), write_non_digits(150, seed=1)
+    return *draw_digits(300, seed=1), draw_non_digits(150, seed=1)
 
 
 def test_they_are_normalised_as_mnist_and_no_two_are_the_same(drawn):
