@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.scans import scan
 from training.drawings import draw_digits, draw_non_digits
+from training.scans import scan
 
 
 @pytest.fixture(scope="module")

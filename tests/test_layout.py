@@ -1,6 +1,9 @@
 """The house: which module may import which, and how long files and functions may be."""
 
 import ast
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from serving import ROOT
@@ -47,3 +50,13 @@ def test_a_file_and_its_functions_are_short(module):
         assert not isinstance(node, ast.Global), "state belongs to an object"
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno - node.lineno < 60, node.name
+
+
+def test_the_readmes_tree_names_every_file():
+    tree = (ROOT / "README.md").read_text().partition("app.py  train.py")[2].partition("```")[0]
+    listed = set(re.findall(r"[\w.]+\.(?:py|js|css)\b", tree)) | {"app.py", "train.py"}
+    command = ["git", "ls-files", "*.py", "reading/", "page/*.*", "training/"]
+    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    ours = [Path(name) for name in tracked if not name.startswith(("tests", "bench", "examples"))]
+    names = {path.name for path in ours if path.suffix in (".py", ".js", ".css")}
+    assert listed == names - {"__init__.py"}
