@@ -33,11 +33,9 @@ CONFIDENT = 0.7  # name the two best guesses if the best has less
 PAIR_CONFIDENT = 0.9
 MIN_HEIGHT = 0.55  # of the tallest digit; a smaller one is doubted
 LIKELY_RIVAL = 0.25  # of the best guess's probability; such rivals' doubts are told, too
-
 SURE = 0.95  # the number's probability; surer digits aren't doubted for touching in a narrow space
 SURE_WITHOUT_CUTS = 0.95  # the number's probability; below, its parts are cut
 ENERGY_PER_WIDTH = 9  # per height of width; below, a digit may be two that touch
-
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
 
