@@ -1,11 +1,10 @@
-"""The LeNet of "Handwritten digit recognition using CNN".
+"""The LeNet of the report "Handwritten digit recognition using CNN".
 
     model = LeNet.from_pretrained("weights")    # a folder, or "owner/name" on the Hugging Face Hub
     logits = model(images)                      # (N, 1, 28, 28) in [0, 1] -> (N, 10)
     probabilities = model.probabilities(logits)
 
-The report's table leaves one thing open, the activation after the second convolution.
-Its figures are those of the network that has one (README, "The report, repeated").
+The images must look like MNIST's: `reading.preprocess.to_mnist` makes them so.
 """
 
 from pathlib import Path
@@ -23,31 +22,26 @@ class LeNet(
     pipeline_tag="image-classification",
     license="mit",
 ):
-    """Two 5x5 convolutions, average pooling, three linear layers: 61,706 parameters.
+    """Two 5×5 convolutions, average pooling, three linear layers: 61,706 parameters.
 
-    The three linear layers have no activation between them; that is the report's network.
+    As in the report, there is no activation between the linear layers.
 
     Parameters
     ----------
     second_sigmoid : bool
-        Whether a sigmoid follows the second convolution as well. False is the report's
-        table to the letter, True the network that reaches the report's figures.
-    temperature : float
-        What `probabilities` divides the logits by before softmax, so that 90 % means right 9
-        times in 10. `train.py` fits it; config.json keeps it.
-
-    Raises
-    ------
-    ValueError
-        If the temperature is not positive, or `second_sigmoid` is neither True nor False.
+        Whether a sigmoid follows the second convolution. The report's table has none, but its
+        figures need one (README, "The report, repeated").
+    temperature : float, positive
+        `probabilities` divides the logits by it, so that 90% means right 9 times in 10.
+        `train.py` fits it; config.json keeps it. ValueError is raised if it isn't positive.
     """
 
     def __init__(self, second_sigmoid: bool = True, temperature: float = 1.0):
         super().__init__()
         if not isinstance(second_sigmoid, bool):
-            raise ValueError(f"second_sigmoid is true or false, not {second_sigmoid!r}")
+            raise ValueError(f"second_sigmoid must be True or False, not {second_sigmoid!r}")
         if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
-            raise ValueError(f"a temperature is a positive number, not {temperature!r}")
+            raise ValueError(f"temperature must be a positive number, not {temperature!r}")
         self.temperature = temperature
         self.conv1 = nn.Conv2d(1, 6, kernel_size=5, padding=2)
         self.activation1 = nn.Sigmoid()
@@ -60,68 +54,38 @@ class LeNet(
         self.linear3 = nn.Linear(84, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return a score for each of the ten digits.
+        """Return the logits (N, 10) of the ten digits; raise ValueError for another shape.
 
         Parameters
         ----------
-        x : float32 tensor of shape (N, 1, 28, 28)
-            Pictures in [0, 1], 0 = paper, 1 = ink, in MNIST's form
-            (`reading.preprocess.to_mnist`).
-
-        Returns
-        -------
-        logits : float32 tensor of shape (N, 10)
-            Unnormalised scores; softmax makes them probabilities.
-
-        Raises
-        ------
-        ValueError
-            If `x` has another shape.
+        x : float32 tensor of shape (N, 1, 28, 28), in [0, 1], 0 = paper, 1 = ink
+            Digits normalized like MNIST's (`reading.preprocess.to_mnist`).
         """
         return self.layers(x)[-1]
 
     def layers(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Return what each layer computes, the logits last.
-
-        Parameters
-        ----------
-        x : float32 tensor of shape (N, 1, 28, 28)
-            As `forward` takes it.
+        """Return the output of each layer for the images that `forward` takes, the logits last.
 
         Returns
         -------
         layers : list of float32 tensors
-            Of shapes (N, 6, 28, 28), (N, 6, 14, 14), (N, 16, 10, 10), (N, 16, 5, 5), (N, 120),
-            (N, 84) and (N, 10).
-
-        Raises
-        ------
-        ValueError
-            If `x` has another shape.
+            Shapes (N, 6, 28, 28), (N, 6, 14, 14), (N, 16, 10, 10), (N, 16, 5, 5), (N, 120), (N, 84)
+            and (N, 10).
         """
         if x.ndim != 4 or x.shape[1:] != (1, 28, 28):
-            raise ValueError(f"LeNet takes pictures of shape (N, 1, 28, 28), not {tuple(x.shape)}")
+            raise ValueError(f"LeNet takes images of shape (N, 1, 28, 28), not {tuple(x.shape)}")
         maps1 = self.activation1(self.conv1(x))
         pooled1 = self.pool1(maps1)
         maps2 = self.activation2(self.conv2(pooled1))
         pooled2 = self.pool2(maps2)
-        line1 = self.linear1(pooled2.flatten(1))  # 400 numbers in
-        line2 = self.linear2(line1)
-        return [maps1, pooled1, maps2, pooled2, line1, line2, self.linear3(line2)]
+        hidden1 = self.linear1(pooled2.flatten(1))
+        hidden2 = self.linear2(hidden1)
+        return [maps1, pooled1, maps2, pooled2, hidden1, hidden2, self.linear3(hidden2)]
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the calibrated probabilities of the ten digits.
+        """Return calibrated probabilities, softmax(logits / temperature), of shape (N, 10).
 
-        Parameters
-        ----------
-        logits : float tensor of shape (N, 10)
-            As `forward` returns them.
-
-        Returns
-        -------
-        probabilities : float tensor of shape (N, 10)
-            softmax(logits / temperature), in [0, 1]; each row sums to 1 (Guo et al. 2017, "On
-            Calibration of Modern Neural Networks", section 4.2). Of the dtype of `logits`.
+        Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
         """
         return (logits / self.temperature).softmax(dim=1)
 
@@ -141,9 +105,8 @@ class LeNet(
     ):
         """Load the weights for `from_pretrained`, strictly, whatever `strict` says.
 
-        The mixin would read a pickle where there is no safetensors file, leave weights whose
-        names do not match at their random start, and do without a configuration. Here each is
-        an error (ValueError, RuntimeError or OSError).
+        The mixin would accept a pickle, missing weights or no configuration. Here each raises
+        ValueError, RuntimeError or OSError.
         """
         if missing := {"second_sigmoid", "temperature"} - model_kwargs.keys():
             raise ValueError(f"{model_id}: config.json lacks {' and '.join(sorted(missing))}")

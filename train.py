@@ -1,13 +1,12 @@
 """Train LeNet on MNIST.
 
-    python train.py                             # --recipe demo: the weights that the page uses
-    python train.py --recipe paper              # the report's experiment: 20 epochs of Adam
-    python train.py --push                      # and push the weights to <you>/lenet-mnist
-    python train.py --push-only runs/demo       # push a finished run
+    python train.py                          # the page's weights, by the recipe "demo"
+    python train.py --recipe paper           # the report's experiment: 20 epochs of Adam
+    python train.py --push                   # train, then push to <you>/lenet-mnist
+    python train.py --push-only runs/demo    # push a finished run
 
-A run writes one folder, runs/<recipe>: the weights (model.safetensors, config.json), the metrics
-of each epoch (metrics.json, curves.png) and the model card (README.md). Ctrl-C stops after the
-epoch; --resume continues from there, or after a crash, and --overwrite starts anew.
+A run writes weights, metrics, curves and a model card to runs/<recipe>. Ctrl-C stops it after
+the epoch, and --resume continues it.
 """
 
 import argparse
@@ -49,33 +48,25 @@ def train(
     Parameters
     ----------
     images, labels : as `load_mnist` returns them, on the device to train on
-        The recipe's share of them, at random, is held out for validation.
     recipe : Recipe
-    seed : int
-        Of all that is random. On one machine the same seed gives the same bits.
-    second_sigmoid : bool
-        As `LeNet` takes it.
-    checkpoint : Path, optional
-        File of the state after each epoch; a run whose file exists resumes, to the same bits.
-    stop : threading.Event, optional
-        Once it is set, the training ends after the epoch.
-    report : callable
-        Called with a line of text after each epoch.
+    seed : int, which gives the same bits on the same machine
+    second_sigmoid : bool, as `LeNet` takes it
+    checkpoint : Path, optional, the file of the state after each epoch; resumed if it exists
+    stop : threading.Event, optional, which ends the training after the epoch
+    report : callable, which takes a line of text after each epoch
 
     Returns
     -------
-    model : LeNet, in eval mode
-        Of the epoch with the least validation loss, with a fitted temperature.
-    history : list of dict
-        Each epoch's, as `training.steps.train_epochs` yields them.
+    model : LeNet, in eval mode, of the epoch with the least validation loss
+    history : list of dict, each epoch's metrics (`training.steps.train_epochs`)
 
     Raises
     ------
     ValueError, ArithmeticError
-        If there are too few images; if the loss is not finite.
+        If there are too few images, or the loss is not finite.
     """
     order, device = torch.Generator().manual_seed(seed), images.device
-    images, labels = images.cpu(), labels.cpu()  # to be split and drawn from
+    images, labels = images.cpu(), labels.cpu()  # split and drawing compute on the CPU
     train_index, validation_index = split(len(images), recipe.validation_share, order)
     training_set = make_training_set(images[train_index], labels[train_index], recipe, seed, device)
     validation = images[validation_index].to(device), labels[validation_index].to(device)
@@ -95,28 +86,30 @@ def train(
 
 
 def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Return the command line's arguments; `recipe` is a `Recipe`, with their overrides."""
+    """Return the command line's arguments, with `recipe` as a `Recipe` that has the overrides."""
     parser = argparse.ArgumentParser(description="Train LeNet on MNIST.")
     add = parser.add_argument
-    add("--recipe", choices=RECIPES, default="demo", help="training recipe (%(default)s)")
+    add("--recipe", choices=RECIPES, default="demo", help="training recipe (default: demo)")
     for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
-        add(f"--{name}", type=_positive(kind), help="overrides the recipe's")
-    add("--seed", type=int, default=0, help="the same seed gives the same bits (%(default)s)")
-    add("--device", help="cpu, cuda, cuda:N or mps (cuda if there is a GPU)")
-    add("--data-dir", type=Path, default="data", help="of MNIST/raw; downloaded if missing (data)")
-    add("--output-dir", type=Path, help="the run's folder (runs/<recipe>)")
-    anew = parser.add_mutually_exclusive_group().add_argument
-    anew("--resume", action="store_true", help="continue the interrupted run in --output-dir")
-    anew("--overwrite", action="store_true", help="start anew in spite of an interrupted run")
+        add(f"--{name}", type=_positive(kind), help="replaces the recipe's value")
+    add("--seed", type=int, default=0, help="random seed; it repeats a run (default: 0)")
+    add("--device", help="cpu, cuda, cuda:N or mps (default: cuda if it works, else cpu)")
+    folder = {"type": Path, "metavar": "FOLDER"}
+    where = "holds MNIST/raw, downloaded if missing (default: data)"
+    add("--data-dir", **folder, default="data", help=where)
+    add("--output-dir", **folder, help="receives the results (default: runs/<recipe>)")
+    exclusive = parser.add_mutually_exclusive_group().add_argument
+    exclusive("--resume", action="store_true", help="continue the interrupted run in --output-dir")
+    exclusive("--overwrite", action="store_true", help="discard the interrupted run and start over")
     add("--min-accuracy", type=float, metavar="SHARE", help="fail if the test accuracy is lower")
-    add("--push", action="store_true", help="push the run to the Hugging Face Hub")
-    add("--repo-id", metavar="OWNER/NAME", help="repository to push to (<you>/lenet-mnist)")
-    add("--push-only", type=Path, metavar="FOLDER", help="push a finished run, without training")
+    add("--push", action="store_true", help="after training, push the run to the Hugging Face Hub")
+    add("--repo-id", metavar="OWNER/NAME", help="Hub repository (default: <you>/lenet-mnist)")
+    add("--push-only", **folder, help="push a finished run, without training")
     add("--tag", help="tag for the pushed commit, such as v1.2")
-    add("--private", action="store_true", help="if the repository is created, make it private")
+    add("--private", action="store_true", help="make the repository private if the push creates it")
     arguments = parser.parse_args(argv)
     if arguments.min_accuracy is not None and not 0 <= arguments.min_accuracy <= 1:
-        parser.error("--min-accuracy is a share from 0 to 1: 0.99 for 99 %")
+        parser.error("--min-accuracy must be from 0 to 1: 0.99 for 99%")
     arguments.output_dir = arguments.output_dir or Path("runs", arguments.recipe)
     given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
     overrides = {name: value for name, value in given.items() if value is not None}
@@ -132,24 +125,24 @@ def _positive(kind: type) -> Callable[[str], float]:
             return value
         raise ValueError
 
-    parse.__name__ = f"positive {kind.__name__}"  # argparse's message names it
+    parse.__name__ = f"positive {kind.__name__}"  # shown in argparse's error
     return parse
 
 
 def _push(folder: Path, repo_id: str, tag: str | None) -> int:
-    """Push a run, or print how to do it later; return the exit status."""
+    """Push a run, or print the command to try again; return the exit status."""
     try:
-        print(f"pushed: {push(folder, repo_id, tag)}")
+        print(f"Pushed to {push(folder, repo_id, tag)}")
     except OSError as error:
         again = ["python", "train.py", "--push-only", str(folder), "--repo-id", repo_id]
         again = shlex.join(again + (["--tag", tag] if tag else []))
-        kept = f"All of it is kept in {folder}; to send it again: {again}"
-        return _fail(f"not pushed to {repo_id}: {error}. {kept}", status=1)
+        kept = f"The run is saved in {folder}. To push it again, run: {again}"
+        return _fail(f"cannot push to {repo_id}: {error}. {kept}", status=1)
     return 0
 
 
 def _fail(reason: str | Exception, status: int, then: str = "") -> int:
-    """Print the first line of why the program ends; return its exit status."""
+    """Print the first line of the reason; return the exit status."""
     reason = str(reason).partition("\n")[0]
     reason = f"{reason.rstrip('.')}. {then}" if then else reason
     print(f"train.py: {reason}", file=sys.stderr)
@@ -159,7 +152,7 @@ def _fail(reason: str | Exception, status: int, then: str = "") -> int:
 def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
     """Train, measure, save and push as the command line says; return the exit status."""
     recipe, folder = arguments.recipe, arguments.output_dir
-    # What can fail is found before the training, not after it.
+    # Check everything that could fail before the training, not after it.
     device = run.choose_device(arguments.device)
     settings = run.settings_of(recipe, arguments.seed, device)
     check_checkpoint(checkpoint, settings, arguments.resume, arguments.overwrite)
@@ -171,36 +164,33 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
         checkpoint.unlink(missing_ok=True)
     try:
         with run.interruptible() as stop:
-            how = {"checkpoint": checkpoint, "stop": stop, "report": tqdm.write}
-            model, history = train(images, labels, recipe, seed=arguments.seed, **how)
-        # The test set is read once, when every choice is made.
+            options = {"checkpoint": checkpoint, "stop": stop, "report": tqdm.write}
+            model, history = train(images, labels, recipe, seed=arguments.seed, **options)
+        # The test set is used once, after every choice has been made.
         test_set = load_mnist(arguments.data_dir, train=False, device=device)
         metrics = settings | measure(model, *test_set) | run.provenance(settings, history, device)
         run.save_run(folder, model, metrics, repo_id or str(folder))
     except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
-        kept = f"The epochs before are kept in {folder}; --resume goes on." * checkpoint.exists()
-        return _fail(error, status=1, then=kept)
+        kept = f"Finished epochs are kept in {folder}; continue with --resume."
+        return _fail(error, status=1, then=kept if checkpoint.exists() else "")
     print(
         "test accuracy {test_accuracy:.4f} ({test_errors} errors), calibration error "
-        "{test_calibration_error:.4f}; {seconds:.1f} s on {device}".format(**metrics)
+        "{test_calibration_error:.4f}; trained in {seconds:.1f} s on {device}".format(**metrics)
     )
-    print(f"saved in {folder}")
+    print(f"Results saved in {folder}")
     if len(history) < recipe.epochs:
-        print(f"stopped after epoch {len(history)} of {recipe.epochs}; --resume goes on")
+        print(f"Stopped after epoch {len(history)} of {recipe.epochs}. Continue with --resume.")
         return 130
     checkpoint.unlink(missing_ok=True)
     if arguments.min_accuracy is not None and metrics["test_accuracy"] < arguments.min_accuracy:
-        return _fail(f"that is less than {arguments.min_accuracy}", status=1)
+        return _fail(f"the test accuracy is less than {arguments.min_accuracy}", status=1)
     return _push(folder, repo_id, arguments.tag) if arguments.push else 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line; return its exit status.
 
-    Returns
-    -------
-    status : int
-        0; 1 if the run or the push failed, 2 if nothing was started, 130 if Ctrl-C stopped it.
+    It is 0; 1 if the run or the push failed, 2 if nothing was started, 130 after Ctrl-C.
     """
     arguments = _parse_arguments(argv)
     try:
@@ -212,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
         with locked(arguments.output_dir) as checkpoint:
             return _run(arguments, checkpoint)
     except (OSError, ValueError, RuntimeError) as error:
-        # Of the last kind: a damaged checkpoint; no memory for MNIST on the GPU.
+        # RuntimeError: a damaged checkpoint, or too little GPU memory for MNIST.
         return _fail(error, status=1 if isinstance(error, RuntimeError) else 2)
 
 

@@ -13,7 +13,7 @@ Recognition of Handwritten Digits", unnormalised coordinates: a list of {"label"
 "strokes"}), usps-1000.npz, digits from envelopes (`images`, `labels`), and letters.json, other
 people's letters; the folder --numbers holds numbers.json, numbers that people of a French school
 wrote (both of CROHME 2011 to 2016, as lists of {"label", "writer", "strokes"}). The strokes are
-drawn as the page's pad sends them, or laid on paper as `Camera` in tests/handwriting.py sees it.
+drawn as the page's pad sends them, or photographed on paper by tests/handwriting.py.
 MNIST's test pictures, and small bilevel crops of them as an old scanner has them, are read last;
 they are for reporting, not for choosing by.
 """

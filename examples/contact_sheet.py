@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from training.augment import NOISE_SIZE, augment
 from training.data import load_mnist, scale
+from training.drawings import draw_digits, draw_non_digits
 from training.recipes import DEMO
-from training.strokes import write_digits, write_non_digits
 
 COLUMNS = 20  # two for each digit
 
@@ -39,8 +39,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     images, labels = load_mnist(arguments.data_dir, train=True)
-    drawn, drawn_labels = map(torch.from_numpy, write_digits(600, arguments.seed))
-    others = torch.from_numpy(write_non_digits(2 * COLUMNS, arguments.seed))
+    drawn, drawn_labels = map(torch.from_numpy, draw_digits(600, arguments.seed))
+    others = torch.from_numpy(draw_non_digits(2 * COLUMNS, arguments.seed))
     sheet = [by_digit(images, labels, 6), by_digit(drawn, drawn_labels, 4), others]
     sheet = scale(torch.cat(sheet))
     generator = torch.Generator().manual_seed(arguments.seed)

@@ -79,9 +79,9 @@ def describe_weights(loader: WeightsLoader) -> str:
         "embedded": "Bundled model",
         "cache": "Using cached weights, as the Hub can't be reached",
     }
-    name = f"{weights.repo_id}@{(weights.commit or '')[:7]}"
-    link = f"[{name}]({constants.ENDPOINT}/{weights.repo_id})"
-    said = words.get(weights.origin, f"Weights: {link}, from the Hub")
+    repo, commit = weights.repo_id, (weights.commit or "")[:7]
+    link = f"Weights: [{repo}@{commit}]({constants.ENDPOINT}/{repo}), from the Hub"
+    said = words.get(weights.origin, link)
     if weights.accuracy is not None:
         said += f", {weights.accuracy:.2%} on the MNIST test set"
     return f"{said}."
@@ -143,8 +143,7 @@ def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
         if pixels.ndim < 3 or pixels.shape[2] < 4 or pixels[..., 3].min() == 255:
             return pixels  # it has no transparency, so that it holds its own paper
         longest = max(pixels.shape[:2])
-        alpha = shrink(pixels[..., 3], longest // max(1, longest // PAD_READ_AT))
-        if alpha.any():
+        if (alpha := shrink(pixels[..., 3], longest // max(1, longest // PAD_READ_AT))).any():
             inked.append(alpha)
     if not inked:
         if composite is None:

@@ -33,11 +33,9 @@ CONFIDENT = 0.7  # name the two best guesses if the best has less
 PAIR_CONFIDENT = 0.9
 MIN_HEIGHT = 0.55  # of the tallest digit; a smaller one is doubted
 LIKELY_RIVAL = 0.25  # of the best guess's probability; such rivals' doubts are told, too
-
 SURE = 0.95  # the number's probability; surer digits aren't doubted for touching in a narrow space
 SURE_WITHOUT_CUTS = 0.95  # the number's probability; below, its parts are cut
 ENERGY_PER_WIDTH = 9  # per height of width; below, a digit may be two that touch
-
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
 
@@ -145,30 +143,15 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
         If there is nothing to read, or more than a number; the message is fit for the page.
     """
     model = model or _default_model()
-    for found in candidates_of(image):
-        candidates, boxes, signs = found
-        with torch.inference_mode():
-            layers = model.layers(torch.from_numpy(candidates.digits)[:, None])
-            logits = layers[-1].double()
-            probabilities = model.probabilities(logits).numpy()
-        energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
-        scores = lattice.score(candidates, energies, logs)
-        # One digit is as likely as the network says, less what speaks for several.
-        scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
-        guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
-        if not cut or _is_sure(candidates, energies, guesses[0]):
-            break
+    candidates, boxes, signs, layers, energies, probabilities, guesses = _guess(image, model, cut)
     chosen, known = guesses[0], _seem_digits(candidates, energies, probabilities, guesses[0], signs)
     if len(chosen.path) > MAX_DIGITS:
         raise NoDigitError(LONG_MESSAGE if np.mean(known) > 0.5 else DOUBT_MESSAGE)
     text = with_marks(chosen.number, known, boxes[list(chosen.path)], signs)
     # A sign that is taken for a part of the digit beside it is found in a rival's path.
     for rival in guesses[1:]:
-        if (
-            MARK in text
-            or not all(known)
-            or rival.probability < LIKELY_RIVAL * guesses[0].probability
-        ):
+        is_likely = rival.probability >= LIKELY_RIVAL * guesses[0].probability
+        if not is_likely or MARK in text or not all(known):
             break
         is_digit = _seem_digits(candidates, energies, probabilities, rival, signs)
         if not all(is_digit) and len(rival.path) <= MAX_DIGITS:
@@ -177,7 +160,6 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     doubt = describe_doubt(text)
     path = list(chosen.path)
     share = chosen.probability / float(probabilities[0, int(chosen.number)]) if path == [0] else 1
-    layers = [layer.numpy() for layer in layers]
     digits = [
         DigitReading(
             candidates.digits[k],
@@ -191,6 +173,24 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     if not any(character.isdigit() for character in text):
         text = chosen.number if not signs.dotted.any() else MARK
     return Reading([(guess.number, guess.probability) for guess in guesses], digits, doubt, text)
+
+
+def _guess(image, model: LeNet, cut: bool) -> tuple:
+    """Return the candidates, what the network computes of them, and the best numbers."""
+    for found in candidates_of(image):
+        candidates, *_ = found
+        with torch.inference_mode():
+            layers = model.layers(torch.from_numpy(candidates.digits)[:, None])
+            logits = layers[-1].double()
+            probabilities = model.probabilities(logits).numpy()
+        energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
+        scores = lattice.score(candidates, energies, logs)
+        # One digit is as likely as the network says, less what speaks for several.
+        scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
+        guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
+        if not cut or _is_sure(candidates, energies, guesses[0]):
+            break
+    return *found, [layer.numpy() for layer in layers], energies, probabilities, guesses
 
 
 def _is_sure(candidates: Candidates, energies: np.ndarray, guess: lattice.Guess) -> bool:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,26 +18,23 @@ from serving import ROOT, Server, serve
 
 HUB = Hub()
 
-# The Hub's client and PyTorch read these when they are imported, so they are set before that.
+# The Hub's client, PyTorch and OpenCV read these when they are imported.
 os.environ.update(
     OMP_NUM_THREADS="1",  # the tests run in several processes, whose threads would wait in turn
     HF_ENDPOINT=HUB.url,
     HF_HOME=tempfile.mkdtemp(prefix="hf-home-"),
     HF_HUB_DISABLE_PROGRESS_BARS="1",
-    HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_DISABLE_XET="1",  # Xet's storage is not part of the loopback Hub
+    OPENCV_IO_MAX_IMAGE_PIXELS="16000000",  # as app.py has it for the page's worker
+    OPENCV_LOG_LEVEL="SILENT",
 )
-# So does OpenCV; app.py has the same for the page's worker.
-os.environ.update(OPENCV_IO_MAX_IMAGE_PIXELS="16000000", OPENCV_LOG_LEVEL="SILENT")
 for name in ("HF_TOKEN", "LENET_REPO", "LENET_REVISION", "SPACE_AUTHOR_NAME"):
     os.environ.pop(name, None)
 
 
 @pytest.fixture
 def hub(monkeypatch):
-    """An empty Hub that nothing is wrong with, and a token that may write to it."""
     monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
-    HUB.clear()
     yield HUB
     HUB.clear()
 
@@ -48,7 +45,6 @@ def pytest_collection_modifyitems(items):
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write an array of bytes as MNIST's files have it."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
     path.write_bytes(header + array.astype(np.uint8).tobytes())
 
@@ -62,13 +58,20 @@ def small_mnist(tmp_path_factory) -> Path:
 
     digits = load_digits()
     images = np.stack([to_mnist(image / 16) for image in digits.images]) * 255
-    folder = tmp_path_factory.mktemp("small-mnist")
-    raw = folder / "MNIST" / "raw"
+    raw = tmp_path_factory.mktemp("small-mnist") / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name, part in (("train", slice(0, 1500)), ("t10k", slice(1500, None))):
         write_idx(raw / f"{name}-images-idx3-ubyte", images[part])
         write_idx(raw / f"{name}-labels-idx1-ubyte", digits.target[part])
-    return folder
+    return raw.parent.parent
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The network with the weights that come with it."""
+    from lenet import LeNet
+
+    return LeNet.from_pretrained(ROOT / "weights")
 
 
 @pytest.fixture(scope="session")
@@ -93,19 +96,13 @@ def serve_page(log: Path, **environment: str) -> Iterator[Server]:
         assert not [f for f in failures if "ClientDisconnect" not in f], log.read_text()
 
 
-class Site(NamedTuple):
-    server: Server
-    uploads: Path
-    log: Path
-
-
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Iterator[Site]:
-    """The page, served as a visitor finds it."""
+def site(tmp_path_factory) -> Iterator[SimpleNamespace]:
+    """The page, served as a visitor finds it: its server, uploads and log."""
     folder = tmp_path_factory.mktemp("page")
     uploads, log = folder / "uploads", folder / "log"
     with serve_page(log, GRADIO_TEMP_DIR=str(uploads)) as server:
-        yield Site(server, uploads, log)
+        yield SimpleNamespace(server=server, uploads=uploads, log=log)
 
 
 @pytest.fixture(scope="session")
@@ -131,29 +128,21 @@ def browser():
 
 @contextmanager
 def watched_pages(browser):
-    """Give a function that makes an empty page; at the end, nothing has gone wrong on any.
-
-    It takes the beginning, or a tuple of those, of the addresses that the page may ask.
-    """
+    """Give a function that makes a page, which may ask `site`; at the end, no page has failed."""
     contexts, wrong = [], []
 
-    def new_page(site, width=440, height=700, **context):
-        def on_console(message):
-            if message.type == "error":
-                wrong.append(f"{message.text} {message.location['url']}")
-
+    def new_page(site, width=440, height=700, **how):
         def on_request(request):
             if not request.url.startswith(("data:", "blob:")) and not request.url.startswith(site):
                 wrong.append(f"asked of another host: {request.url}")
             if "component_server" in request.url:
                 page.asked.append(json.loads(request.post_data)["data"])
 
-        viewport = {"width": width, "height": height}
-        contexts.append(browser.new_context(viewport=viewport, **context))
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **how))
         contexts[-1].add_init_script(TEN_FRAMES_A_SECOND)
         page = contexts[-1].new_page()
         page.asked = []  # the questions of page/pen.js
-        page.on("console", on_console)
+        page.on("console", lambda told: told.type == "error" and wrong.append(str(told)))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", on_request)
         return page
@@ -178,18 +167,15 @@ def opened(page, address: str):
 
 @pytest.fixture
 def visit(new_page, page_url):
-    """Return a function that opens the page."""
-    return lambda *size, query="", **context: opened(
-        new_page(page_url, *size, **context), page_url + query
-    )
+    return lambda *size, query="", **how: opened(new_page(page_url, *size, **how), page_url + query)
 
 
 @pytest.fixture(scope="module")
 def window(browser, page_url):
     """The page, opened once for the tests of a module."""
     with watched_pages(browser) as new_page:
-        allowed = ["clipboard-read", "clipboard-write"]
-        yield opened(new_page(page_url, permissions=allowed), page_url)
+        clipboard = ["clipboard-read", "clipboard-write"]
+        yield opened(new_page(page_url, permissions=clipboard), page_url)
 
 
 @pytest.fixture

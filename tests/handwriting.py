@@ -6,7 +6,6 @@ A digit's strokes are a list of arrays of shape (points, 2), x to the right, y d
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from PIL import Image
 from reading.picture import crop
 
 CANVAS = 280  # pixels, the side of a drawing
+PHOTOGRAPH = (900, 1200)  # pixels, height and width
 SEED = 7
 
 
@@ -85,75 +85,55 @@ def crop_to_bilevel(image: np.ndarray, side: int = 16) -> np.ndarray:
     return np.where(np.asarray(digit) > 127, np.uint8(255), np.uint8(0))
 
 
-@dataclass(frozen=True)
-class Camera:
-    """What a simulated photograph is like. Pairs are ranges that each photograph is drawn from."""
+def photograph(
+    strokes, random: np.random.Generator, digit=(0.15, 0.6), pen=(0.03, 0.09), pitch=(0.5, 1.2)
+) -> Image.Image:
+    """Return an RGB photograph of strokes on plain, ruled or squared paper, or on a board.
 
-    pixels: tuple[int, int] = (900, 1200)  # height, width
-    digit: tuple[float, float] = (0.15, 0.6)  # share of the height
-    pen: tuple[float, float] = (0.03, 0.09)  # share of the digit
-    ink: tuple[float, float] = (0.35, 0.9)  # share of the light that it takes
-    paper: tuple[str, ...] = ("plain", "ruled", "squared")
-    ruling: tuple[float, float] = (0.08, 0.3)  # share of the light that it takes
-    pitch: tuple[float, float] = (0.5, 1.2)  # of the ruling, share of the digit
-    fall_off: tuple[float, float] = (0.0, 0.5)  # share of the light lost from side to side
-    shadow: tuple[float, float] = (0.0, 0.45)  # share of the light that it takes
-    perspective: float = 0.06  # corners moved by up to so much, share of the height
-    rotation: float = 8  # degrees, at most
-    blur: tuple[float, float] = (0.6, 2.5)  # pixels, standard deviation
-    noise: tuple[float, float] = (1.5, 7)  # of 255, standard deviation
-    table: float = 0.25  # share of the photographs that show the table
-    board: float = 0.15  # share that is chalk on a board
-    quality: tuple[float, float] = (40, 92)  # of the JPEG file
+    The ranges are the digit's share of the height, and the pen's and the ruling's of the digit.
+    """
+    sheet, on_board = _write_on_sheet(strokes, random, digit, pen, pitch)
+    sheet = _seen_from_above(sheet, random, on_board)
+    return _exposed(sheet * _light(random), random)
 
 
-CAMERA = Camera()
-
-
-def photograph(strokes, random: np.random.Generator, camera: Camera = CAMERA) -> Image.Image:
-    """Return an RGB photograph of strokes on plain, ruled or squared paper, or on a board."""
-    sheet, on_board = _write_on_sheet(strokes, random, camera)
-    sheet = _seen_from_above(sheet, random, camera, on_board)
-    return _exposed(sheet * _light(random, camera), random, camera)
-
-
-def _write_on_sheet(strokes, random, camera: Camera) -> tuple[np.ndarray, bool]:
+def _write_on_sheet(strokes, random, digit, pen, pitch) -> tuple[np.ndarray, bool]:
     """Return what a sheet with writing on it reflects, in [0, 1], and whether it is a board."""
     u = random.uniform
-    height, width = camera.pixels
-    side = u(*camera.digit) * height
-    on_board = u() < camera.board
+    height, width = PHOTOGRAPH
+    side = u(*digit) * height
+    on_board = u() < 0.15
 
     def grain(size: int) -> np.ndarray:
         noise = random.normal(0, 1, (height // size, width // size)).astype(np.float32)
         return cv2.resize(noise, (width, height))
 
     sheet = 1 + 0.012 * grain(6)
-    paper = random.choice(camera.paper)
-    pitch = side * u(*camera.pitch)
-    left_over = 1 - u(*camera.ruling)
+    paper = random.choice(("plain", "ruled", "squared"))
+    pitch = side * u(*pitch)
+    left_over = 1 - u(0.08, 0.3)  # of the light, by the ruling
     line, start = round(u(1, 3)), u(0, pitch)
     for y in np.arange(start, height, pitch) if paper != "plain" and not on_board else ():
         cv2.line(sheet, (0, round(y)), (width, round(y)), left_over, line)
     for x in np.arange(start, width, pitch) if paper == "squared" and not on_board else ():
         cv2.line(sheet, (round(x), 0), (round(x), height), left_over, line)
-    pen = max(2, side * u(*camera.pen) * (1.5 if on_board else 1))
+    pen = max(2, side * u(*pen) * (1.5 if on_board else 1))
     ink = np.zeros((height, width), np.float32)
     center = np.array([u(0.35, 0.65) * width, u(0.4, 0.6) * height])
     trace(ink, place(strokes, side, center), lambda: pen * u(0.85, 1.15), 1.0)
-    ink *= u(*camera.ink) * (1 + 0.12 * grain(2)).clip(0, 1.2)
+    ink *= u(0.35, 0.9) * (1 + 0.12 * grain(2)).clip(0, 1.2)
     return (0.16 * sheet + 0.7 * ink if on_board else sheet * (1 - ink)), on_board
 
 
-def _seen_from_above(sheet: np.ndarray, random, camera: Camera, on_board: bool) -> np.ndarray:
+def _seen_from_above(sheet: np.ndarray, random, on_board: bool) -> np.ndarray:
     """Return a sheet turned and in perspective, perhaps with the table behind it."""
     u = random.uniform
-    height, width = camera.pixels
-    table = u() < camera.table and not on_board
+    height, width = PHOTOGRAPH
+    table = u() < 0.25 and not on_board
     corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
     middle = corners.mean(axis=0)
-    moves = camera.perspective * height * u(-1, 1, (4, 2))
-    angle = np.deg2rad(u(-1, 1) * camera.rotation)
+    moves = 0.06 * height * u(-1, 1, (4, 2))
+    angle = np.deg2rad(u(-1, 1) * 8)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     seen = (corners + moves - middle) @ turn * (1.0 if table else 1.25) + middle
     return cv2.warpPerspective(
@@ -165,27 +145,26 @@ def _seen_from_above(sheet: np.ndarray, random, camera: Camera, on_board: bool) 
     )
 
 
-def _light(random, camera: Camera) -> np.ndarray:
+def _light(random) -> np.ndarray:
     """Return the light that falls on the sheet: less to one side, less in a shadow."""
     u = random.uniform
-    height, width = camera.pixels
+    height, width = PHOTOGRAPH
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     direction = u(0, 2 * np.pi)
     across = np.cos(direction) * x + np.sin(direction) * y
     along = np.sin(direction) * x - np.cos(direction) * y
-    light = 1 - u(*camera.fall_off) * (across + 1) / 2
-    light *= 1 - u(*camera.shadow) / (1 + np.exp((u(-0.8, 0.8) - along) / u(0.01, 0.15)))
-    return light
+    light = 1 - u(0.0, 0.5) * (across + 1) / 2
+    return light * (1 - u(0.0, 0.45) / (1 + np.exp((u(-0.8, 0.8) - along) / u(0.01, 0.15))))
 
 
-def _exposed(light: np.ndarray, random, camera: Camera) -> Image.Image:
+def _exposed(light: np.ndarray, random) -> Image.Image:
     """Return the JPEG that a camera makes of the light."""
     u = random.uniform
     color = np.array([1, u(0.9, 1), u(0.7, 1)])
-    image = cv2.GaussianBlur(0.9 * light, (0, 0), u(*camera.blur))
+    image = cv2.GaussianBlur(0.9 * light, (0, 0), u(0.6, 2.5))
     image = 255 * image[..., None] * color
-    image += random.normal(0, u(*camera.noise), image.shape)
+    image += random.normal(0, u(1.5, 7), image.shape)
     file = io.BytesIO()
-    quality = round(u(*camera.quality))
-    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
+    image = Image.fromarray(image.clip(0, 255).astype(np.uint8))
+    image.save(file, "JPEG", quality=round(u(40, 92)))
     return Image.open(file).convert("RGB")

@@ -9,52 +9,31 @@ import hashlib
 import json
 import re
 import socket
-import sys
 import threading
-import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 OWNER, WRITE_TOKEN, READ_TOKEN = "maintainer", "hf_write", "hf_read"
 
 
-class Hub:
-    """A server on a free port of the loopback address; `commits` and `fault` are the tests'."""
+class Hub(ThreadingHTTPServer):
+    """A server on a free port of the loopback address; its attributes are the tests'."""
+
+    daemon_threads = True
 
     def __init__(self):
-        self.port = 0
+        super().__init__(("127.0.0.1", 0), RequestHandler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
         self.clear()
-        self.start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def clear(self) -> None:
-        """Be as new."""
         self.commits: dict[str, list[dict[str, bytes]]] = {}
         self.tags: dict[tuple[str, str], str] = {}  # of a repository and a tag, the commit
-        self.renamed: dict[str, str] = {}  # of a repository's old name, the new one
         self.jobs: list[dict] = []  # as they were ordered
         self.created: list[dict] = []  # what was asked of each repository that was made
-        self.pays = True  # whether the account may host a Gradio Space on a CPU
         # Called with the request's handler; True says that it has dealt with the request itself.
         self.fault = lambda request: False
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        handler = type("Handler", (RequestHandler,), {"hub": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
-        self.server.daemon_threads = True
-        self.server.handle_error = lambda *_: (  # unless a client did not wait for its answer
-            isinstance(sys.exception(), ConnectionError) or traceback.print_exc()
-        )
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self) -> None:
-        """From now on connections are refused, until `start`."""
-        self.server.shutdown()
-        self.server.server_close()
 
     def add(self, repo: str, files: dict[str, bytes], deleted=()) -> str:
         """Add a commit of these files, without those that are deleted; give its id."""
@@ -73,30 +52,27 @@ class Hub:
     def files_at(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Give a revision's commit id and files, or None if there is no such revision."""
         by_id = dict(zip(self.ids(repo), self.commits[repo], strict=True))
-        commit = (
-            self.head(repo) if revision == "main" else self.tags.get((repo, revision), revision)
-        )
+        commit = self.tags.get((repo, revision), revision)
+        commit = self.head(repo) if commit == "main" else commit
         return (commit, by_id[commit]) if commit in by_id else None
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    hub: Hub
-
     def log_message(self, *arguments):
         pass
 
     def do_GET(self):
+        self.hub = self.server
         self.path = unquote(urlsplit(self.path).path)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        self.role = {WRITE_TOKEN: "write", READ_TOKEN: "read"}.get(token)
         if not self.hub.fault(self):
             self.route()
 
     do_HEAD = do_POST = do_GET
 
     def route(self):
-        for old, new in self.hub.renamed.items():
-            if old in self.path:
-                return self.send(307, Location=self.path.replace(old, new))
         for method, pattern, answer in ROUTES:
             match = re.fullmatch(pattern, self.path)
             if match and self.command in method:
@@ -105,11 +81,10 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def send(self, status: int, body=b"", **headers):
         """Answer with bytes, or with JSON."""
-        if not isinstance(body, bytes):
-            body = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
+        kind = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
+        body = json.dumps(body).encode() if kind else body
         self.send_response(status)
-        for name, value in {"Content-Length": len(body), **headers}.items():
+        for name, value in {"Content-Length": len(body), **kind, **headers}.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if self.command != "HEAD":
@@ -118,11 +93,6 @@ class RequestHandler(BaseHTTPRequestHandler):
     def refuse(self, status: int, message: str = "refused", **headers):
         self.send(status, {"error": message}, X_Error_Message=message, **headers)
 
-    @property
-    def role(self) -> str | None:
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        return {WRITE_TOKEN: "write", READ_TOKEN: "read"}.get(token)
-
     def found(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Return a revision's commit id and files, or answer that there is none."""
         if repo not in self.hub.commits:
@@ -130,72 +100,56 @@ class RequestHandler(BaseHTTPRequestHandler):
         found = self.hub.files_at(repo, revision)
         return found or self.refuse(404, "Invalid rev id", X_Error_Code="RevisionNotFound")
 
-    # The routes
-
     def whoami(self):
         if not self.role:
             return self.refuse(401, "Invalid username or password.")
-        self.send(
-            200, {"type": "user", "name": OWNER, "auth": {"accessToken": {"role": self.role}}}
-        )
+        token = {"accessToken": {"role": self.role}}
+        self.send(200, {"type": "user", "name": OWNER, "auth": token})
 
     def create(self):
         wanted = json.loads(self.body)
         repo = f"{wanted.get('organization') or OWNER}/{wanted['name']}"
         if self.role != "write" or not repo.startswith(f"{OWNER}/"):
             return self.refuse(403, "You don't have the rights to create a model.")
-        on_cpu = wanted.get("type") == "space" and wanted.get("hardware") != "zero-a10g"
-        if on_cpu and not self.hub.pays:
-            return self.refuse(402, "A Gradio Space on a CPU needs PRO.")
-        url = {"url": f"{self.hub.url}/{repo}"}
-        if repo in self.hub.commits:
-            return self.send(409, {"error": "You already created this model repo", **url})
-        self.hub.commits[repo] = [{}]
-        self.hub.created.append(wanted)
-        self.send(200, url)
+        is_new = repo not in self.hub.commits
+        if is_new:
+            self.hub.commits[repo] = [{}]
+            self.hub.created.append(wanted)
+        self.send(200 if is_new else 409, {"url": f"{self.hub.url}/{repo}"})
 
     def auth_check(self, repo: str, write: str | None):
+        if write and self.role != "write":
+            return self.refuse(403, "This token may only read.")
         if self.found(repo, "main"):
-            may = self.role == "write" or not write
-            self.send(200, {}) if may else self.refuse(403, "This token may only read.")
+            self.send(200, {})
 
     def info(self, repo: str, revision: str | None):
         if found := self.found(repo, revision or "main"):
-            siblings = [{"rfilename": name} for name in found[1]]
-            self.send(200, {"id": repo, "sha": found[0], "siblings": siblings})
+            self.send(200, {"id": repo, "sha": found[0], "siblings": []})
 
     def tree(self, repo: str, revision: str):
         if found := self.found(repo, revision):
             about = {"type": "file", "oid": "0"}
             self.send(200, [{**about, "path": n, "size": len(f)} for n, f in found[1].items()])
 
-    def validate_yaml(self):
-        errors = [] if json.loads(self.body)["content"].startswith("---\n") else ["no metadata"]
-        self.send(400 if errors else 200, {"errors": errors, "warnings": []})
-
     def preupload(self, repo: str, revision: str):
-        def blob(content: bytes) -> str:  # the client leaves out what has not changed
-            return hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest()
-
+        files = self.hub.commits[repo][-1].items()  # the client leaves out what has not changed
+        ids = {name: hashlib.sha1(b"blob %d\0%s" % (len(file), file)) for name, file in files}
         plan = {"uploadMode": "regular", "shouldIgnore": False}
-        oids = {name: {"oid": blob(c)} for name, c in self.hub.commits[repo][-1].items()}
         names = [file["path"] for file in json.loads(self.body)["files"]]
-        self.send(200, {"files": [{"path": n, **plan, **oids.get(n, {})} for n in names]})
+        oids = [{"oid": ids[name].hexdigest()} if name in ids else {} for name in names]
+        plans = [{"path": name, **plan, **oid} for name, oid in zip(names, oids, strict=True)]
+        self.send(200, {"files": plans})
 
     def commit(self, repo: str, revision: str):
         if self.role != "write":
             return self.refuse(403, "This token may only read.")
-        files, deleted = {}, set()
-        for line in self.body.decode().splitlines():
-            entry = json.loads(line)
-            key, value = entry["key"], entry["value"]
-            if key == "header" and value.get("parentCommit") not in (None, self.hub.head(repo)):
-                return self.refuse(412, "A commit has happened since.")
-            if key == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            if key == "deletedFile":
-                deleted.add(value["path"])
-        oid = self.hub.add(repo, files, deleted)
+        entries = [json.loads(line) for line in self.body.splitlines()]
+        values = {key: [e["value"] for e in entries if e["key"] == key] for key in COMMIT_KEYS}
+        if values["header"][0].get("parentCommit") not in (None, self.hub.head(repo)):
+            return self.refuse(412, "A commit has happened since.")
+        files = {file["path"]: base64.b64decode(file["content"]) for file in values["file"]}
+        oid = self.hub.add(repo, files, {file["path"] for file in values["deletedFile"]})
         self.send(200, {"commitUrl": f"{self.hub.url}/{repo}/commit/{oid}", "commitOid": oid})
 
     def tag(self, repo: str, revision: str):
@@ -220,12 +174,13 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.send(200, files[name], X_Repo_Commit=commit, ETag=etag)
 
 
+COMMIT_KEYS = ("header", "file", "deletedFile")
 REPO = r"/(?:api/(?:models|spaces)/|spaces/)?(?P<repo>[\w.-]+/[\w.-]+?)"
 AT = r"/(?P<revision>[^/]+)"
 ROUTES = [
     ("GET", "/api/whoami-v2", RequestHandler.whoami),
     ("POST", "/api/repos/create", RequestHandler.create),
-    ("POST", "/api/validate-yaml", RequestHandler.validate_yaml),
+    ("POST", "/api/validate-yaml", lambda hub: hub.send(200, {"errors": [], "warnings": []})),
     ("GET", REPO + "/auth-check(?P<write>/write)?", RequestHandler.auth_check),
     ("GET", REPO + "/tree" + AT, RequestHandler.tree),
     ("POST", REPO + "/preupload" + AT, RequestHandler.preupload),

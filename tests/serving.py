@@ -25,26 +25,18 @@ CONSTANT_PAGE = (sys.executable, "-c", NOTHING_READ)  # the same page, but its a
 
 
 class Server(NamedTuple):
-    """A server that runs: its address, which ends in a slash, and its process."""
-
-    url: str
+    url: str  # with a slash at its end
     process: subprocess.Popen
 
 
 @contextmanager
 def serve(
-    command: Sequence[str] = PAGE, log: Path | None = None, timeout: float = 120, **environment: str
+    command: Sequence[str] = PAGE, log: Path | None = None, **environment: str
 ) -> Iterator[Server]:
-    """Serve until the context is left, with these variables beside this process's own.
+    """Run a program that serves at 127.0.0.1, on the port GRADIO_SERVER_PORT, in a context.
 
-    Parameters
-    ----------
-    command : sequence of str
-        A program that serves at 127.0.0.1, on the port GRADIO_SERVER_PORT.
-    log : Path, optional
-        Where its output goes; by default its standard output is dropped.
-    timeout : float
-        Seconds until it has to answer, or RuntimeError is raised.
+    Its variables are this process's and these. Its output goes to the log; without one its
+    standard output is dropped. RuntimeError is raised if it does not answer within 120 seconds.
     """
     with socket.socket() as probe:  # a port that nobody listens on
         probe.bind(("127.0.0.1", 0))
@@ -56,24 +48,20 @@ def serve(
     )
     server = Server(f"http://127.0.0.1:{port}/", process)
     try:
-        deadline = time.monotonic() + timeout
-        while not answers(server.url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command} does not serve: {log.read_text() if log else ''}")
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            with suppress(OSError):
+                urllib.request.urlopen(server.url, timeout=5).close()
+                break
             time.sleep(0.05)
+        else:
+            raise RuntimeError(f"{command} does not serve: {log.read_text() if log else ''}")
         yield server
     finally:
         process.terminate()
         process.wait(10)
         if file:
             file.close()
-
-
-def answers(url: str) -> bool:
-    with suppress(OSError):
-        urllib.request.urlopen(url, timeout=5).close()
-        return True
-    return False
 
 
 def children(process_id: int) -> list[int]:
@@ -83,10 +71,7 @@ def children(process_id: int) -> list[int]:
 
 
 def pss_memory(process_id: int) -> float:
-    """Return what a process, and those that it has started, hold in memory (MB; Linux).
-
-    What several of them share counts once: each holds its part of it.
-    """
+    """Return the memory of a process and its descendants, in MB; what they share counts once."""
     held = re.search(r"^Pss:\s+(\d+)", read_process(f"/proc/{process_id}/smaps_rollup"), re.M)
     own = int(held[1]) * 1024 / 1e6 if held else 0
     return own + sum(map(pss_memory, children(process_id)))

@@ -1,4 +1,4 @@
-"""What is around a page: a proxy, or a Space's: TLS, the Hub's frame, ZeroGPU's API."""
+"""What is around a page: a proxy, or a Space's: TLS and the Hub's frame."""
 
 import ssl
 import subprocess
@@ -14,33 +14,21 @@ from serving import ROOT
 
 SPACE_HOST, HUB_HOST = "me-lenet.hf.space", "hub.test"
 VISITOR = "198.41.0.4"  # whom the proxy says it asks for; an address of the public internet
-# What a Space's processes find in their environment.
+# What a Space's processes find in their environment, and what comes of it.
 SPACE = {
     "SYSTEM": "spaces",
     "SPACE_ID": "me/lenet",
     "SPACE_AUTHOR_NAME": "me",
-    "SPACE_REPO_NAME": "lenet",
-    "SPACE_TITLE": "lenet",
     "SPACE_HOST": SPACE_HOST,
-    "SPACE_CREATOR_USER_ID": "0123456789abcdef01234567",
-    "CPU_CORES": "2",
-    "MEMORY": "16Gi",
-    "ACCELERATOR": "none",
     "PYTHONPATH": str(ROOT),
     "GRADIO_SERVER_NAME": "0.0.0.0",
     "GRADIO_NUM_PORTS": "1",
-    "GRADIO_ALLOW_FLAGGING": "never",
     "GRADIO_THEME": "huggingface",
     "GRADIO_SSR_MODE": "true",
-    "TQDM_POSITION": "-1",
-    "TQDM_MININTERVAL": "1",
 }
 # As the Hub's page has it.
-SANDBOX = (
-    "allow-downloads allow-forms allow-modals allow-pointer-lock allow-popups "
-    "allow-popups-to-escape-sandbox allow-same-origin allow-scripts "
-    "allow-storage-access-by-user-activation"
-)
+SANDBOX = "allow-downloads allow-forms allow-modals allow-popups allow-popups-to-escape-sandbox"
+SANDBOX += " allow-same-origin allow-scripts"
 FRAME = f"""<!doctype html><link rel=icon href=data:,><style>body {{margin: 0}}</style>
 <iframe src=https://{SPACE_HOST}/ sandbox="{SANDBOX}" allow="camera; clipboard-write"
 style="width: 100vw; height: 100vh; border: 0"></iframe>"""
@@ -56,8 +44,7 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(FRAME.encode())
             return
-        if not self.path.startswith(self.server.prefix):
-            # A browser asks any site for its icon.
+        if not self.path.startswith(self.server.prefix):  # a browser asks any site for its icon
             return self.send_error(204 if self.path == "/favicon.ico" else 404)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if not self.server.prefix:  # a Space
@@ -66,9 +53,8 @@ class Handler(BaseHTTPRequestHandler):
             self.headers["X-Forwarded-Proto"] = "https"
         page = HTTPConnection(self.server.page)
         with suppress(HTTPException, OSError):  # the visitor, or the page, is gone
-            page.request(
-                self.command, self.path.removeprefix(self.server.prefix), body, self.headers
-            )
+            path = self.path.removeprefix(self.server.prefix)
+            page.request(self.command, path, body, self.headers)
             answer = page.getresponse()
             self.send_response(answer.status)
             for name, value in answer.getheaders():
@@ -85,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
+class Proxy(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
 
@@ -94,27 +80,9 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve_with(handler: type) -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@contextmanager
 def proxy_to(page: str, folder: Path | None = None, prefix: str = "") -> Iterator[int]:
-    """Serve a page as a Space is, or without TLS under a path; give the port.
-
-    Parameters
-    ----------
-    page : str
-        Its address.
-    folder : Path, optional
-        Where a certificate that nobody has signed is put; without it there is no TLS.
-    prefix : str
-        The path.
-    """
-    with serve_with(Handler) as proxy:
+    """Serve a page as a Space is, its certificate in a folder, or without TLS; give the port."""
+    with Proxy(("127.0.0.1", 0), Handler) as proxy:
         proxy.page, proxy.prefix = urlsplit(page).netloc, prefix
         if folder:
             pem = folder / "certificate-and-key.pem"
@@ -127,21 +95,6 @@ def proxy_to(page: str, folder: Path | None = None, prefix: str = "") -> Iterato
             proxy.socket = context.wrap_socket(
                 proxy.socket, server_side=True, do_handshake_on_connect=False
             )
+        Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
         yield proxy.server_port
-
-
-@contextmanager
-def device_api() -> Iterator[tuple[str, list[str]]]:
-    """Stand in for the API of ZeroGPU's devices; give its address, and what it is asked."""
-    asked = []
-
-    class Api(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            asked.append(f"{self.command} {self.path}")
-
-    with serve_with(Api) as api:
-        yield f"http://127.0.0.1:{api.server_port}", asked
+        proxy.shutdown()

@@ -98,7 +98,7 @@ def test_a_proxy_that_cannot_be_used_is_named_not_the_token(
     monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@127.0.0.1:1080")
     assert push(small_mnist, tmp_path) == 2
     output = capsys.readouterr()
-    assert "proxy that ALL_PROXY names" in output.err and "SOCKS" in output.err
+    assert "proxy in ALL_PROXY" in output.err and "SOCKS" in output.err
     assert "token" not in output.err and "secret" not in output.err and "epoch" not in output.out
 
 
@@ -179,7 +179,7 @@ def test_a_failed_push_leaves_the_old_or_the_new(hub, run, capsys, step, fault, 
     assert set(files) == set(RUN_FILES)
     assert hub.files_at(REPO, "main")[1] == ({**old, **files} if step == "tag" else old)
     assert WRITE_TOKEN not in output.err + output.out
-    again = re.search(r"to send it again: python train.py (.*)", output.err)[1]
+    again = re.search(r"To push it again, run: python train.py (.*)", output.err)[1]
     hub.fault = lambda request: False
     assert train.main(shlex.split(again)) == 0
     assert hub.files_at(REPO, "main")[1] == {**old, **files}

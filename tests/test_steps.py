@@ -13,7 +13,7 @@ import train
 import training.data
 from lenet import LeNet
 from training.augment import NOISE_SIZE
-from training.data import NO_DIGIT, TrainingSet, batches_of, load_mnist, make_training_set, split
+from training.data import NON_DIGIT, TrainingSet, batches_of, load_mnist, make_training_set, split
 from training.metrics import calibration_error, evaluate, fit_temperature
 from training.recipes import DEMO, PAPER
 from training.speed import compiled
@@ -27,7 +27,7 @@ def test_split_holds_one_in_five_back():
     assert torch.equal(torch.cat([learn, validate]).sort().values, torch.arange(60_000))
     other, _ = split(60_000, 0.2, torch.Generator().manual_seed(1))
     assert not torch.equal(learn, other)
-    with pytest.raises(ValueError, match="4 pictures"):
+    with pytest.raises(ValueError, match="4 images"):
         split(4, 0.2, torch.Generator())
 
 
@@ -77,7 +77,7 @@ def test_a_mixed_batch_has_its_share_of_each_kind():
     digits = torch.cat(batches)
     digits = digits[digits < 1000]
     assert len(digits.unique()) == len(digits), "each of MNIST's images comes at most once"
-    with pytest.raises(ValueError, match="50 pictures"):
+    with pytest.raises(ValueError, match="50 images"):
         batches_of(replace(training_set, counts=(50, 30, 40, 20)), recipe, torch.Generator())
 
 
@@ -96,7 +96,7 @@ def test_a_non_digit_is_taught_as_any_digit_alike():
     torch.nn.init.zeros_(model.linear3.weight)
     torch.nn.init.zeros_(model.linear3.bias)
     blank = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
-    training_set = TrainingSet(blank, torch.tensor([NO_DIGIT, 0]), counts=(1, 0, 0, 1))
+    training_set = TrainingSet(blank, torch.tensor([NON_DIGIT, 0]), counts=(1, 0, 0, 1))
     loss_fn = make_loss_fn(PAPER, model, training_set)
     loss, _ = loss_fn(torch.tensor([0]))
     loss.backward()

@@ -108,8 +108,8 @@ def full_disk():
         (["--epochs", "0"], "positive int"),
         (["--lr", "-1"], "positive float"),
         (["--output-dir", "/proc/none"], "--output-dir"),
-        (["--resume"], "leave --resume out"),
-        (["--min-accuracy", "99"], "0.99 for 99 %"),
+        (["--resume"], "without --resume"),
+        (["--min-accuracy", "99"], "0.99 for 99%"),
     ],
 )
 def test_a_wrong_argument_ends_at_once_with_a_sentence(
@@ -125,7 +125,7 @@ def test_a_full_disk_is_found_before_the_training(tmp_path, monkeypatch, capsys,
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments_of(tmp_path, tmp_path / "run")])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(ROOT / "train.py", run_name="__main__")
-    assert ended.value.code == 2 and "Make room" in capsys.readouterr().err
+    assert ended.value.code == 2 and "Free disk space" in capsys.readouterr().err
     assert not list((tmp_path / "run").iterdir())
 
 
@@ -219,7 +219,7 @@ def test_interrupted_it_keeps_the_best_so_far_and_is_not_lost(
     after_epoch(1, press_control_c)
     assert run_train(tiny_mnist, tmp_path, "--epochs", "4") == 130
     seen = capsys.readouterr().out.splitlines()
-    assert "--resume goes on" in seen[-1] and "saved in" in seen[-2]
+    assert "with --resume" in seen[-1] and "saved in" in seen[-2]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert len(metrics["history"]) == 1
     _, accuracy = evaluate(LeNet.from_pretrained(tmp_path), *load_mnist(tiny_mnist, train=False))
@@ -245,7 +245,7 @@ def test_of_two_trainings_in_a_folder_the_second_is_refused(tiny_mnist, tmp_path
     with locked(tmp_path):
         assert run_train(tiny_mnist, tmp_path, "--epochs", "1", "--overwrite") == 2
     output = capsys.readouterr()
-    assert "another training runs" in output.err and "--output-dir" in output.err
+    assert "another training run uses" in output.err and "--output-dir" in output.err
     assert "epoch" not in output.out
     assert run_train(tiny_mnist, tmp_path, "--epochs", "1") == 0
 
@@ -268,7 +268,7 @@ def test_what_fails_in_mid_run_costs_an_epoch_at_most(
     assert not list(tmp_path.glob("*.unfinished"))  # it would keep the disk full
     message = capsys.readouterr().err.splitlines()[-1]
     assert ("File too large" if "disk" in failure else "CUDA out of memory") in message
-    assert message.endswith(f". The epochs before are kept in {tmp_path}; --resume goes on.")
+    assert message.endswith(f". Finished epochs are kept in {tmp_path}; continue with --resume.")
     monkeypatch.undo()
     assert run_train(tiny_mnist, tmp_path, "--epochs", "2", "--resume") == 0
 

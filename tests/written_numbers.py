@@ -6,10 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from handwriting import CAMERA, SEED, photograph, strokes_of, trace
-
-CANVAS = (320, 640)  # pixels, height and width of a drawing
-GAPS = (-0.15, 0.6)  # between composed digits, in heights
+from handwriting import SEED, photograph, strokes_of, trace
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
     writers = sorted(by_writer)
     numbers = []
     for _ in range(count):
-        writer, gap = writers[random.integers(len(writers))], random.uniform(*GAPS)
+        writer, gap = writers[random.integers(len(writers))], random.uniform(-0.15, 0.6)
         own = by_writer[writer]
         length = random.integers(lengths[0], lengths[1] + 1)
         chosen = [own[random.integers(len(own))] for _ in range(length)]
@@ -74,11 +71,11 @@ def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list
     return numbers
 
 
-def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
+def draw_number(number: Number, random: np.random.Generator, canvas=(320, 640)):
     """Draw a number, black on white, at any size and place, with any brush, a little aslope.
 
-    Returns the picture, uint8 of shape `canvas`; whether two of its digits touch or overlap; and
-    the (left, top, right, bottom) of each digit's ink, in pixels.
+    Return the picture, uint8 of shape `canvas`; whether two digits touch or overlap; and each
+    digit's (left, top, right, bottom) in pixels.
     """
     angle = np.deg2rad(random.normal(0, 3))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -104,13 +101,8 @@ def draw_number(number: Number, random: np.random.Generator, canvas=CANVAS):
 
 
 def photograph_number(number: Number, random: np.random.Generator):
-    """Photograph a number: its digits are written and ruled as `Camera` has it, and all in view."""
-    share = number.height / max(number.size)  # of the longer side, which `Camera` goes by
-    least, most = CAMERA.digit
-    camera = replace(
-        CAMERA,
-        digit=(min(least / share, 0.4), min(most / share, 0.57)),
-        pen=tuple(width * share for width in CAMERA.pen),
-        pitch=tuple(pitch * share for pitch in CAMERA.pitch),
-    )
-    return photograph(number.strokes, random, camera)
+    """Photograph a number: its digits as large as `photograph` has one, and all in view."""
+    share = number.height / max(number.size)  # of the longer side, which `photograph` goes by
+    pen, pitch = np.multiply([(0.03, 0.09), (0.5, 1.2)], share)
+    digit = min(0.15 / share, 0.4), min(0.6 / share, 0.57)
+    return photograph(number.strokes, random, digit, pen, pitch)

@@ -1,1 +1,1 @@
-"""What train.py runs. Imports neither Gradio nor page."""
+"""Train LeNet: data, recipes, steps, the files of a run, and the push to the Hub."""

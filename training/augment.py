@@ -1,9 +1,7 @@
-"""Augment batches of MNIST images with the variation of hands, pens and scanners.
+"""Distort batches of images like different handwriting, pens and scanners.
 
-Affine and elastic distortions after Simard et al. 2003, "Best practices for convolutional neural
-networks applied to visual document analysis", section 2; then stroke width, fading, contrast and
-blur. `augment` is a pure function of images and standard normal numbers: it can be compiled,
-and a seed reproduces it.
+Affine and elastic distortion: Simard et al. 2003, "Best practices for convolutional neural
+networks applied to visual document analysis", section 2.
 """
 
 from dataclasses import dataclass
@@ -14,72 +12,44 @@ from torch import Tensor
 
 from reading.preprocess import CENTER, IMAGE_SIZE
 
-KNOTS = 6  # per side of the grid of normal numbers that a smooth field is interpolated from
+KNOTS = 6  # per side of the grid of random numbers that a smooth field is interpolated from
 SCALARS = ("rotation", "shear", "scale", "aspect", "shift_x", "shift_y")
 SCALARS += ("width", "contrast", "blur")
-NOISE_SIZE = len(SCALARS) + 3 * KNOTS**2  # normal numbers for each image: see `augment`
+NOISE_SIZE = len(SCALARS) + 3 * KNOTS**2  # per image: scalars, two elastic fields, one of fading
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths of the distortions, each the standard deviation of a normal distribution.
+    """Strengths of the distortions: standard deviations, unless the comment says otherwise."""
 
-    Parameters
-    ----------
-    untouched_share : float
-        Share of each batch, in [0, 1], that stays as it is.
-    rotation : float
-        Radians, about the centre of mass.
-    shear : float
-        Pixels to the side for each pixel down.
-    scale : float
-        Of the size's logarithm.
-    aspect : float
-        Of the logarithm of width, and of minus that of height.
-    shift : float
-        Pixels, horizontally and vertically.
-    elastic : float
-        Pixels, each pixel's displacement in a smooth random field.
-    stroke_width : float
-        1 dilates (-1 erodes) by one pixel; fractions interpolate.
-    fading : float
-        Share of the ink removed, varying smoothly over the image; negative values are cut off.
-    contrast : float
-        Share by which ink is amplified; the absolute value is used.
-    blur : float
-        Share of a pixel's ink that moves to each neighbour along an axis; the absolute value
-        is used.
-    """
-
-    untouched_share: float
-    rotation: float
-    shear: float
-    scale: float
-    aspect: float
-    shift: float
-    elastic: float
-    stroke_width: float
-    fading: float
-    contrast: float
-    blur: float
+    untouched_share: float  # share of each batch, in [0, 1], that stays as it is
+    rotation: float  # radians, about the center
+    shear: float  # pixels sideways for each pixel down
+    scale: float  # natural logarithm of the size
+    aspect: float  # logarithm of the width, and minus the logarithm of the height
+    shift: float  # pixels, horizontal and vertical
+    elastic: float  # pixels, displacement in a smooth random field
+    stroke_width: float  # pixels by which strokes are dilated, or eroded if negative
+    fading: float  # share of the ink removed, varying smoothly; negative values count as 0
+    contrast: float  # share by which ink is amplified; the absolute value counts
+    blur: float  # share of ink that moves to each neighbor along an axis; the absolute value counts
 
 
 def augment(images: Tensor, noise: Tensor, strength: Augmentation) -> Tensor:
-    """Return each image distorted in its own way.
+    """Return each image with a random distortion of its own.
+
+    A pure function of its arguments, so that it can be compiled and a seed repeats it.
 
     Parameters
     ----------
-    images : float32 tensor of shape (N, 1, 28, 28)
-        In [0, 1], 0 = paper, 1 = ink.
-    noise : float32 tensor of shape (N, NOISE_SIZE), on the same device
-        Standard normal. An image's distortion depends on its row alone: the columns are
-        `SCALARS`, then three grids of `KNOTS` by `KNOTS` for the elastic field and the fading.
+    images : float32 tensor of shape (N, 1, 28, 28), in [0, 1], 0 = paper, 1 = ink
+    noise : float32 tensor of shape (N, NOISE_SIZE), standard normal, on the same device
     strength : Augmentation
 
     Returns
     -------
-    images : float32 tensor of shape (N, 1, 28, 28)
-        In [0, 1]. The first `strength.untouched_share` of them are unchanged.
+    images : float32 tensor of shape (N, 1, 28, 28), in [0, 1]
+        The first `strength.untouched_share` of them are unchanged.
     """
     untouched = int(len(images) * strength.untouched_share)
     kept, images, noise = images[:untouched], images[untouched:], noise[untouched:]
@@ -107,42 +77,18 @@ def augment(images: Tensor, noise: Tensor, strength: Augmentation) -> Tensor:
 
 
 def smooth_fields(grids: Tensor) -> Tensor:
-    """Return smooth random fields, interpolated from grids by a Gaussian kernel.
-
-    Parameters
-    ----------
-    grids : float32 tensor of shape (N, C, KNOTS²)
-        Standard normal.
-
-    Returns
-    -------
-    fields : float32 tensor of shape (N, C, 28, 28)
-        Normal with mean 0 and standard deviation 1 at every pixel.
-    """
+    """Interpolate (N, C, KNOTS²) normal numbers to (N, C, 28, 28), deviation 1 everywhere."""
     pixels = torch.arange(IMAGE_SIZE, dtype=torch.float32, device=grids.device)
     knots = torch.linspace(0, IMAGE_SIZE - 1, KNOTS, device=grids.device)
     weights = torch.exp(-(((pixels[:, None] - knots) / (0.8 * (knots[1] - knots[0]))) ** 2) / 2)
-    weights = weights / weights.square().sum(1, keepdim=True).sqrt()  # deviation 1 everywhere
+    weights = weights / weights.square().sum(1, keepdim=True).sqrt()
     kernel = weights[:, None, :, None] * weights[None, :, None, :]
     fields = grids @ kernel.reshape(IMAGE_SIZE**2, KNOTS**2).T
     return fields.reshape(*grids.shape[:2], IMAGE_SIZE, IMAGE_SIZE)
 
 
 def scale_stroke_width(images: Tensor, change: Tensor) -> Tensor:
-    """Return images with wider or thinner strokes.
-
-    Parameters
-    ----------
-    images : float32 tensor of shape (N, 1, 28, 28)
-        In [0, 1], 0 = paper, 1 = ink.
-    change : float32 tensor of shape (N, 1, 1, 1)
-        In [-1, 1]: 1 is the dilation by a 3x3 square, -1 the erosion, between them a mixture.
-
-    Returns
-    -------
-    images : float32 tensor of shape (N, 1, 28, 28)
-        In [0, 1].
-    """
+    """Dilate strokes by up to one pixel (`change` = 1), or erode them (-1); (N, 1, 1, 1)."""
     dilated = F.max_pool2d(images, 3, stride=1, padding=1)
     eroded = -F.max_pool2d(-images, 3, stride=1, padding=1)
     wider = change.clamp(min=0) * (dilated - images)
@@ -150,20 +96,7 @@ def scale_stroke_width(images: Tensor, change: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, share: Tensor) -> Tensor:
-    """Return images blurred by a three-pixel kernel along each axis.
-
-    Parameters
-    ----------
-    images : float32 tensor of shape (N, 1, 28, 28)
-        In [0, 1], 0 = paper, 1 = ink.
-    share : float32 tensor of shape (N, 1, 1, 1)
-        In [0, 1/3]: the kernel is (share, 1 - 2 share, share).
-
-    Returns
-    -------
-    images : float32 tensor of shape (N, 1, 28, 28)
-        In [0, 1]; the ink at the border of the image is lost to it.
-    """
+    """Blur with the kernel (share, 1 - 2 share, share) along each axis; `share` is in [0, 1/3]."""
     for dim, padding in ((3, (1, 1, 0, 0)), (2, (0, 0, 1, 1))):
         padded = F.pad(images, padding)
         before, after = padded.narrow(dim, 0, IMAGE_SIZE), padded.narrow(dim, 2, IMAGE_SIZE)
@@ -172,12 +105,12 @@ def blur(images: Tensor, share: Tensor) -> Tensor:
 
 
 def _per_image(numbers: Tensor) -> Tensor:
-    """Return one number per image in the shape (N, 1, 1), to broadcast over its pixels."""
+    """Return one number for each image in the shape (N, 1, 1), to broadcast over its pixels."""
     return numbers[:, None, None]
 
 
 def _affine_sources(rotation: Tensor, shear: Tensor, scale: Tensor, aspect: Tensor):
-    """Return the source index x and y, each (N, 28, 28), that each pixel is sampled from."""
+    """Return the coordinates x and y, each (N, 28, 28), at which each pixel samples its image."""
     index = torch.arange(IMAGE_SIZE, device=rotation.device) - CENTER
     y, x = index[:, None], index[None, :]
     cos, sin = _per_image(rotation.cos()), _per_image(rotation.sin())

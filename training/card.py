@@ -1,4 +1,4 @@
-"""The model card and the curves of a run."""
+"""The model card and the training curves of a run."""
 
 from pathlib import Path
 
@@ -12,19 +12,20 @@ TEXT = """---
 
 # LeNet on MNIST
 
-Recognises the handwritten digit in a 28×28 image: the LeNet of the report "Handwritten digit
-recognition using CNN", two 5×5 convolutions, average pooling, three linear layers, 61,706
-parameters, trained on MNIST's 60,000 training images, some of them held out for validation.
+This model reads the handwritten digit in a 28×28 image. It is the LeNet of the report
+"Handwritten digit recognition using CNN": two 5×5 convolutions, average pooling and three linear
+layers, 61,706 parameters. It was trained on MNIST's 60,000 training images; a random part of
+them was held out for validation.
 
-**{test_accuracy:.2%} of MNIST's 10,000 test images are recognised**,
-{test_errors} are not. The expected calibration error, with the temperature in `config.json`, is
+**It reads {test_accuracy:.2%} of MNIST's 10,000 test images correctly** ({test_errors} errors).
+With the temperature in `config.json`, the expected calibration error is
 {test_calibration_error:.2%}.
 {report}
 ![Loss and accuracy over the epochs](curves.png)
 
 ## Use
 
-With `lenet.py` and the package `reading` of the demo that uses these weights:
+Run this beside `lenet.py` and the folder `reading/` of the demo that uses these weights:
 
 ```python
 import torch
@@ -44,13 +45,14 @@ print({{digit: f"{{p:.1%}}" for digit, p in enumerate(probabilities)}})
 {command}
 ```
 
-took {seconds:.0f} s on {device} with PyTorch
-{versions[torch]}. The same command on the same machine gives the same bits;
-`metrics.json` has every epoch.
+This took {seconds:.0f} s on {device} with PyTorch
+{versions[torch]}. The same command on the same machine gives the same weights.
+`metrics.json` has the metrics of every epoch.
 
 ## Errors
 
-Its most frequent errors on MNIST's test set: {worst}. Rows are digits, columns are answers:
+The most frequent errors on MNIST's test set are {worst}.
+In the table, rows are digits and columns are predictions:
 
 | | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -58,31 +60,25 @@ Its most frequent errors on MNIST's test set: {worst}. Rows are digits, columns 
 
 ## Intended use and limits
 
-For demonstrations, teaching and comparison, not for critical use. One digit at a time,
-normalised as MNIST is: 20 pixels in its longer side, centre of mass at the centre.
+The model is for demonstrations, teaching and comparison, not for critical use. It reads one digit
+at a time, normalized like MNIST: 20 pixels on the longer side, centered by its mass.
 {limits}
 
 ## References
 
-- "Handwritten digit recognition using CNN", the report whose network and experiment this is.
+- "Handwritten digit recognition using CNN": the report that describes this network and experiment.
 - Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: "Gradient-based learning applied to document
   recognition", Proceedings of the IEEE 86 (11), 1998: the original LeNet, and MNIST.
 """
 
 
 def model_card(metrics: dict, repo_id: str) -> ModelCard:
-    """Return a run's model card for the Hugging Face Hub.
+    """Return the model card of a run.
 
     Parameters
     ----------
-    metrics : dict
-        As a run's metrics.json has them (`training.run.save_run`).
-    repo_id : str
-        Where the card loads the weights from: "owner/name", or a folder.
-
-    Returns
-    -------
-    card : huggingface_hub.ModelCard
+    metrics : dict, the content of metrics.json (`training.run.save_run`)
+    repo_id : str, the "owner/name" or folder that the card's example loads from
     """
     recipe = RECIPES[metrics["recipe"]]
     text = TEXT.format_map(
@@ -90,7 +86,7 @@ def model_card(metrics: dict, repo_id: str) -> ModelCard:
         | {
             "data": _card_data(metrics).to_yaml(),
             "repo_id": repo_id,
-            "report": _beside_the_report(metrics["history"]) if recipe.reproduces_report else "",
+            "report": _report_table(metrics["history"]) if recipe.reproduces_report else "",
             "worst": _worst_errors(metrics["confusion"]),
             "confusion": _confusion_table(metrics["confusion"]),
             "limits": recipe.limits,
@@ -100,18 +96,10 @@ def model_card(metrics: dict, repo_id: str) -> ModelCard:
 
 
 def draw_curves(history: list[dict], path: Path) -> None:
-    """Draw loss and accuracy over the epochs, as in the report's Figure 4.
+    """Draw each epoch's loss and accuracy, like the report's Figure 4, to a PNG file."""
+    import matplotlib  # a slow import, needed once at the end of a run
 
-    Parameters
-    ----------
-    history : list of dict
-        The metrics of each epoch.
-    path : Path
-        Of the PNG file to write.
-    """
-    import matplotlib  # takes a second, and is needed once, at the end of a run
-
-    matplotlib.use("Agg")  # no screen needed
+    matplotlib.use("Agg")  # draws without a screen
     from matplotlib import pyplot as plt
 
     figure, panes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
@@ -128,7 +116,7 @@ def draw_curves(history: list[dict], path: Path) -> None:
 
 
 def _card_data(metrics: dict) -> ModelCardData:
-    """Return the card's metadata: what the Hub's search and its leaderboards read."""
+    """Return the metadata that the Hub's search and leaderboards read."""
 
     def result(metric: str, name: str, value: float) -> EvalResult:
         return EvalResult(
@@ -156,8 +144,7 @@ def _card_data(metrics: dict) -> ModelCardData:
     )
 
 
-def _beside_the_report(history: list[dict]) -> str:
-    """Return a table of the last epoch's metrics and the report's."""
+def _report_table(history: list[dict]) -> str:
     last = history[-1]
     rows = "\n".join(
         f"| {name.replace('_', ' ')} | {last[name]:.4f} | {value:.4f} |"
@@ -168,7 +155,6 @@ def _beside_the_report(history: list[dict]) -> str:
 
 
 def _confusion_table(confusion: list[list[int]]) -> str:
-    """Return the rows of the confusion matrix in Markdown; zeros are left blank."""
     return "\n".join(
         f"| **{digit}** | {' | '.join(str(n or '') for n in row)} |"
         for digit, row in enumerate(confusion)
@@ -176,6 +162,6 @@ def _confusion_table(confusion: list[list[int]]) -> str:
 
 
 def _worst_errors(confusion: list[list[int]]) -> str:
-    """Return the three most frequent confusions in words."""
+    """Return the three most frequent errors as a sentence fragment."""
     errors = [(confusion[a][b], a, b) for a in range(10) for b in range(10) if a != b]
     return ", ".join(f"{a} as {b} ({n} times)" for n, a, b in sorted(errors)[:-4:-1])

@@ -1,4 +1,4 @@
-"""The checkpoint in a run's folder: written whole or not at all, and lost only when asked for."""
+"""Lock a run's folder; save, load and check its checkpoint."""
 
 import os
 from collections.abc import Iterator
@@ -16,18 +16,9 @@ CHECKPOINT = "checkpoint.pt"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Hold a run's folder alone, and yield the path of its checkpoint.
+    """Lock a run's folder and yield its checkpoint's path; raise OSError if another run has it.
 
-    The lock ends with the process, however that ends.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Raises
-    ------
-    OSError
-        If another training holds it.
+    The operating system releases the lock when the process ends, even after a crash.
     """
     handle = None
     try:
@@ -38,9 +29,9 @@ def locked(folder: Path) -> Iterator[Path]:
     except BlockingIOError:
         os.close(handle)
         raise OSError(
-            f"another training runs in {folder}: wait, or name another folder with --output-dir"
+            f"another training run uses {folder}. Wait, or name another folder with --output-dir."
         ) from None
-    except (ImportError, OSError):  # Windows and some network file systems have no such lock
+    except (ImportError, OSError):  # Windows and some network file systems lack this lock
         pass
     try:
         yield folder / CHECKPOINT
@@ -50,18 +41,7 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 def save_checkpoint(path: Path, state: TrainState) -> None:
-    """Write a run's state atomically: a crash or a full disk leaves the old file, whole.
-
-    Parameters
-    ----------
-    path : Path
-    state : TrainState
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
+    """Save a run's state atomically; raise OSError and keep the old file if that fails."""
     device = next(state.model.parameters()).device
     settings = settings_of(state.recipe, state.seed, device)  # for check_checkpoint
     content = BytesIO()
@@ -70,59 +50,55 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
     try:
         with unfinished.open("wb") as file:
             file.write(content.getbuffer())
-            os.fsync(file.fileno())  # else a power cut may leave the new name without its content
+            os.fsync(file.fileno())  # a power cut could otherwise leave an empty file
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path} ({error.strerror}): make room.") from error
+        raise OSError(f"cannot write {path}: {error.strerror}. Free disk space.") from error
 
 
 def load_checkpoint(path: Path, state: TrainState) -> None:
-    """Load a run's state, as `save_checkpoint` wrote it, into `state`."""
+    """Load a checkpoint into `state`; raise RuntimeError if another version wrote it."""
     device = next(state.model.parameters()).device
     saved = torch.load(path, map_location=device, weights_only=True)
     try:
         state.load_state_dict(saved["state"])
-    except Exception as error:  # whatever PyTorch raises of a state with other parts
+    except Exception as error:  # PyTorch raises various types for a wrong state dict
         raise RuntimeError(
-            f"{path} is of another version of train.py: start anew with --overwrite."
+            f"{path} was written by another version of train.py. Start over with --overwrite."
         ) from error
 
 
 def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) -> None:
-    """Raise unless a run may begin, or go on, in a checkpoint's folder.
+    """Raise an error unless a run may start or resume in the checkpoint's folder.
 
     Parameters
     ----------
-    path : Path
-        The checkpoint's, whether it exists or not.
-    settings : dict
-        As `settings_of` returns them.
-    resume, overwrite : bool
-        Whether the run is to go on from the checkpoint, or to replace it.
+    path : Path of the checkpoint, which need not exist
+    settings : dict, from `settings_of`
+    resume, overwrite : bool, the command line's flags
 
     Raises
     ------
     ValueError
-        If there is nothing to resume, or it has other settings; if an interrupted run would be
-        lost. The message says what to do.
+        If there is nothing to resume, its settings differ, or an interrupted run would be lost.
     RuntimeError
         If the checkpoint is damaged.
     """
     if resume and not path.exists():
-        raise ValueError(f"no interrupted run in {path.parent}: leave --resume out")
+        raise ValueError(f"{path.parent} holds no interrupted run. Run this without --resume.")
     if path.exists() and not (resume or overwrite):
         raise ValueError(
-            f"{path.parent} holds an interrupted run: continue it with --resume, or start anew "
-            "with --overwrite"
+            f"{path.parent} holds an interrupted run. Continue it with --resume, or start over "
+            "with --overwrite."
         )
     if not resume:
         return
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         saved_settings, _ = saved["settings"], saved["state"]
-    except Exception as error:  # whatever PyTorch raises of a file that it did not write
-        raise RuntimeError(f"{path} is damaged: start anew with --overwrite.") from error
+    except Exception as error:  # PyTorch raises various types for a foreign file
+        raise RuntimeError(f"{path} is damaged. Start over with --overwrite.") from error
     if saved_settings != settings:
         flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in saved_settings.items())
-        raise ValueError(f"the run in {path.parent} was started with {flags}")
+        raise ValueError(f"the run in {path.parent} has other settings. Use --resume {flags}")

@@ -1,4 +1,4 @@
-"""MNIST, the drawn images beside it, and the batches of an epoch."""
+"""MNIST, the scanned and drawn images added to it, and the batches of an epoch."""
 
 import signal
 from concurrent.futures import ProcessPoolExecutor
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from training.drawings import draw_digits, draw_non_digits
 from training.recipes import Recipe
 from training.scans import scan
-from training.strokes import write_digits, write_non_digits
 
-NO_DIGIT = 10  # the label of a non-digit
-CHUNK = 1000  # images that are drawn from one seed, by one of MAX_PROCESSES
+NON_DIGIT = 10  # the label of a non-digit
+CHUNK = 1000  # images that one process draws from one seed
 MAX_PROCESSES = 16
-# MNIST's files, and their MD5. torchvision checks that of the archives that it downloads only.
+# MNIST's files and their MD5. torchvision checks only the archives that it downloads.
 FILES = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -32,75 +32,59 @@ COUNTS = {"train": 60_000, "t10k": 10_000}
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The images that a run trains on.
+    """The images that a run trains on, sorted by kind."""
 
-    Parameters
-    ----------
-    images : uint8 tensor of shape (N, 1, 28, 28)
-        0 = paper, 255 = ink: MNIST's first, then drawn digits, coarse scans of MNIST's, and
-        non-digits.
-    labels : int64 tensor of shape (N,)
-        In [0, 9], or `NO_DIGIT`.
-    counts : tuple of four ints
-        How many there are of each kind; they add up to N.
-    """
-
-    images: Tensor
-    labels: Tensor
-    counts: tuple[int, int, int, int]
+    images: Tensor  # uint8 (N, 1, 28, 28), 0 = paper, 255 = ink
+    labels: Tensor  # int64 (N,), in [0, 9] or NON_DIGIT
+    counts: tuple[int, int, int, int]  # MNIST's, drawn digits, scans, non-digits; the sum is N
 
 
 def load_mnist(
     data_dir: str | Path, train: bool, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """Load MNIST, downloading it to `data_dir` if it is missing.
-
-    All of it lies on the device (47 MB), so that no loader processes are needed.
+    """Load MNIST onto a device, and download it first if it's missing.
 
     Parameters
     ----------
-    data_dir : str or Path
-        Holds MNIST/raw.
-    train : bool
-        Whether to load the 60,000 training images or the 10,000 test images.
+    data_dir : str or Path, the folder that holds MNIST/raw
+    train : bool, True for the 60,000 training images, False for the 10,000 test images
     device : torch.device or str
 
     Returns
     -------
-    images : uint8 tensor of shape (60000 or 10000, 1, 28, 28)
-        0 = paper, 255 = ink.
-    labels : int64 tensor of shape (60000 or 10000,)
-        In [0, 9].
+    images : uint8 tensor of shape (N, 1, 28, 28), 0 = paper, 255 = ink
+    labels : int64 tensor of shape (N,), in [0, 9]
 
     Raises
     ------
     OSError
-        If one of the four files is damaged, or they are not in `data_dir` and cannot be
-        downloaded; the message says what to do.
+        If a file is damaged, or MNIST can't be downloaded.
     """
-    from torchvision.datasets import MNIST  # takes long, and callers need not load MNIST
+    from torchvision.datasets import MNIST  # a slow import, for this function alone
 
     raw = Path(data_dir) / "MNIST" / "raw"
     counts = {name: _count_in(raw / name) for name in FILES if (raw / name).exists()}
     for part in COUNTS:
         if len({count for name, count in counts.items() if name.startswith(part)}) > 1:
-            raise OSError(f"{raw} has not as many {part}-labels as {part}-images")
+            raise OSError(
+                f"{raw}: {part}-labels and {part}-images differ in count. "
+                "Delete both and run this again to download them."
+            )
     try:
         mnist = MNIST(data_dir, train=train, download=True)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise OSError(
-            f"MNIST could not be downloaded ({reason}). Put {', '.join(FILES)} (or their .gz) "
-            f"into {raw} and run this again, or name the folder that holds MNIST/raw with "
-            "--data-dir."
+            f"cannot download MNIST ({reason}). Put {', '.join(FILES)} (or their .gz files) into "
+            f"{raw}, or name the folder that holds MNIST/raw with --data-dir."
         ) from error
     return mnist.data.unsqueeze(1).to(device), mnist.targets.to(device)
 
 
 def _count_in(file: Path) -> int:
-    """Return how many images or labels a file holds; raise OSError, naming it, if it is damaged.
+    """Return the number of images or labels in a file; raise OSError if it's damaged.
 
-    Another data set in MNIST's form may have another count; with MNIST's, it must be MNIST.
+    Another data set in MNIST's format may have any count; with MNIST's counts, its MD5 must match.
     """
     content = file.read_bytes()
     shape = (28, 28) if "images" in file.name else ()
@@ -117,65 +101,46 @@ def _count_in(file: Path) -> int:
         reason = f"its MD5 is {found} instead of {expected}"
     else:
         return count
-    raise OSError(f"{file} is damaged: {reason}. Delete it and run this again to download it anew.")
+    raise OSError(f"{file} is damaged: {reason}. Delete it and run this again to download it.")
 
 
 def scale(images: Tensor) -> Tensor:
-    """Return stored images as the network takes them.
-
-    Parameters
-    ----------
-    images : uint8 tensor, 0 = paper, 255 = ink; or what this function returned
-
-    Returns
-    -------
-    images : float32 tensor of the same shape, in [0, 1]
-    """
+    """Convert uint8 images in [0, 255] to float32 in [0, 1]; return float images unchanged."""
     return images if images.is_floating_point() else images.float().div_(255)
 
 
 def split(n: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return a random split of the indices 0 to n - 1.
+    """Split the indices 0 to n - 1 at random for training and validation.
 
     Parameters
     ----------
-    n : int
-    share : float
-        Share to hold out for validation, in (0, 1).
-    generator : torch.Generator
-        On the CPU.
+    share : float in (0, 1), the validation share
+    generator : torch.Generator on the CPU
 
     Returns
     -------
-    train, validation : int64 tensors of shape (n - int(n * share),) and (int(n * share),)
-
-    Raises
-    ------
-    ValueError
-        If one of the two would be empty.
+    train, validation : int64 tensors; neither is empty, else ValueError is raised
     """
     held_out = int(n * share)
     if not 0 < held_out < n:
-        raise ValueError(f"{n} pictures are too few to hold {share:.0%} of them back")
+        raise ValueError(f"{n} images are too few to hold out {share:.0%} for validation")
     order = torch.randperm(n, generator=generator)
     return order[held_out:], order[:held_out]
 
 
-def _draw(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ...]:
-    """Return drawn digits, their labels, scans of the images, and non-digits.
-
-    Each chunk has a seed of its own: the pictures are the same for any number of processes.
-    """
+def _draw_images(images: np.ndarray, seed: int, processes: int) -> tuple[np.ndarray, ...]:
+    """Return drawn digits, their labels, scans of the images, and non-digits."""
+    # Each chunk has its own seed, so that the images don't depend on the number of processes.
     chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
     seeds = [(abs(seed), i) for i in range(len(chunks))]
     counts, thirds = zip(*((len(chunk), (len(chunk) + 2) // 3) for chunk in chunks), strict=True)
-    # Spawned: a forked process would share the GPU's context and the threads' locks.
+    # Spawn, since a forked process would share the GPU's context and the threads' locks.
     ignore_control_c = signal.signal, (signal.SIGINT, signal.SIG_IGN)
     pool = ProcessPoolExecutor(processes, get_context("spawn"), *ignore_control_c)
     try:
         run = pool.map if processes > 1 and len(chunks) > 1 else map
-        digits, scans = run(write_digits, counts, seeds), run(scan, chunks, seeds)
-        others = run(write_non_digits, thirds, seeds)
+        digits, scans = run(draw_digits, counts, seeds), run(scan, chunks, seeds)
+        others = run(draw_non_digits, thirds, seeds)
         drawn, labels = zip(*digits, strict=True)
         return tuple(map(np.concatenate, (drawn, labels, [*scans], [*others])))
     finally:
@@ -187,55 +152,46 @@ def make_training_set(
 ) -> TrainingSet:
     """Return the images that a recipe trains on.
 
+    A recipe with `added_shares` adds a drawn digit and a scan for each of MNIST's images, and a
+    non-digit for every third.
+
     Parameters
     ----------
-    images, labels : MNIST's, as `load_mnist` returns them, on the CPU
+    images, labels : as `load_mnist` returns them, on the CPU
     recipe : Recipe
-        If it has a share of them, as many drawn digits and scans as images are added, and a third
-        as many non-digits.
-    seed : int
-        Of the drawings.
-    device : torch.device or str
-
-    Returns
-    -------
-    training_set : TrainingSet, on the device
+    seed : int, for the drawings and scans
+    device : torch.device or str, for the result
     """
     counts = len(images), 0, 0, 0
     if any(recipe.added_shares):
-        tqdm.write("Drawing digits and non-digits that MNIST lacks …")
+        tqdm.write("Drawing digits and non-digits that MNIST lacks ...")
         processes = min(torch.get_num_threads(), MAX_PROCESSES)
-        drawings = _draw(images.numpy(), seed, processes)
+        drawings = _draw_images(images.numpy(), seed, processes)
         drawn, drawn_labels, scans, others = map(torch.from_numpy, drawings)
         counts = len(images), len(drawn), len(scans), len(others)
         images = torch.cat([images, drawn, scans, others])
-        labels = torch.cat([labels, drawn_labels, labels, torch.full((len(others),), NO_DIGIT)])
+        labels = torch.cat([labels, drawn_labels, labels, torch.full((len(others),), NON_DIGIT)])
     return TrainingSet(images.to(device), labels.to(device), counts)
 
 
 def batches_of(
     training_set: TrainingSet, recipe: Recipe, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
-    """Return an epoch's batches of indices, plain or mixed as the recipe asks for.
+    """Return an epoch's batches of indices into a training set, int64 tensors on the CPU.
 
-    Mixed batches have the same number of each kind of image. MNIST's come at most once an epoch
-    (those that do not fill a batch are left out); the other kinds are drawn with replacement.
+    A set with added images gives mixed batches, with the same number of each kind. MNIST's images
+    come at most once an epoch; added images are drawn with replacement.
 
     Parameters
     ----------
     training_set : TrainingSet
     recipe : Recipe
-    generator : torch.Generator
-        On the CPU.
-
-    Returns
-    -------
-    batches : tuple of int64 tensors of shape (batch,), on the CPU
+    generator : torch.Generator on the CPU
 
     Raises
     ------
     ValueError
-        If there are too few images for a mixed batch.
+        If there are too few images for one mixed batch.
     """
     n, *others = training_set.counts
     order = torch.randperm(n, generator=generator)
@@ -245,7 +201,7 @@ def batches_of(
     size = recipe.batch_size - sum(sizes)
     steps = n // size
     if steps == 0:
-        raise ValueError(f"{n} pictures are too few for a batch of {recipe.batch_size}")
+        raise ValueError(f"{n} images are too few for a batch of {recipe.batch_size}")
     parts, first = [order[: steps * size].view(steps, size)], n
     for count, added in zip(others, sizes, strict=True):
         parts.append(first + torch.randint(count, (steps, added), generator=generator))

@@ -14,27 +14,24 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import httpx, validate_repo_id  # the HTTP library that it uses
+from huggingface_hub.utils import httpx, validate_repo_id  # huggingface_hub's HTTP library
 
 from training.card import model_card
 from training.run import RUN_FILES
 
-TIMEOUT = 10  # s without an answer after which a request has failed; the client's default is none
-PAUSES = (1, 2, 4, 8)  # s between one try of a request and the next
-UNRETRIED = re.compile("/api/(?!.*/preupload/)")  # requests that the client sends once
+TIMEOUT = 10  # seconds to wait for an answer; the client's default is no limit
+PAUSES = (1, 2, 4, 8)  # seconds between tries of a request
+UNRETRIED = re.compile("/api/(?!.*/preupload/)")  # requests that the client itself doesn't retry
 
 
 def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None) -> str:
-    """Raise unless weights can be pushed; make the repository if it is not there.
+    """Check that a run can be pushed, and create the repository if it's missing.
 
     Parameters
     ----------
-    repo_id : str or None
-        "owner/name"; None for "<user>/lenet-mnist", with the token's user.
-    private : bool
-        Whether a repository that has to be made is private.
-    tag : str, optional
-        That the push will give its commit.
+    repo_id : str or None, "owner/name"; None for the token's "<user>/lenet-mnist"
+    private : bool, whether a new repository is private
+    tag : str, optional, the tag that the push will add
 
     Returns
     -------
@@ -43,59 +40,50 @@ def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None
     Raises
     ------
     OSError
-        If there is no token, it may not write there, or the Hub does not answer. The message
-        says what to do and never holds the token.
+        If there is no token with write access, or the Hub doesn't answer.
     ValueError
-        If the repository's name or the tag is not valid, the tag exists, or the token is damaged.
+        If the name, the tag or the token is malformed, or the tag exists.
     """
     if repo_id and repo_id.count("/") != 1:
-        raise ValueError(f"--repo-id is OWNER/NAME, not {repo_id!r}")
+        raise ValueError(f"--repo-id must be OWNER/NAME, not {repo_id!r}")
     if tag and not re.fullmatch(r"\w[\w.-]*", tag):
-        raise ValueError(f"--tag is letters, digits, dots and dashes, not {tag!r}")
-    if not re.fullmatch("[!-~]*", get_token() or ""):  # the client's own message would show it
-        raise ValueError("the Hub's token holds characters that no token has: HF_TOKEN is damaged")
+        raise ValueError(f"--tag may have letters, digits, dots and dashes, not {tag!r}")
+    if not re.fullmatch("[!-~]*", get_token() or ""):  # the client's error would show the token
+        raise ValueError("the Hub token has characters that no token has. Check HF_TOKEN.")
     api = _client()
     try:
         if repo_id:
             validate_repo_id(repo_id)
         repo_id = repo_id or f"{api.whoami()['name']}/lenet-mnist"
         api.create_repo(repo_id, private=private, exist_ok=True)
-        api.auth_check(repo_id, write=True)  # create_repo is content with reading
+        api.auth_check(repo_id, write=True)  # create_repo accepts a token that can only read
         tag_exists = tag and _commit_of(repo_id, tag)
     except HFValidationError as error:
         raise ValueError(f"--repo-id {repo_id}: {_reason_of(error)}") from None
     except Exception as error:
         raise OSError(f"cannot push to {repo_id or 'the Hub'}: {_advice_on(error)}") from None
     if tag_exists:
-        raise ValueError(f"{repo_id} has a tag {tag} already: name another with --tag")
+        raise ValueError(f"{repo_id} already has the tag {tag}. Name another with --tag.")
     return repo_id
 
 
 def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
-    """Push a run's five files to the Hub in one commit.
-
-    Transient errors (429, 5xx, a dropped connection) are retried. Files that are there already
-    are not sent, and no commit is made if all of them are.
+    """Push a run's five files to the Hub in one commit, or in none if nothing changed.
 
     Parameters
     ----------
-    folder : Path
-        Of a finished run. Its model card is rewritten to name the repository.
-    repo_id : str
-        "owner/name", as `check_hub` returns it.
-    tag : str, optional
-        To give the commit.
+    folder : Path, a finished run; its model card is rewritten to name the repository
+    repo_id : str, as `check_hub` returns it
+    tag : str, optional, for the commit
 
     Returns
     -------
-    url : str
-        The commit's.
+    url : str, the commit's
 
     Raises
     ------
     OSError
-        If the files could not be sent; the Hub then holds what it held before. Or if only the
-        tag could not be given. The message is fit for the command line.
+        If the files (the Hub is unchanged then) or only the tag couldn't be pushed.
     """
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))
@@ -106,14 +94,14 @@ def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
         raise OSError(_reason_of(error)) from error
     if tag:
         try:
-            # exist_ok: a try whose answer was lost may have made it.
+            # A try may have created the tag although its answer was lost.
             named = {"tag": tag, "revision": commit.oid, "exist_ok": True}
             _with_retries(_client().create_tag, repo_id, **named)
             tagged = _commit_of(repo_id, tag)
         except Exception as error:
-            raise OSError(f"the files are there, but not the tag: {_reason_of(error)}") from error
+            raise OSError(f"the files were pushed, but not the tag: {_reason_of(error)}") from error
         if tagged != commit.oid:
-            raise OSError(f"the files are there, but {tag} already names another commit")
+            raise OSError(f"the files were pushed, but the tag {tag} already names another commit")
     return commit.commit_url
 
 
@@ -124,32 +112,28 @@ def _client() -> HfApi:
     except (ImportError, ValueError) as error:
         proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
         raise OSError(
-            f"cannot use the proxy that {' or '.join(proxies)} names ({_reason_of(error)}). "
+            f"cannot use the proxy in {' or '.join(proxies)} ({_reason_of(error)}). "
             "Unset it, or name an http:// proxy."
         ) from None
     return HfApi()
 
 
 def _with_retries(call: Callable, *arguments, **named):
-    """Return call(*arguments, **named), calling again after a transient error.
-
-    The client retries preupload and the upload itself (_commit_api.py:762, lfs.py:206 to 439). It
-    could retry the commit (_commit_api.py:1065), but `create_commit` has no option for it.
-    """
+    """Return call(*arguments, **named); repeat transient errors that the client doesn't retry."""
     for pause in PAUSES:
         try:
             return call(*arguments, **named)
         except httpx.HTTPError as error:
-            asked = getattr(error, "response", None) or error
-            if not _is_transient(error) or not UNRETRIED.match(asked.request.url.path):
+            source = getattr(error, "response", None) or error
+            if not _is_transient(error) or not UNRETRIED.match(source.request.url.path):
                 raise
-            print(f"{_reason_of(error)}; trying again in {pause} s", file=sys.stderr)
+            print(f"{_reason_of(error)}. Trying again in {pause} s.", file=sys.stderr)
             time.sleep(pause)
     return call(*arguments, **named)
 
 
 def _is_transient(error: BaseException) -> bool:
-    """Return whether a request may succeed later: the Hub is busy, down or cut off."""
+    """Return whether the request may succeed later: the Hub is busy, down or cut off."""
     response = getattr(error, "response", None)
     if response is not None:
         return response.status_code in (408, 429) or response.status_code >= 500
@@ -157,23 +141,22 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _commit_files(folder: Path, repo_id: str, message: str):
-    """Commit a run's files on top of the commit that is there now; return the CommitInfo."""
+    """Commit a run's files on top of the current commit; return the CommitInfo."""
     parent = _commit_of(repo_id)
 
     def commit():
-        # New operations for each try: the client modifies them. After a commit whose answer was
-        # lost, the next try finds the files unchanged.
+        # The client modifies operations, so each try needs new ones.
         files = [CommitOperationAdd(name, folder / name) for name in RUN_FILES]
-        # Naming the parent makes the Hub refuse (412) if somebody has pushed in between.
-        how = {"commit_message": message, "parent_commit": parent}
-        return _client().create_commit(repo_id, files, **how)
+        # With the parent named, the Hub answers 412 if somebody else pushed meanwhile.
+        options = {"commit_message": message, "parent_commit": parent}
+        return _client().create_commit(repo_id, files, **options)
 
     return _with_retries(commit)
 
 
 def _commit_of(repo_id: str, revision: str | None = None) -> str | None:
-    """Return the id of the commit that a revision names, None if there is no such revision."""
-    named = {"revision": revision, "timeout": TIMEOUT}  # its default is none, whatever _client sets
+    """Return the commit id of a revision, or None if there is no such revision."""
+    named = {"revision": revision, "timeout": TIMEOUT}  # ignores the session's timeout
     try:
         return _with_retries(_client().model_info, repo_id, **named).sha
     except RevisionNotFoundError:
@@ -181,9 +164,9 @@ def _commit_of(repo_id: str, revision: str | None = None) -> str | None:
 
 
 def _reason_of(error: Exception) -> str:
-    """Return the first two lines of the client's message: the status, and what it is about."""
+    """Return the first two lines of the client's message: the status and its subject."""
     if getattr(getattr(error, "response", None), "status_code", None) == 412:
-        return "somebody else has pushed there in the meantime"
+        return "somebody else pushed there at the same time"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2]).rstrip(".") or type(error).__name__
 
@@ -193,7 +176,7 @@ def _advice_on(error: Exception) -> str:
     missing = isinstance(error, LocalTokenNotFoundError)
     reason = "no token found" if missing else _reason_of(error)
     if _is_transient(error):
-        then = "Try again later, or train without --push and push the run with --push-only."
+        then = "Try again later, or train without --push and use --push-only later."
     else:
-        then = "`hf auth login`, or HF_TOKEN, gives a token; it must be allowed to write there."
+        then = "Run `hf auth login`, or set HF_TOKEN, with a token that can write there."
     return f"{reason}. {then}"

@@ -7,7 +7,7 @@ from torch import Tensor
 from lenet import LeNet
 from training.data import scale
 
-# Of each epoch: cross entropy in nats per image, accuracy in [0, 1].
+# Each epoch's metrics: cross entropy in nats per image, accuracy in [0, 1].
 METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
@@ -22,38 +22,24 @@ def _logits_of(model: LeNet, images: Tensor) -> Tensor:
 
 
 def _loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return the mean cross entropy in nats per image, and the share of right first guesses."""
+    """Return the mean cross entropy in nats per image, and the accuracy in [0, 1]."""
     correct = (logits.argmax(1) == labels).sum()
-    loss, correct = torch.stack([F.cross_entropy(logits, labels), correct]).tolist()  # waits once
+    loss, correct = torch.stack([F.cross_entropy(logits, labels), correct]).tolist()
     return loss, correct / len(labels)
 
 
 def evaluate(model: LeNet, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return a network's mean cross entropy, in nats per image, and its accuracy, in [0, 1].
+    """Return the mean cross entropy, in nats per image, and the accuracy, in [0, 1].
 
-    Parameters
-    ----------
-    model : LeNet
-        Its mode, training or eval, is left as it was.
-    images, labels : as `load_mnist` returns them, on the model's device
+    The images and labels are as `load_mnist` returns them; the model stays in its mode.
     """
     return _loss_and_accuracy(_logits_of(model, images), labels)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Return the temperature by which logits are divided for the lowest cross entropy.
+    """Return the temperature, 0.30 to 3.00, at which (N, 10) logits have the least cross entropy.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2.
-
-    Parameters
-    ----------
-    logits : float32 tensor of shape (N, 10)
-    labels : int64 tensor of shape (N,)
-
-    Returns
-    -------
-    temperature : float
-        In [0.3, 3], a multiple of 0.01.
     """
     temperatures = torch.linspace(0.3, 3, 271).tolist()
     losses = [F.cross_entropy(logits / t, labels).item() for t in temperatures]
@@ -61,21 +47,13 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibrated(weights: dict, second_sigmoid: bool, images: Tensor, labels: Tensor) -> LeNet:
-    """Return the network of these weights, with the temperature that fits these images.
+    """Return the network with these weights, in eval mode, with a fitted temperature.
 
     Parameters
     ----------
-    weights : dict
-        LeNet's state dict.
-    second_sigmoid : bool
-        As `LeNet` takes it.
-    images : uint8 tensor of shape (N, 1, 28, 28)
-        That the network was not trained on.
-    labels : int64 tensor of shape (N,)
-
-    Returns
-    -------
-    model : LeNet, in eval mode, on the device of `images`
+    weights : dict, LeNet's state dict
+    second_sigmoid : bool, as `LeNet` takes it
+    images, labels : as `load_mnist` returns them, not trained on
     """
 
     def network(temperature: float = 1.0) -> LeNet:
@@ -87,51 +65,37 @@ def calibrated(weights: dict, second_sigmoid: bool, images: Tensor, labels: Tens
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Return the expected calibration error: how far confidence and accuracy lie apart.
+    """Return the expected calibration error: the mean gap between confidence and accuracy.
 
-    Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning": first
-    guesses are put into bins of equal width by their probability; in each bin the mean
-    probability is compared with the accuracy, and the differences are averaged over the guesses.
+    The gap is measured in bins of confidence of equal width (Naeini et al. 2015, "Obtaining Well
+    Calibrated Probabilities Using Bayesian Binning").
 
     Parameters
     ----------
-    probabilities : float tensor of shape (N, classes)
-        In [0, 1].
+    probabilities : float tensor of shape (N, classes), in [0, 1]
     labels : int64 tensor of shape (N,)
     bins : int
-
-    Returns
-    -------
-    error : float
-        In [0, 1].
     """
-    confidence, guess = probabilities.max(1)
-    surplus = confidence - (guess == labels).float()
+    confidence, prediction = probabilities.max(1)
+    surplus = confidence - (prediction == labels).float()
     bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
     sums = torch.zeros(bins, device=surplus.device).scatter_add_(0, bin_of, surplus)
     return sums.abs().sum().item() / len(labels)
 
 
 def _confusion_matrix(logits: Tensor, labels: Tensor) -> list[list[int]]:
-    """Return counts of first guesses: a row per true digit, a column per guess."""
-    digits, guesses = (F.one_hot(of, 10).float() for of in (labels, logits.argmax(1)))
-    return (digits.T @ guesses).long().tolist()
+    digits, predictions = (F.one_hot(of, 10).float() for of in (labels, logits.argmax(1)))
+    return (digits.T @ predictions).long().tolist()
 
 
 def measure(model: LeNet, images: Tensor, labels: Tensor) -> dict:
-    """Return a trained network's figures on the test set.
-
-    Parameters
-    ----------
-    model : LeNet
-    images : uint8 tensor of shape (N, 1, 28, 28), on the model's device
-    labels : int64 tensor of shape (N,), on the model's device
+    """Measure a trained network on the test set, in the form that `load_mnist` returns.
 
     Returns
     -------
     metrics : dict
         "test_loss" (nats per image), "test_accuracy" and "test_calibration_error" in [0, 1],
-        "test_errors" (images), "confusion" (a row per digit, a column per guess).
+        "test_errors" (images), and "confusion" (a row per digit, a column per prediction).
     """
     logits = _logits_of(model, images)
     loss, accuracy = _loss_and_accuracy(logits, labels)

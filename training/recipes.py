@@ -1,7 +1,6 @@
 """The training recipes, as data. To add one, write an instance and add it to `RECIPES`.
 
-Their network is LeNet, their loss cross entropy; everything else that they choose is a field.
-What each choice of `DEMO` gained: benchmarks/README.md.
+benchmarks/README.md shows what each choice of `DEMO` gains.
 """
 
 import math
@@ -16,86 +15,41 @@ from training.soap import SOAP
 
 
 def cosine(step: int, steps: int, warmup_share: float) -> float:
-    """Return the learning rate's factor in a cosine schedule with a linear warm-up.
+    """Return the factor, in [0, 1], of a cosine schedule with a linear warm-up.
 
-    Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", section
-    3, without restarts.
-
-    Parameters
-    ----------
-    step, steps : int
-        Steps taken, and steps of the whole run.
-    warmup_share : float
-        Share of the steps, in (0, 1], in which the warm-up factor grows to 1.
-
-    Returns
-    -------
-    factor : float
-        In [0, 1].
+    Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", section 3.
     """
     return (1 + math.cos(math.pi * step / steps)) / 2 * min(1, (step + 1) / (warmup_share * steps))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training run does; the defaults are plain training.
+    """What a training run does; the defaults are plain training."""
 
-    Parameters
-    ----------
-    name : str
-        As `train.py --recipe` takes it.
-    epochs, batch_size : int
-    lr : float
-        The peak of the learning rate.
-    validation_share : float
-        Share of MNIST's 60,000 training images, in (0, 1), that is held out.
-    optimizer : callable
-        (parameters or groups, lr) -> torch.optim.Optimizer, whose steps a CUDA graph can hold.
-    lr_factor : callable or None
-        The learning rate schedule: (step, steps of the run) -> factor of `lr`, from step 0 on;
-        None for a constant rate.
-    orthogonal_linear : bool
-        Whether the linear layers start orthogonal, so that the three in a row, which have no
-        activation between them, keep the norm of what they are given (Saxe et al. 2014, "Exact
-        solutions to the nonlinear dynamics of learning in deep linear neural networks").
-    conv1_scale : float
-        Factor of the first convolution's initial weights and of its learning rate.
-    tanh_forward : bool
-        Whether the network computes with tanh in place of sigmoid while it is trained
-        (`training.state.tanh_forward`).
-    ema_decay : float or None
-        Decay per step of the running mean of the weights (EMA), which is what is measured and
-        saved; None for the weights themselves.
-    augmentation : Augmentation or None
-        None for images as they are.
-    added_shares : tuple of three floats
-        Shares of each batch: digits in other handwriting styles (`training.strokes`), coarse
-        scans of MNIST's digits (`training.scans`), and non-digits.
-    reproduces_report : bool
-        Whether the model card sets the run beside the report's figures.
-    limits : str
-        What the model has not seen, in a sentence or two for the model card.
-    """
-
-    name: str
+    name: str  # as in `train.py --recipe`
     epochs: int
     batch_size: int
-    lr: float
-    validation_share: float
+    lr: float  # peak learning rate
+    validation_share: float  # share of MNIST's training images held out, in (0, 1)
+    # (parameters or groups, lr) -> an optimizer with a step that a CUDA graph can hold
     optimizer: Callable[..., torch.optim.Optimizer]
+    # (step from 0 on, steps of the run) -> factor of `lr`; None for a constant learning rate
     lr_factor: Callable[[int, int], float] | None = None
+    # Orthogonal initial weights let the three linear layers keep the norm of their input
+    # (Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear
+    # neural networks").
     orthogonal_linear: bool = False
-    conv1_scale: float = 1.0
-    tanh_forward: bool = False
-    ema_decay: float | None = None
+    conv1_scale: float = 1.0  # factor of the first convolution's initial weights and of its lr
+    tanh_forward: bool = False  # train with tanh in place of sigmoid (training.state.tanh_forward)
+    ema_decay: float | None = None  # decay per step of the weights' running mean, which is saved
     augmentation: Augmentation | None = None
+    # Shares of each batch: drawn digits, coarse scans of MNIST's, and non-digits.
     added_shares: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    reproduces_report: bool = False
-    limits: str = ""
+    reproduces_report: bool = False  # whether the model card compares the run with the report
+    limits: str = ""  # what the model hasn't seen, for the model card
 
 
-# The experiment of "Handwritten digit recognition using CNN": cross entropy, Adam, a random 4:1
-# split.
+# The experiment of the report "Handwritten digit recognition using CNN".
 PAPER = Recipe(
     name="paper",
     epochs=20,
@@ -104,9 +58,9 @@ PAPER = Recipe(
     validation_share=0.2,
     optimizer=partial(torch.optim.Adam, fused=True, capturable=True),
     reproduces_report=True,
-    limits="It has met digits as Americans wrote them in the 1980s, and nothing but digits.",
+    limits="It was trained on American digits of the 1980s, and on nothing but digits.",
 )
-# What it reports after 20 epochs: cross entropy (nats per image) and accuracy.
+# The report's results after 20 epochs: cross entropy in nats per image, and accuracy.
 REPORT_METRICS = {
     "train_loss": 0.0397,
     "train_accuracy": 0.9879,
@@ -114,7 +68,7 @@ REPORT_METRICS = {
     "validation_accuracy": 0.9836,
 }
 
-# The weights that the page uses: digits as people write them today, and doubt about non-digits.
+# The weights that the page uses: they read today's handwriting and doubt non-digits.
 DEMO = Recipe(
     name="demo",
     epochs=50,
@@ -124,7 +78,7 @@ DEMO = Recipe(
     optimizer=partial(SOAP, betas=(0.9, 0.99), weight_decay=0.1),
     lr_factor=partial(cosine, warmup_share=0.1),
     orthogonal_linear=True,
-    conv1_scale=4.0,  # sharper edges, sooner
+    conv1_scale=4.0,  # its filters find edges sooner
     tanh_forward=True,
     ema_decay=0.999,
     augmentation=Augmentation(
@@ -141,10 +95,10 @@ DEMO = Recipe(
         blur=0.05,
     ),
     added_shares=(0.3, 0.05, 0.03),
-    limits="""Besides MNIST, American digits of the 1980s, it has met drawn digits in other
-handwriting styles (flagged 1, barred 7, looped 2, curled 9, open 4), coarse scans, and scribbles
-and letters, for which it is trained to answer every digit alike. That tells most letters from
-digits, not all; a flagged 1 and a 7 without a bar are one shape in different countries.""",
+    limits="""It was trained on MNIST (American digits of the 1980s), coarse scans, and drawn
+digits in other handwriting styles: flagged 1, barred 7, looped 2, curled 9, open 4. For scribbles
+and letters it was trained to give every digit the same probability. It doubts most letters, but
+not all. A flagged 1 in one country looks like a 7 without a bar in another.""",
 )
 
 RECIPES = {recipe.name: recipe for recipe in (DEMO, PAPER)}

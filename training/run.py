@@ -20,29 +20,16 @@ from training.card import draw_curves, model_card
 from training.recipes import RECIPES, Recipe
 
 RUN_FILES = ("model.safetensors", "config.json", "metrics.json", "curves.png", "README.md")
-SPACE_NEEDED = 8_000_000  # bytes: two checkpoints, curves and weights
+SPACE_NEEDED = 8_000_000  # bytes, for two checkpoints, curves and weights
 
 
 def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
-    """Return what identifies a run: with the same settings it gives the same bits.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    seed : int
-    device : torch.device
-
-    Returns
-    -------
-    settings : dict
-        "recipe" (its name), "epochs", "batch_size", "lr", "seed" and "device" (its type).
-    """
+    """Return a run's settings by their options' names; the same settings give the same bits."""
     values = {name: getattr(recipe, name) for name in ("epochs", "batch_size", "lr")}
     return {"recipe": recipe.name, **values, "seed": seed, "device": device.type}
 
 
 def _command_of(settings: dict) -> str:
-    """Return the command line that repeats a run."""
     recipe = RECIPES[settings["recipe"]]
     command = f"python train.py --recipe {recipe.name} --seed {settings['seed']}"
     for name in ("epochs", "batch_size", "lr"):
@@ -52,52 +39,38 @@ def _command_of(settings: dict) -> str:
 
 
 def check_space(folder: Path) -> None:
-    """Make a run's folder, and raise unless its results can be written there.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Raises
-    ------
-    OSError
-        If `SPACE_NEEDED` bytes cannot be written; the message says what to do.
-    """
+    """Create a run's folder; raise OSError unless `SPACE_NEEDED` bytes can be written there."""
     trial = folder / "space.unfinished"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         trial.write_bytes(bytes(SPACE_NEEDED))
     except OSError as error:
         raise OSError(
-            f"cannot write {SPACE_NEEDED / 1e6:.0f} MB to {folder} ({error.strerror}). "
-            "Make room, or name another folder with --output-dir."
+            f"cannot write {SPACE_NEEDED / 1e6:.0f} MB to {folder}: {error.strerror}. "
+            "Free disk space, or name another folder with --output-dir."
         ) from error
     finally:
         trial.unlink(missing_ok=True)
 
 
 def choose_device(name: str | None) -> torch.device:
-    """Return the device to train on, after a try of it; it computes the same bits from then on.
+    """Return a device that works, and make PyTorch deterministic.
 
     Parameters
     ----------
     name : str or None
-        cpu, cuda, cuda:N or mps; None for CUDA where there is a GPU that works, else the CPU.
-
-    Returns
-    -------
-    device : torch.device
+        cpu, cuda, cuda:N or mps; None for CUDA if it works, else the CPU.
 
     Raises
     ------
     ValueError
-        If there is no such device here, or it does not work; the message says why.
+        If the named device doesn't exist or doesn't work.
     """
     if name and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise ValueError(f"--device is cpu, cuda, cuda:N or mps, not {name!r}")
+        raise ValueError(f"--device must be cpu, cuda, cuda:N or mps, not {name!r}")
     _make_deterministic()
     try:
-        # A GPU may be found and still be too old, busy or without the driver that it needs.
+        # PyTorch may find a GPU that is too old, busy or without a driver.
         matrix = torch.ones(8, 8, device=name or "cuda")
         (matrix @ matrix).sum().item()
         return matrix.device
@@ -110,12 +83,12 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def _make_deterministic() -> None:
-    """Have PyTorch compute the same bits from the same seed, on a GPU as well."""
-    # cuBLAS varies in its bits without it, and PyTorch looks at it at the first product only.
+    """Make PyTorch compute the same bits from the same seed, on a GPU too."""
+    # cuBLAS needs this for repeatable bits. PyTorch reads it once, at the first matrix product.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32: the page computes in float32
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that takes time
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # like the page, not TF32
+    torch.utils.deterministic.fill_uninitialized_memory = False  # saves time
 
 
 @contextmanager
@@ -126,7 +99,7 @@ def interruptible() -> Iterator[Event]:
     def interrupt(*_):
         stop.set()
         signal.signal(signal.SIGINT, usual)
-        tqdm.write("Stopping after this epoch. (Ctrl-C again: at once.)")
+        tqdm.write("Stopping after this epoch. Press Ctrl-C again to stop at once.")
 
     usual = signal.signal(signal.SIGINT, interrupt)
     try:
@@ -144,7 +117,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of this code, with "-dirty" if it has changed since; None if unknown."""
+    """Return this code's commit, with "-dirty" if files have changed; None if unknown."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         run = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
@@ -154,21 +127,7 @@ def _git_commit() -> str | None:
 
 
 def provenance(settings: dict, history: list[dict], device: torch.device) -> dict:
-    """Return where a run's weights come from.
-
-    Parameters
-    ----------
-    settings : dict
-        As `settings_of` returns them.
-    history : list of dict
-        The metrics of each epoch.
-    device : torch.device
-
-    Returns
-    -------
-    facts : dict
-        "seconds" of training, "device", "versions", "git_commit", "command" and "history".
-    """
+    """Return how a run's weights were made: time, device, versions, commit, command and history."""
     return {
         "seconds": sum(epoch["seconds"] for epoch in history),
         "device": device_name(device),
@@ -180,28 +139,26 @@ def provenance(settings: dict, history: list[dict], device: torch.device) -> dic
 
 
 def check_finished(folder: Path) -> None:
-    """Raise ValueError unless a folder holds a finished run, `RUN_FILES`."""
+    """Raise ValueError unless a folder holds a finished run's files, `RUN_FILES`."""
     missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
-        raise ValueError(f"{folder} holds no finished run: {', '.join(missing)} missing")
+        raise ValueError(f"{folder} holds no finished run: it lacks {', '.join(missing)}")
 
 
 def save_run(folder: Path, model: LeNet, metrics: dict, repo_id: str) -> None:
-    """Write a run's five files, `RUN_FILES`.
+    """Write a run's five files, `RUN_FILES`; raise OSError if that fails.
 
     Parameters
     ----------
     folder : Path
     model : LeNet
-    metrics : dict
-        `settings_of`, `training.metrics.measure` and `provenance` of the run.
-    repo_id : str
-        Where the model card loads the weights from: "owner/name", or a folder.
+    metrics : dict, those of `settings_of`, `training.metrics.measure` and `provenance` together
+    repo_id : str, the "owner/name" or folder that the model card names
     """
     try:
         model.save_pretrained(folder)
-    except SafetensorError as error:  # of a full disk, for instance
-        raise OSError(f"cannot write {folder} ({error}): make room.") from error
+    except SafetensorError as error:  # for example, on a full disk
+        raise OSError(f"cannot write to {folder}: {error}. Free disk space.") from error
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     draw_curves(metrics["history"], folder / "curves.png")
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))

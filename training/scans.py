@@ -1,7 +1,6 @@
-"""Render digits as coarse scanners do: cropped to their ink and stretched onto few pixels.
+"""Make digits look like coarse scans: cropped, and stretched onto 8 to 20 pixels a side.
 
-Data sets of the 1990s and small crops that people upload are of this kind: 8 to 16 pixels a side,
-often bilevel, often stretched to a square, so that a thin 1 becomes a block.
+Data sets of the 1990s and small uploads look like this: often bilevel, a thin 1 stretched wide.
 """
 
 import cv2
@@ -11,35 +10,27 @@ from reading.picture import crop
 from reading.preprocess import frame
 from reading.small import restore
 
-SIDE = (8, 20)  # pixels of the grid
+SIDE = (8, 20)  # the scan's longer side, in pixels
 BILEVEL_SHARE = 0.6
-STRETCHED_SHARE = 0.5  # to the whole grid; the others keep some of their aspect
+STRETCHED_SHARE = 0.5  # share stretched to a square; the rest keep some of their aspect
 
 
 def scan(images: np.ndarray, seed: int) -> np.ndarray:
-    """Return digits as a coarse scanner would have them.
+    """Return digits as a coarse scanner would store them, normalized like MNIST.
 
     Parameters
     ----------
-    images : uint8 ndarray of shape (N, 1, 28, 28)
-        0 = paper, 255 = ink; none blank.
-    seed : int
-        The same seed gives the same images.
-
-    Returns
-    -------
-    images : uint8 ndarray of shape (N, 1, 28, 28)
-        Normalised as MNIST is.
+    images : uint8 array of shape (N, 1, 28, 28), 0 = paper, 255 = ink, none blank
+    seed : int or sequence of int
     """
     rng = np.random.default_rng(seed)
     return np.stack([_scan(image[0], rng) for image in images])[:, None]
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return one digit (28, 28), scanned and framed anew."""
     digit = crop(image)
     side = rng.integers(*SIDE, endpoint=True)
-    kept = 0 if rng.random() < STRETCHED_SHARE else rng.random()  # share of the aspect
+    kept = 0 if rng.random() < STRETCHED_SHARE else rng.random()  # 0: square, 1: its aspect
     size = side * (np.array(digit.shape[::-1]) / max(digit.shape)) ** kept
     coarse = cv2.resize(digit, size.round().astype(int).clip(2), interpolation=cv2.INTER_AREA)
     if rng.random() < BILEVEL_SHARE:

@@ -7,28 +7,21 @@ from torch import Tensor
 class SOAP(torch.optim.Optimizer):
     """Adam in the eigenbasis of Shampoo's preconditioner.
 
-    Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", algorithm 3. Adam
-    scales each weight's step by that weight's own gradients; SOAP first rotates the gradient of
-    a layer, a matrix of outputs by inputs, to the axes along which it varies independently. On a
-    network as small as LeNet that costs little, and an epoch learns what Adam needs three for.
+    Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", algorithm 3. SOAP
+    rotates a layer's gradient to the axes along which it varies independently, and takes Adam's
+    step there. On LeNet one epoch learns as much as three epochs of Adam.
 
-    After the first, which makes the state, a step is a function of tensors alone, so that a CUDA
-    graph can hold it; `update_bases`, which can't be in one, is called between steps.
+    After the first step, `step` depends on tensors alone, so that a CUDA graph can hold it. A graph
+    can't hold `update_bases`; call it between steps, every `BASIS_UPDATE_EVERY`.
 
     Parameters
     ----------
-    params : iterable of tensors or of parameter groups
-        A convolution's filters are flattened to outputs by inputs, a bias is a column.
-    lr : float or scalar tensor
-        Learning rate, as Adam's.
-    betas : tuple of two floats
-        Decay per step of the running means of the gradient and of its square, as Adam's.
-    weight_decay : float
-        Share of the weights, in learning rates, that each step takes away, as AdamW does
-        (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"); biases keep all.
+    params : iterable of tensors or parameter groups
+    lr, betas : as in Adam
+    weight_decay : as in AdamW (Loshchilov and Hutter 2019), but biases don't decay
     """
 
-    COVARIANCE_BETA = 0.95  # decay per step of a layer's gradient covariances
+    COVARIANCE_BETA = 0.95  # decay per step of the gradient's covariances
     BASIS_UPDATE_EVERY = 20  # steps
 
     def __init__(
@@ -76,10 +69,7 @@ class SOAP(torch.optim.Optimizer):
 
     @torch.no_grad()
     def update_bases(self) -> None:
-        """Take a step of the power iteration to the covariances' eigenbases, in place.
-
-        To be called every `BASIS_UPDATE_EVERY` steps.
-        """
+        """Move the bases one power iteration toward the covariances' eigenbases, in place."""
         for state in self.state.values():
             old_left, old_right = (basis.clone() for basis in state["bases"])
             for basis, covariance in zip(state["bases"], state["covariances"], strict=True):

@@ -1,4 +1,4 @@
-"""Two ways to take the same training step sooner: CUDA graphs on a GPU, torch.compile on a CPU."""
+"""Make a training step faster: CUDA graphs on a GPU, torch.compile on a CPU."""
 
 from collections.abc import Callable
 
@@ -8,30 +8,21 @@ from tqdm import tqdm
 
 from lenet import LeNet
 
-EAGER_STEPS = 3  # before a graph is recorded: by then the optimizer has made its state
+EAGER_STEPS = 3  # steps before a graph is recorded, in which the optimizer creates its state
 
 
 def captured(step: Callable[..., None]) -> Callable[..., None]:
-    """Return a step that is one CUDA graph from its fourth call on.
+    """Return a step that replays a CUDA graph from its fourth call on.
 
-    LeNet's kernels are so small that starting them one by one takes longest; a graph starts all
-    of them at once. They are the same kernels: the bits are those of the eager step.
-
-    Parameters
-    ----------
-    step : callable
-        Of CUDA tensors. It only changes tensors in place, and reads nothing else that changes.
-
-    Returns
-    -------
-    step : callable
-        Runs eagerly for tensors of other shapes than its first, and if it can't be recorded.
+    LeNet's kernels are so small that launching them takes longest; a graph launches all at once,
+    with the same bits. The step must change tensors only in place, and read nothing else that
+    changes. It runs eagerly if capturing fails, and for tensors of unusual shapes.
     """
     side, static, calls, graph = torch.cuda.Stream(), [], 0, None
 
     def run_eagerly(inputs: tuple[Tensor, ...]) -> None:
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # as recording wants it: not on the default stream
+        with torch.cuda.stream(side):  # recording forbids the default stream
             step(*inputs)
         torch.cuda.current_stream().wait_stream(side)
 
@@ -53,36 +44,29 @@ def captured(step: Callable[..., None]) -> Callable[..., None]:
 
 
 def _recorded(step: Callable[..., None], inputs: list[Tensor]) -> torch.cuda.CUDAGraph | None:
-    """Return a step as a graph, which has not run yet; None, after a line that says why, if not."""
+    """Return a step as a CUDA graph that hasn't run yet, or None if that fails."""
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
             step(*inputs)
     except RuntimeError as error:
-        tqdm.write(f"Training goes on more slowly, without a CUDA graph: {_reason(error)}")
+        tqdm.write(f"Training continues more slowly, without a CUDA graph: {_reason(error)}")
         return None
     return graph
 
 
 def compiled(loss_fn: Callable, model: LeNet) -> Callable:
-    """Return a loss function sped up by torch.compile; where that fails, say why and do without.
-
-    Parameters
-    ----------
-    loss_fn : callable
-        Its first result is the loss of `model`.
-    model : LeNet, on the CPU
-    """
+    """Return the loss function of `model` compiled by torch.compile, or as it is if that fails."""
     fast, parameters = torch.compile(loss_fn, dynamic=False), list(model.parameters())
     is_tried = False
 
     def call(*inputs: Tensor) -> tuple[Tensor, Tensor]:
         nonlocal fast, is_tried
         try:
-            if not is_tried:  # backward is compiled at its first call, which may fail as well
+            if not is_tried:  # backward is compiled at its first call, and may fail too
                 torch.autograd.grad(fast(*inputs)[0], parameters)
-        except Exception as error:  # without a C++ compiler, for instance
-            tqdm.write(f"Training goes on more slowly, without torch.compile: {_reason(error)}")
+        except Exception as error:  # for example, if there is no C++ compiler
+            tqdm.write(f"Training continues more slowly, without torch.compile: {_reason(error)}")
             fast = loss_fn
         is_tried = True
         return fast(*inputs)
@@ -91,5 +75,5 @@ def compiled(loss_fn: Callable, model: LeNet) -> Callable:
 
 
 def _reason(error: Exception) -> str:
-    """Return an error's first two lines: PyTorch names the reason in the second."""
+    """Return an error's first two lines: PyTorch gives the reason in the second."""
     return " ".join(str(error).split("\n")[:2])

@@ -1,10 +1,4 @@
-"""The state of a training run: what changes with each step, and what a checkpoint holds.
-
-The demo recipe trains the network with tanh in place of sigmoid. Since sigmoid(2x) =
-(1 + tanh x) / 2, the two are the same network with other weights, and `with_sigmoids` converts
-the weights. Activations with mean 0 are learned from faster (LeCun et al. 1998, "Efficient
-BackProp", sections 4.3 and 4.4).
-"""
+"""The state of a training run: what each step changes, and what a checkpoint holds."""
 
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -19,59 +13,34 @@ from training.soap import SOAP
 
 @dataclass
 class TrainState:
-    """What a training run has made so far.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    seed : int
-    steps : int
-        Of the whole run.
-    model : LeNet
-        The weights that the optimizer changes.
-    optimizer : torch.optim.Optimizer
-    ema : LeNet or None
-        The running mean of the model's weights, for a recipe that has one.
-    ema_share : scalar tensor
-        How far the next step moves `ema` to the weights, in (0, 1].
-    sums : tensor of shape (2,)
-        Over the images of the epoch so far: of the losses, and of the right guesses.
-    step : int
-        Steps begun.
-    history : list of dict
-        The metrics of each epoch, as `train.train` returns them.
-    best : dict or None
-        Of the epoch with the least validation loss: "val_loss" and "weights", a state dict of
-        LeNet.
-    """
+    """Everything that changes during a training run, and the settings it needs."""
 
     recipe: Recipe
     seed: int
-    steps: int
-    model: LeNet
+    steps: int  # of the whole run
+    model: LeNet  # the weights that the optimizer changes
     optimizer: torch.optim.Optimizer
-    ema: LeNet | None
-    ema_share: Tensor
-    sums: Tensor
-    step: int = 0
-    history: list[dict] = field(default_factory=list)
-    best: dict | None = None
+    ema: LeNet | None  # the running mean (EMA) of the weights, if the recipe has one
+    ema_share: Tensor  # scalar in (0, 1]: how far the next step moves `ema` toward the weights
+    sums: Tensor  # (2,): the losses and the correct predictions of the epoch so far
+    step: int = 0  # steps begun
+    history: list[dict] = field(default_factory=list)  # the metrics of each epoch
+    best: dict | None = None  # "val_loss" and "weights" of the epoch with the least loss
 
     def state_dict(self) -> dict:
-        """Return everything that a run needs to go on, as tensors and plain values."""
+        """Return everything that a run needs to resume, as tensors and plain values."""
         saved = {name: part.state_dict() for name, part in self._parts().items()}
         return saved | {"step": self.step, "history": self.history, "best": self.best}
 
     def load_state_dict(self, saved: dict) -> None:
-        """Load what `state_dict` returned."""
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
         self.step, self.history, self.best = saved["step"], saved["history"], saved["best"]
 
     def begin_step(self) -> None:
-        """Count a step, and set in place, on the device, what the step takes from its number.
+        """Count a step; write its learning rate and EMA share to the device.
 
-        A CUDA graph repeats the numbers that it was recorded with, but reads tensors anew.
+        A CUDA graph repeats the numbers it was recorded with, but reads tensors each time.
         """
         recipe, optimizer = self.recipe, self.optimizer
         if recipe.lr_factor is not None:
@@ -82,25 +51,22 @@ class TrainState:
             optimizer.update_bases()
         self.step += 1
         if self.ema is not None:
-            # In the first steps more, or the mean would remember the initial weights for long.
+            # Larger in the first steps, so that the mean soon forgets the initial weights.
             self.ema_share.fill_(max(1 - recipe.ema_decay, 9 / (9 + self.step)))
 
     def network(self) -> LeNet:
-        """Return the network to measure and save: of the mean weights, with LeNet's sigmoids."""
+        """Return the network to measure and save: the EMA if there is one, with sigmoids."""
         model = self.model if self.ema is None else self.ema
         return with_sigmoids(model) if self.recipe.tanh_forward else model
 
     def keep_best(self, network: LeNet, val_loss: float) -> None:
-        """Keep a network's weights if none had less validation loss.
-
-        The accuracy would pick an epoch by the luck of a few images: of a hundred, the 41st.
-        """
+        """Keep a network's weights if none had a lower validation loss."""
+        # Accuracy is too coarse to choose by: in a 100-epoch run it peaked at epoch 41 by luck.
         if self.best is None or val_loss <= self.best["val_loss"]:
             weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
             self.best = {"val_loss": val_loss, "weights": weights}
 
     def _parts(self) -> dict:
-        """Return the parts that have a state dict of their own."""
         parts = {"model": self.model, "optimizer": self.optimizer}
         return parts if self.ema is None else parts | {"ema": self.ema}
 
@@ -113,27 +79,15 @@ def make_state(
     Parameters
     ----------
     recipe : Recipe
-    seed : int
-        Of the initial weights: PyTorch's global generator is seeded with it.
+    seed : int, for the initial weights; PyTorch's global generator is seeded with it
     device : torch.device
-    steps : int
-        Of the whole run.
-    second_sigmoid : bool
-        As `LeNet` takes it.
-
-    Returns
-    -------
-    state : TrainState
-
-    Raises
-    ------
-    ValueError
-        If a recipe that trains with tanh is to train a network with one sigmoid.
+    steps : int, of the whole run
+    second_sigmoid : bool, as `LeNet` takes it; a recipe that trains with tanh needs True
     """
     if recipe.tanh_forward and not second_sigmoid:
-        raise ValueError(f"the recipe {recipe.name} trains a network with two sigmoids only")
+        raise ValueError(f"the recipe {recipe.name} needs second_sigmoid=True")
     torch.manual_seed(seed)
-    # Channels last is the memory layout that the CPU's convolutions compute in; others copy it.
+    # The CPU's convolutions compute in channels last, and would copy any other layout.
     layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
     model = LeNet(second_sigmoid).to(device, memory_format=layout)
     if recipe.orthogonal_linear:
@@ -157,18 +111,9 @@ def make_state(
 
 
 def tanh_forward(model: LeNet, images: Tensor) -> Tensor:
-    """Return the logits that LeNet's weights give with tanh in place of both sigmoids.
+    """Return the logits (N, 10) of LeNet's weights with tanh in place of both sigmoids.
 
-    Parameters
-    ----------
-    model : LeNet
-        With a sigmoid after both convolutions.
-    images : float32 tensor of shape (N, 1, 28, 28)
-        In [0, 1], 0 = paper, 1 = ink.
-
-    Returns
-    -------
-    logits : float32 tensor of shape (N, 10)
+    Activations with mean 0 train faster (LeCun et al. 1998, "Efficient BackProp", section 4.4).
     """
     x = model.pool1(model.conv1(images).tanh())  # (N, 6, 14, 14)
     x = model.pool2(model.conv2(x).tanh())  # (N, 16, 5, 5)
@@ -177,17 +122,14 @@ def tanh_forward(model: LeNet, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def with_sigmoids(model: LeNet) -> LeNet:
-    """Return the LeNet whose `forward` computes what `tanh_forward` computes of `model`.
+    """Return the LeNet with a `forward` that computes the same as `tanh_forward(model, ...)`.
 
-    Parameters
-    ----------
-    model : LeNet
-        Left as it is.
+    Only the weights differ, since sigmoid(2x) = (1 + tanh x) / 2.
     """
     network = deepcopy(model)
 
     def rescale(layer: nn.Module, outputs: float, inputs: float) -> None:
-        """Multiply a layer's outputs, and have it take (1 + x) / 2 (inputs=2) in place of x."""
+        """Multiply a layer's outputs; with inputs=2, make it take (1 + x) / 2 in place of x."""
         if inputs != 1:
             layer.bias -= layer.weight.flatten(1).sum(1)
         layer.weight *= inputs * outputs

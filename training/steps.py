@@ -1,4 +1,4 @@
-"""The loss function of a recipe, and the training steps and epochs on it."""
+"""The loss function, the training steps and the epochs of a recipe."""
 
 import math
 import time
@@ -19,77 +19,57 @@ from training.recipes import Recipe
 from training.speed import captured, compiled
 from training.state import TrainState, tanh_forward
 
-COMPILE_MIN_STEPS = 2000  # in a shorter run, torch.compile takes longer than it saves
+MIN_COMPILE_STEPS = 2000  # in a shorter run, torch.compile costs more time than it saves
 
 LossFn = Callable[..., tuple[Tensor, Tensor]]
 
 
 def _epoch_seed(seed: int, epoch: int, stream: int) -> int:
-    """Return the 32 bits that seed an epoch's order (stream 0) or its augmentation (1).
+    """Return the 32-bit seed of an epoch's order (stream 0) or augmentation (stream 1).
 
-    Seeding anew in each epoch, a resumed run needs no generator's state. PyTorch's CPU generator
-    takes no more than 32 bits of a seed.
+    With a seed for each epoch, a resumed run needs no generator's state.
     """
     return int(np.random.SeedSequence([abs(seed), epoch, stream]).generate_state(1)[0])
 
 
 def make_loss_fn(recipe: Recipe, model: LeNet, training_set: TrainingSet) -> LossFn:
-    """Return the training loss function.
+    """Return the training loss as a function of a batch of indices and the augmentation's noise.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Says whether images are augmented, and whether tanh stands in place of sigmoid.
-    model : LeNet
-    training_set : TrainingSet, on the model's device
-
-    Returns
-    -------
-    loss_fn : callable
-        Of a batch of indices, an int64 tensor of shape (N,), and, if images are augmented, of
-        `training.augment.augment`'s noise: the mean cross entropy (nats per image; for a
-        non-digit every digit is equally likely) and the number of right first guesses, both
-        scalar tensors.
+    It returns the mean cross entropy in nats per image, and the number of correct predictions.
     """
     images, labels, device = training_set.images, training_set.labels, training_set.labels.device
-    targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(device)  # of a label
-    if device.type == "cuda":  # fewer kernels a step; a CPU gathers bytes sooner
+    targets = torch.cat([torch.eye(10), torch.full((1, 10), 0.1)]).to(device)  # a row per label
+    if device.type == "cuda":  # fewer kernels per step; a CPU gathers bytes faster
         images = scale(images)
         targets = targets if training_set.counts[-1] else torch.arange(10, device=device)
     network = partial(tanh_forward, model) if recipe.tanh_forward else model
 
-    def loss_and_right(batch: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss_and_correct(batch: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, label = scale(images[batch]), labels[batch]
         if noise is not None:
             x = augment(x, noise, recipe.augmentation)
         logits = network(x)
         return F.cross_entropy(logits, targets[label]), (logits.argmax(1) == label).sum()
 
-    return loss_and_right
+    return loss_and_correct
 
 
 def make_step(
     state: TrainState, training_set: TrainingSet, is_fast: bool | None = None
 ) -> Callable[..., None]:
-    """Return a training step, which changes the state in place.
+    """Return a training step, which changes the state in place; call `begin_step` before each.
 
     Parameters
     ----------
     state : TrainState
-        Its `begin_step` is to be called before each step.
     training_set : TrainingSet
     is_fast : bool, optional
-        Whether to capture the step in a CUDA graph or, on a CPU, to use torch.compile; by
-        default not for a short run on a CPU.
-
-    Returns
-    -------
-    step : callable
-        Of what the loss function takes.
+        Whether to use a CUDA graph or, on a CPU, torch.compile. The default is False for a short
+        run on a CPU, else True.
     """
     loss_fn, device = make_loss_fn(state.recipe, state.model, training_set), state.sums.device.type
     if is_fast is None:
-        is_fast = device == "cuda" or state.steps >= COMPILE_MIN_STEPS
+        is_fast = device == "cuda" or state.steps >= MIN_COMPILE_STEPS
     if is_fast and device == "cpu":
         loss_fn = compiled(loss_fn, state.model)
     step = partial(_train_step, state, loss_fn)
@@ -97,8 +77,8 @@ def make_step(
 
 
 def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tensor) -> None:
-    """Update the weights, their running mean and the epoch's sums: a function of tensors alone."""
-    loss, right = loss_fn(batch, *noise)
+    # This depends on tensors alone, so that a CUDA graph can hold it.
+    loss, correct = loss_fn(batch, *noise)
     state.optimizer.zero_grad()
     loss.backward()
     state.optimizer.step()
@@ -106,30 +86,20 @@ def _train_step(state: TrainState, loss_fn: LossFn, batch: Tensor, *noise: Tenso
         if state.ema is not None:
             for mean, weight in zip(state.ema.parameters(), state.model.parameters(), strict=True):
                 mean.lerp_(weight, state.ema_share)
-        loss_sum, right_sum = state.sums
+        loss_sum, correct_sum = state.sums
         loss_sum += loss * len(batch)
-        right_sum += right
+        correct_sum += correct
 
 
 def train_epoch(
     state: TrainState, step: Callable[..., None], training_set: TrainingSet, progress: tqdm
 ) -> tuple[float, float]:
-    """Take one step for each batch of the next epoch.
-
-    Parameters
-    ----------
-    state : TrainState
-        Updated in place, its history and best weights aside.
-    step : callable
-        As `make_step` returns it.
-    training_set : TrainingSet
-    progress : tqdm
-        Updated after each step.
+    """Train the next epoch; change all of the state but `history` and `best`.
 
     Returns
     -------
     loss, accuracy : float
-        Means over the epoch's images and over its digits, taken while the network learns.
+        Means over the epoch's images, and over its digits, measured before each step.
     """
     recipe, device = state.recipe, state.sums.device
     order, noise = torch.Generator(), torch.Generator(device)
@@ -147,8 +117,8 @@ def train_epoch(
         state.begin_step()
         step(*inputs)
         progress.update()
-    loss_sum, right = state.sums.tolist()  # the program waits for the GPU here, once an epoch
-    return loss_sum / len(index), right / digits
+    loss_sum, correct = state.sums.tolist()  # the only wait for the GPU in an epoch
+    return loss_sum / len(index), correct / digits
 
 
 def train_epochs(
@@ -156,20 +126,17 @@ def train_epochs(
     training_set: TrainingSet,
     validation: tuple[Tensor, Tensor],
 ) -> Iterator[dict]:
-    """Train the epochs that are left; yield after each one.
+    """Train the remaining epochs; yield the metrics of each.
 
     Parameters
     ----------
-    state : TrainState
-        Updated in place.
+    state : TrainState, updated in place
     training_set : TrainingSet
     validation : images and labels, as `load_mnist` returns them
 
     Yields
     ------
-    metrics : dict
-        `METRICS` (training: means over the epoch's images, taken while the network learns;
-        validation: after the epoch) and "seconds". The state's history ends with it.
+    metrics : dict, `METRICS` and "seconds"; the state's history ends with it
 
     Raises
     ------
@@ -177,15 +144,15 @@ def train_epochs(
         If the loss is not finite.
     """
     recipe, step = state.recipe, make_step(state, training_set)
-    how = {"unit": "step", "leave": False, "mininterval": 0.5}
-    with tqdm(total=state.steps, initial=state.step, **how) as progress:
+    options = {"unit": "step", "leave": False, "mininterval": 0.5}
+    with tqdm(total=state.steps, initial=state.step, **options) as progress:
         for epoch in range(len(state.history) + 1, recipe.epochs + 1):
             started = time.perf_counter()
             progress.set_description(f"epoch {epoch}/{recipe.epochs}", refresh=False)
             loss, accuracy = train_epoch(state, step, training_set, progress)
             if not math.isfinite(loss):
                 raise ArithmeticError(
-                    f"the loss is no longer a number in epoch {epoch}. "
+                    f"the loss became infinite or NaN in epoch {epoch}. "
                     f"Try a lower --lr than {recipe.lr:g}."
                 )
             network = state.network()

@@ -1,9 +1,6 @@
 """Draw images that MNIST lacks: digits in other handwriting styles, and non-digits.
 
-MNIST was written by Americans in the 1980s: it has no 1 with a flag or a foot, few 7s with a
-bar, no 9 with a curled tail. It also has nothing but digits, so a network trained on MNIST alone
-names a digit for any image. Here a pen path (`training.shapes`) is distorted at random, drawn
-with varying pressure, and normalised by `to_mnist`, as any image is.
+MNIST was written by Americans in the 1980s: it has no flagged 1, few barred 7s, no letters.
 """
 
 from collections.abc import Callable
@@ -13,37 +10,28 @@ import cv2
 import numpy as np
 
 from reading.preprocess import NoDigitError, to_mnist
-from training.curves import smooth
-from training.shapes import DIGITS, Strokes
-from training.signs import SIGNS, parse
+from training.digit_shapes import DIGITS, Strokes
+from training.other_marks import MARKS, parse_mark
+from training.pen_curves import smooth
 
-# Sampling probabilities of 0 to 9: the digits whose style varies most come most often.
+# Sampling probabilities of 0 to 9. Digits with the most varied styles come most often.
 DIGIT_PROBABILITIES = (0.05, 0.16, 0.08, 0.07, 0.14, 0.05, 0.05, 0.15, 0.1, 0.15)
-CANVAS = 96  # side of the canvas in pixels; a shape takes about three quarters of it
-# Standard deviations of a point's displacement, in sizes of the shape.
+CANVAS = 96  # side of the canvas in pixels; a drawing fills 72% of it
+# Standard deviations of a point's displacement, in units of the shape's box.
 DIGIT_JITTER = 0.025
-SIGN_JITTER = 0.045
+NON_DIGIT_JITTER = 0.045
 SUBPIXEL_BITS = 4  # fractional bits of cv2.line's fixed-point coordinates
 
 Rng = np.random.Generator
 
 
-def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return drawn digits in many handwriting styles.
-
-    Parameters
-    ----------
-    count : int
-        Number of images.
-    seed : int
-        The same seed draws the same images.
+def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw digits in many handwriting styles.
 
     Returns
     -------
-    images : uint8 ndarray of shape (count, 1, 28, 28)
-        Normalised as MNIST is; 0 = paper, 255 = ink.
-    labels : int64 ndarray of shape (count,)
-        In [0, 9], distributed as `DIGIT_PROBABILITIES`.
+    images : uint8 array of shape (count, 1, 28, 28), normalized like MNIST, 255 = ink
+    labels : int64 array of shape (count,), distributed as `DIGIT_PROBABILITIES`
     """
     rng = np.random.default_rng(seed)
     labels = rng.choice(10, count, p=DIGIT_PROBABILITIES)
@@ -51,43 +39,21 @@ def write_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images)[:, None], labels
 
 
-def write_non_digits(count: int, seed: int) -> np.ndarray:
-    """Return drawn non-digits: scribbles, letters and signs, invented signs, parts of digits.
-
-    Parameters
-    ----------
-    count : int
-        Number of images.
-    seed : int
-        The same seed draws the same images.
+def draw_non_digits(count: int, seed: int) -> np.ndarray:
+    """Draw scribbles, letters and signs, invented marks and parts of digits.
 
     Returns
     -------
-    images : uint8 ndarray of shape (count, 1, 28, 28)
-        Normalised as MNIST is; 0 = paper, 255 = ink.
+    images : uint8 array of shape (count, 1, 28, 28), normalized like MNIST, 255 = ink
     """
     rng = np.random.default_rng(seed)
     kinds, probabilities = zip(*_NON_DIGITS, strict=True)
     chosen = rng.choice(list(kinds), count, p=list(probabilities))
-    return np.stack([_render(kind, SIGN_JITTER, rng) for kind in chosen])[:, None]
+    return np.stack([_render(kind, NON_DIGIT_JITTER, rng) for kind in chosen])[:, None]
 
 
-def by_hand(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
-    """Return strokes as a hand might write them: rotated, sheared, stretched, points jittered.
-
-    Parameters
-    ----------
-    strokes : list of float ndarray of shape (points, 2)
-        A point that stands twice in a row is a corner.
-    jitter : float
-        Standard deviation of a point's displacement.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    strokes : list of float64 ndarray of the same shapes
-        Both points of a corner move together. Not confined to [0, 1].
-    """
+def distort(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
+    """Rotate, shear and stretch strokes; move points by a standard deviation of `jitter`."""
     rotation, shear, stretch = rng.normal([0, 0.12, -0.1], [0.08, 0.18, 0.18])
     rotate = np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]])
     matrix = rotate @ np.array([[np.exp(stretch), -shear], [0, 1]])
@@ -99,20 +65,8 @@ def by_hand(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
     return written
 
 
-def draw(strokes: Strokes, rng: Rng) -> np.ndarray:
-    """Return strokes drawn with a pen of random width and varying pressure.
-
-    Parameters
-    ----------
-    strokes : list of float ndarray of shape (points, 2)
-        Of any scale: the drawing is fitted into the canvas.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    image : uint8 ndarray of shape (CANVAS, CANVAS)
-        0 = paper, 255 = ink; anti-aliased.
-    """
+def draw_strokes(strokes: Strokes, rng: Rng) -> np.ndarray:
+    """Draw strokes of any scale as uint8 (CANVAS, CANVAS), with a pen of random, varying width."""
     paths = [smooth(stroke) for stroke in strokes]
     points = np.concatenate(paths)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -130,12 +84,12 @@ def draw(strokes: Strokes, rng: Rng) -> np.ndarray:
 
 
 def _render(strokes_of: Callable[[Rng], Strokes], jitter: float, rng: Rng) -> np.ndarray:
-    """Draw strokes of a kind as uint8 (28, 28), anew until `to_mnist` finds a digit in them."""
+    """Draw random strokes as uint8 (28, 28); try again if `to_mnist` finds no digit in them."""
     while True:
         try:
-            image = to_mnist(draw(by_hand(strokes_of(rng), jitter, rng), rng))
+            image = to_mnist(draw_strokes(distort(strokes_of(rng), jitter, rng), rng))
             return (image * 255).round().astype(np.uint8)
-        except NoDigitError:  # strokes too far apart, for instance
+        except NoDigitError:  # for example, of strokes too far apart
             continue
 
 
@@ -143,8 +97,8 @@ def _digit(label: int, rng: Rng) -> Strokes:
     return DIGITS[label](rng.uniform)
 
 
-def _sign(rng: Rng) -> Strokes:
-    return parse(_pick(SIGNS, rng))
+def _mark(rng: Rng) -> Strokes:
+    return parse_mark(_pick(MARKS, rng))
 
 
 def _scribble(rng: Rng) -> Strokes:
@@ -156,8 +110,8 @@ def _scribble(rng: Rng) -> Strokes:
     return strokes
 
 
-def _invented_sign(rng: Rng) -> Strokes:
-    """Return lines, arcs and angles joined as in letters: at a box's corners and midpoints."""
+def _invented_mark(rng: Rng) -> Strokes:
+    """Return two to four lines, arcs and angles joined at a box's corners and midpoints."""
     strokes = []
     for _ in range(rng.integers(2, 5)):
         start, end = rng.integers(0, 3, (2, 2)) / 2
@@ -180,4 +134,4 @@ def _pick(choices, rng: Rng):
 
 
 # Kinds of non-digits and their sampling probabilities.
-_NON_DIGITS = ((_scribble, 0.15), (_sign, 0.5), (_invented_sign, 0.3), (_part_of_digit, 0.05))
+_NON_DIGITS = ((_scribble, 0.15), (_mark, 0.5), (_invented_mark, 0.3), (_part_of_digit, 0.05))

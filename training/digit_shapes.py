@@ -1,24 +1,21 @@
-"""A small grammar of handwriting: how pens of several schools write each digit.
+"""Write each digit in the handwriting styles of many countries, at random.
 
-Each function takes `u(low, high)`, which draws a uniform number (of [0, 1) if it is asked for
-none), and returns strokes: arrays of points (x, y) in about the unit box, y down, which the pen
-passes on a smooth curve; a point that stands twice in a row is a corner. What a school leaves open
-(how far a flag reaches, how high a bar lies, whether a loop closes) is drawn at random, so that
-what lies between two hands is drawn as well.
+Each function takes `u(low, high)`, a uniform random number, by default in [0, 1). It returns
+strokes: points (x, y) in about the unit box, y down; a repeated point is a corner.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from training.curves import arc, corner, path
+from training.pen_curves import arc, corner, path
 
 Uniform = Callable[..., float]
 Strokes = list[np.ndarray]
 
 
 def zero(u: Uniform) -> Strokes:
-    """Return an oval that stops short or runs on, perhaps with tails."""
+    """An oval that stops short or overlaps, sometimes with tails."""
     start = u(-2.5, 2.5)
     oval = arc((0.5, 0.5), (u(0.22, 0.47), 0.5), start, start - u(10.5, 13.5))
     before = [(u(0.1, 0.95), u(-0.12, 0.25))] if u() < 0.25 else []
@@ -27,7 +24,7 @@ def zero(u: Uniform) -> Strokes:
 
 
 def one(u: Uniform) -> Strokes:
-    """Return a stem: bare, with a flag or an upstroke from the baseline, with a foot, with both."""
+    """A stem, alone or with a flag, an upstroke from the baseline, or a foot."""
     foot, flag, kind = np.array([u(-0.1, 0.08), 1]), [], u()
     if kind < 0.3:  # an upstroke
         tip = np.array([-u(0.25, 0.85), u(0.5, 1.0)])
@@ -38,13 +35,13 @@ def one(u: Uniform) -> Strokes:
         flag = [tip, tip / 2 + (0, u(-0.05, 0.05))]
     stem = path(corner(0, 0) if u() < 0.75 else (0, 0), foot / 2 + (u(-0.04, 0.04), 0), foot)
     base = path(foot - (u(0.05, 0.45), u(-0.05, 0.03)), foot, foot + (u(0.1, 0.5), u(-0.06, 0.04)))
-    below = (0, u(0.1, 0.4))  # where a flag may meet the stem that is written apart
+    below = (0, u(0.1, 0.4))  # where a separate flag meets the stem
     strokes = [path(*flag, below), stem] if flag and u() < 0.12 else [path(*flag, stem)]
     return [*strokes, base] if u() < 0.3 else strokes
 
 
 def two(u: Uniform) -> Strokes:
-    """Return a head, which may start in a loop, and a base after a corner, a loop or a wave."""
+    """A head, sometimes looped, and a base after a corner, a loop or a wave."""
     height, width, kind = u(0.18, 0.3), u(0.18, 0.42), u()
     start, curl = (u(3, 7), u(0.2, 0.65)) if u() < 0.4 else (u(7.5, 11), u(-0.2, 0.2))
     head = arc((0.45, height), (width, height), start, u(15, 17), curl)
@@ -59,7 +56,7 @@ def two(u: Uniform) -> Strokes:
 
 
 def three(u: Uniform) -> Strokes:
-    """Return a round or flat head, a waist that is a cusp, a loop or smooth, and a belly."""
+    """A round or flat head, a waist (a cusp, a loop or smooth), and a belly."""
     height, kind = u(0.17, 0.26), u()
     waist = np.array([u(0.2, 0.65), 2 * height + u(-0.04, 0.04)])
     head = arc((0.4, height), (u(0.22, 0.38), height), u(8.5, 11), u(15.5, 16.5), u(-0.1, 0.2))
@@ -74,16 +71,16 @@ def three(u: Uniform) -> Strokes:
 
 
 def four(u: Uniform) -> Strokes:
-    """Return an arm with a bar and a stem: of two hooks, as an h or a u, or closed at the top."""
+    """An arm with a bar, and a stem: open, closed at the top, or like an h or a u."""
     bar, kind = u(0.46, 0.8), u()
     left, right = (u(0, 0.1), bar), (u(0.5, 1.0), bar + u(-0.14, 0.04))
     top = np.array([right[0] - u(0.03, 0.25), u(-0.05, bar - 0.1)])
     tip = left[0] + u(-0.02, 0.4), u(-0.05, 0.12)
     if kind < 0.2:  # closed
         tip = top = np.array([top[0] + u(-0.05, 0.05), 0])
-    elif kind < 0.45:  # as an h
+    elif kind < 0.45:  # like an h
         top = np.array([u(0.3, 0.7), bar - u(-0.03, 0.15)])
-    elif kind < 0.55:  # as a u, in one stroke
+    elif kind < 0.55:  # like a u, in one stroke
         top[1] = u(0, 0.2)
     bottom = top[0] + u(-0.15, 0.05), u(0.95, 1.08)
     bow = (tip[0] + left[0]) / 2 + u(-0.12, 0.06), bar * u(0.4, 0.65)
@@ -97,7 +94,7 @@ def four(u: Uniform) -> Strokes:
 
 
 def five(u: Uniform) -> Strokes:
-    """Return a neck and a belly under a roof, written first or last, or all of it as an S."""
+    """A neck, a belly and a roof; the roof comes first or last, or all is one S."""
     neck, size, kind = np.array([u(0.08, 0.35), u(0.0, 0.06)]), u(0.24, 0.33), u()
     shoulder = neck[0] + u(-0.12, 0.05), 1 - 2 * size + u(0, 0.12)
     belly = arc((u(0.3, 0.5), 1 - size), (u(0.28, 0.42), size), u(11.5, 13), u(17.5, 21.5))
@@ -111,7 +108,7 @@ def five(u: Uniform) -> Strokes:
 
 
 def six(u: Uniform) -> Strokes:
-    """Return a stem, bowed or straight, that ends in a loop: wide or small, closed or open."""
+    """A bowed or straight stem that ends in a wide or small, closed or open loop."""
     width, height = u(0.15, 0.42), u(0.12, 0.33)
     tip, side = np.array([0.45 + u(-0.2, 0.5), 0]), 0.45 - width + u(-0.04, 0.1)
     bow = (tip[0] + side) / 2 - u(-0.02, 0.14), u(0.3, 0.5) * (1 - height)
@@ -121,7 +118,7 @@ def six(u: Uniform) -> Strokes:
 
 
 def seven(u: Uniform) -> Strokes:
-    """Return a roof, with a serif, a wave or a curve, and a stem, barred or not."""
+    """A roof, straight, wavy or with a serif, and a stem, mostly barred."""
     left, right = np.array([u(0, 0.15), u(-0.05, 0.22)]), np.array([u(0.6, 1.0), u(-0.04, 0.08)])
     foot, kind = np.array([u(0.1, 0.65), 1]), u()
     serif = [left + (u(-0.06, 0.06), u(0.08, 0.25))] if kind < 0.4 else []
@@ -137,13 +134,13 @@ def seven(u: Uniform) -> Strokes:
 
 
 def eight(u: Uniform) -> Strokes:
-    """Return an S that closes, or nearly closes, to two loops, two rings, or a ribbon."""
+    """An S that closes, or nearly closes, to two loops; two rings; or a ribbon."""
     waist, widths, kind = u(0.32, 0.54), (u(0.14, 0.34), u(0.08, 0.42)), u()
     centers = (0.45, waist / 2), (0.45 + u(-0.06, 0.06), (1 + waist) / 2)
     radii = (widths[0], waist / 2), (widths[1], (1 - waist) / 2)
     if kind < 0.1:
         return [arc(centers[0], radii[0], 1, 13), arc(centers[1], radii[1], u(-1, 1), u(11.5, 13))]
-    if kind < 0.2:  # a loop below whose ends stand apart above
+    if kind < 0.2:  # a ribbon: one loop, open at the top
         loop = arc(centers[1], radii[1], 11, 1)
         return [path((u(0.6, 0.9), u(0, 0.1)), (0.5, waist), loop, (0.4, waist), (u(0, 0.3), 0.05))]
     head = arc(centers[0], radii[0], u(0.5, 3.5), -4.8)
@@ -154,14 +151,14 @@ def eight(u: Uniform) -> Strokes:
 
 
 def nine(u: Uniform) -> Strokes:
-    """Return a head, closed or open, and a tail: straight, curved, or curled as a 3's."""
+    """A closed or open head and a tail: straight, curved, or curled like a 3's."""
     height, width, start, kind = u(0.07, 0.28), u(0.16, 0.36), u(0.5, 4), u()
     as_three, side, lean = u() < 0.35, 0.42 + width, max(0, u(-0.3, 0.7))
     sweep = u(11, 14) if as_three else u(8.5, 13.5)
     head = arc((0.42, height), (width, height), start, start - sweep, u(-0.1, 0.15))
     head = head - (head[:, 1:] - height) * (lean, 0)
     joint = corner(side + u(-0.06, 0.08), u(-0.04, height))
-    if as_three:  # below its closed head
+    if as_three:  # the tail starts below a closed head
         joint = path((side - u(0.02, 0.25), 2 * height + u(-0.12, 0.02)))
     elif u() < 0.45:
         joint = joint[:1]

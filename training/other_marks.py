@@ -1,12 +1,10 @@
-"""Letters and signs, which are no digits: what the network is to doubt.
-
-A sign is strokes parted by "/" of points, two digits each: x and y in ninths of the sign's box,
-y down. A point with "." is a corner. What people write most, small letters, has several forms.
-"""
+"""Letters and signs: marks that the network should doubt, since they aren't digits."""
 
 import numpy as np
 
-_NAMED = """
+# A name, then strokes parted by "/". A point has two digits, its x and y in ninths of the box; "."
+# makes it a corner. Small letters, the most common marks, have several forms.
+_NAMED_MARKS = """
 A 09 40. 89 / 26 66; B 19 10. 60 72 44. 76 69 19; C 81 40 04 49 88; D 10 19 / 10 72 77 19
 E 80 10. 19. 89 / 15 65; F 10 19 / 10 80 / 14 64; G 81 40 04 49 87. 85. 55
 H 19 10 / 70 79 / 15 75; J 30 80 / 60 67 39 07; K 10 19 / 70 15. 89; L 10 19. 79
@@ -28,24 +26,16 @@ y 00 35 / 80 29; y 00 14 45 80. 68 39 06; z 00 80. 09. 89; Ω 09 39 05 50 95 69 
 ☆ 03 93. 29. 50. 79. 03; ♡ 52 20 03 59. 93 70 52; @ 55 64 75 57 25 42 83 88 39 05 30
 ? 02 30 62 45 47 / 49 59
 """
-SIGNS = [sign.split(maxsplit=1)[1] for sign in _NAMED.strip().replace("\n", ";").split(";")]
+MARKS = [mark.split(maxsplit=1)[1] for mark in _NAMED_MARKS.strip().replace("\n", ";").split(";")]
 
 
-def parse(sign: str) -> list[np.ndarray]:
-    """Return the strokes of a sign.
+def parse_mark(mark: str) -> list[np.ndarray]:
+    """Return the strokes of a mark, float64 arrays (points, 2) of x and y in [0, 1], y down.
 
-    Parameters
-    ----------
-    sign : str
-        One of `SIGNS`.
-
-    Returns
-    -------
-    strokes : list of float64 ndarray of shape (points, 2)
-        Columns x and y in [0, 1], y down. A corner is its point twice in a row.
+    A corner is a repeated point.
     """
     strokes = []
-    for stroke in sign.split("/"):
+    for stroke in mark.split("/"):
         points = []
         for x, y, *is_corner in stroke.split():
             points += [(int(x) / 9, int(y) / 9)] * (1 + len(is_corner))

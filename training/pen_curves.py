@@ -1,12 +1,12 @@
-"""The curves of a pen: points on arcs, corners, and what passes smoothly through them."""
+"""Curves of a pen: arcs, corners, and splines through points."""
 
 import numpy as np
 
 
 def arc(center, radii, start: float, end: float, curl: float = 0.0) -> np.ndarray:
-    """Return points of an ellipse from one hour of the clock to another, 12 being the top.
+    """Return points (N, 2) of an ellipse between two hours of the clock; 12 is the top.
 
-    Clockwise if `end` is the greater; `curl` is the share of its radius that the start lacks.
+    The arc is clockwise if `end` > `start`. Its first radius is shorter by the share `curl`.
     """
     share = np.linspace(0, 1, max(2, round(abs(end - start) / 2)) + 1)
     angle = np.pi / 6 * (start + (end - start) * share)
@@ -15,32 +15,25 @@ def arc(center, radii, start: float, end: float, curl: float = 0.0) -> np.ndarra
 
 
 def corner(x: float, y: float) -> np.ndarray:
-    """Return a point at which the pen breaks its curve."""
+    """Return the points of a corner, at which `smooth` breaks the curve."""
     return np.array([(x, y)] * 2)
 
 
 def path(*pieces) -> np.ndarray:
-    """Return a stroke through points and pieces of strokes."""
+    """Join points and pieces of strokes to one stroke, a float array of shape (N, 2)."""
     return np.concatenate([np.reshape(piece, (-1, 2)) for piece in pieces]).astype(float)
 
 
 def smooth(stroke: np.ndarray, steps: int = 10) -> np.ndarray:
-    """Return a curve through a stroke's points: a Catmull-Rom spline that breaks at corners.
+    """Return a Catmull-Rom spline through a stroke's points, broken at its corners.
 
-    Catmull and Rom 1974, "A class of local interpolating splines"; written here in the cubic
-    Hermite basis, with tangents of half the distance between a point's neighbours.
+    Catmull and Rom 1974, "A class of local interpolating splines". The formula is in the cubic
+    Hermite basis; a point's tangent is half the distance between its neighbors.
 
     Parameters
     ----------
-    stroke : float ndarray of shape (points, 2)
-        A point that stands twice in a row is a corner.
-    steps : int
-        Samples of the curve from one point to the next.
-
-    Returns
-    -------
-    path : float64 ndarray of shape (samples, 2)
-        Passes through every point, in order.
+    stroke : float array of shape (points, 2); a repeated point is a corner
+    steps : int, samples from one point to the next
     """
     path = np.concatenate([stroke[:1], stroke, stroke[-1:]])[:, None]
     before, start, end, after = path[:-3], path[1:-2], path[2:-1], path[3:]
