@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from training import shapes, signs
+from training.digit_shapes import DIGITS
+from training.other_marks import MARKS, parse_mark
 
 PLUS = [np.array([(0, 0.5), (1, 0.5)]), np.array([(0.5, 0), (0.5, 1)])]
 
@@ -14,7 +15,7 @@ def written(lines: list[str], random: np.random.Generator) -> list[list[int]]:
         left = 30.0
         for character in line:
             sign = character == "+"
-            parts = PLUS if sign else shapes.DIGITS[int(character)](random.uniform)
+            parts = PLUS if sign else DIGITS[int(character)](random.uniform)
             points = np.concatenate(parts)
             scale = min(height, 560 / len(line)) / np.ptp(points, axis=0).max()
             scale *= 0.4 if sign else 1
@@ -35,7 +36,7 @@ TEXTS = """0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 10 42 77 123 404 860 75005 20
 def drawings() -> list[list[list[int]]]:
     random = np.random.default_rng(0)
     drawn = [written(text.split("|"), random) for text in TEXTS.split()]
-    for sign in signs.SIGNS[::4][:12]:
-        drawn.append(in_pixels([part * 35 + (180, 100) for part in signs.parse(sign)]))
+    for sign in MARKS[::4][:12]:
+        drawn.append(in_pixels([part * 35 + (180, 100) for part in parse_mark(sign)]))
     walks = random.normal(0, 60, (4, 30, 2)).cumsum(axis=1) + (320, 240)
     return drawn + [in_pixels([walk.clip(5, 475)]) for walk in walks]
