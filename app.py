@@ -39,7 +39,7 @@ CARD = str(HERE / "examples" / "page.png")  # shown where a link to the page is 
 # Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
 MAX_LAYERS = 8  # of a drawing; the pad sends one
 MAX_SECONDS = 3  # for an answer
-MAX_WAITING = 500  # questions for the workers; the next asker is told that the page is busy
+MAX_WAITING = 500  # questions for the workers; the next client is told that the page is busy
 MAX_WAITING_OF_ONE = 64  # of these, from one address: a class of pupils
 MAX_RUNNING = 600  # requests in Gradio's hands: more than may wait, so that it decides nothing
 MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
@@ -152,7 +152,7 @@ async def read(picture: Picture, request: gr.Request) -> Reading:
 async def describe_weights(request: gr.Request) -> str:
     """Return a line that says which weights answer."""
     try:
-        return await pool.ask("weights", asker=request.client.host)
+        return await pool.ask("weights", client=request.client.host)
     except (NoAnswerError, BusyError):
         return ""
 
@@ -168,7 +168,7 @@ def _path_of(file: dict) -> str:
 async def _ask(request: gr.Request, *question) -> list:
     """Return the worker's answer to a question (`page.worker.Answer`): guesses, words, …"""
     try:
-        return await pool.ask(*question, asker=request.client.host)
+        return await pool.ask(*question, client=request.client.host)
     except (NoAnswerError, BusyError) as reason:
         return [[], str(reason) or UNREADABLE, None, []]
 

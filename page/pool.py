@@ -35,7 +35,7 @@ class BusyError(Exception):
 
 class Question(NamedTuple):
     words: str  # as JSON
-    asker: Hashable
+    client: Hashable
     answer: asyncio.Future
 
     def settle(self, answer=None, error: Exception | None = None) -> None:
@@ -60,9 +60,9 @@ class WorkerPool:
     environment: dict[str, str] = field(default_factory=dict)  # that it gets beside this process's
     seconds: float = 3.0  # that a worker may take for a question
     longest_queue: int = 100  # questions that wait, at most: in all
-    longest_line: int = 20  # and of one asker
+    longest_line: int = 20  # and of one client
     forks: bool = sys.platform == "linux"
-    waiting: list[Question] = field(default_factory=list)  # the first one's asker is next
+    waiting: list[Question] = field(default_factory=list)  # the first one's client is next
     workers: list[Worker] = field(default_factory=list)  # the ready; the first is idle longest
     running: asyncio.Future | None = None
     programs: list[Process] = field(default_factory=list)
@@ -80,13 +80,13 @@ class WorkerPool:
             await asyncio.gather(self.running, return_exceptions=True)
         await self._give_up()
 
-    async def ask(self, *question, asker: Hashable = None):
+    async def ask(self, *question, client: Hashable = None):
         """Return the answer to a question, both as JSON has them.
 
         Parameters
         ----------
-        asker : hashable
-            Who asks. Askers take turns, and each has one question with the workers at most. None
+        client : hashable
+            Who asks. Clients take turns, and each has one question with the workers at most. None
             is unknown, and somebody else each time.
 
         Raises
@@ -94,13 +94,13 @@ class WorkerPool:
         NoAnswerError
             If the worker ended over it or took too long, or if none starts.
         BusyError
-            If `longest_queue` questions wait, or `longest_line` of this asker.
+            If `longest_queue` questions wait, or `longest_line` of this client.
         """
-        asker = object() if asker is None else asker
-        own = sum(other.asker == asker for other in self.waiting)
+        client = object() if client is None else client
+        own = sum(other.client == client for other in self.waiting)
         if len(self.waiting) >= self.longest_queue or own >= self.longest_line:
             raise BusyError("The page is busy. Please try again in a minute.")
-        self.waiting.append(asked := Question(json.dumps(question), asker, asyncio.Future()))
+        self.waiting.append(asked := Question(json.dumps(question), client, asyncio.Future()))
         self.start()
         self._pass_on()
         try:
@@ -112,11 +112,11 @@ class WorkerPool:
     def _pass_on(self) -> None:
         """Give waiting questions to idle workers."""
         for worker in [worker for worker in self.workers if not worker.question]:
-            busy = {other.question.asker for other in self.workers if other.question}
-            may = (q for q in self.waiting if q.asker not in busy and not q.answer.done())
+            busy = {other.question.client for other in self.workers if other.question}
+            may = (q for q in self.waiting if q.client not in busy and not q.answer.done())
             if question := next(may, None):
                 self.waiting.remove(question)
-                self.waiting.sort(key=lambda q: q.asker == question.asker)  # behind all others
+                self.waiting.sort(key=lambda q: q.client == question.client)  # behind all others
                 self.workers.sort(key=lambda other: other is worker)
                 worker.question, ends = question, asyncio.get_running_loop().time() + self.seconds
                 worker.timeout.reschedule(ends)

@@ -1,4 +1,4 @@
-"""The workers: each asker gets the answer to its own question, in turn, whatever ends a worker."""
+"""The workers: each client gets the answer to its own question, in turn, whatever ends a worker."""
 
 import asyncio
 import os
@@ -128,8 +128,8 @@ async def test_who_is_behind_a_stuck_question_does_not_wait_for_its_end(forks):
 
 async def test_askers_take_turns_and_each_has_one_question_with_the_workers():
     async with workers() as pool:
-        many = [begin(pool, "nap", "nap", "nap", asker=asker) for asker in "ab"]
-        late = await pool.ask("nap", asker="c")
+        many = [begin(pool, "nap", "nap", "nap", client=client) for client in "ab"]
+        late = await pool.ask("nap", client="c")
         answers = [await asyncio.gather(*own) for own in many]
     for own in answers:
         assert all(before[3] <= after[2] for before, after in pairwise(own))
@@ -138,18 +138,18 @@ async def test_askers_take_turns_and_each_has_one_question_with_the_workers():
 
 async def test_who_leaves_has_no_more_questions_asked_and_no_second_with_the_workers():
     async with workers(seconds=1) as pool:
-        gone = begin(pool, *["sleep"] * 9, asker="one")
+        gone = begin(pool, *["sleep"] * 9, client="one")
         await asyncio.sleep(0.05)
         for task in gone:
             task.cancel()
         left = time.monotonic()
-        assert (await pool.ask("b", asker="one"))[0] == "b"
+        assert (await pool.ask("b", client="one"))[0] == "b"
         assert 0.5 < time.monotonic() - left < 5
 
 
 async def test_the_queue_is_bounded_and_says_so_and_one_asker_does_not_fill_it():
     async with workers(longest_queue=3, longest_line=2) as pool:
-        many = begin(pool, *["nap"] * 3, asker="many")  # of which one is with a worker
+        many = begin(pool, *["nap"] * 3, client="many")  # of which one is with a worker
         others = begin(pool, "nap", "nap")  # of these, too
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="try again"):
@@ -157,7 +157,7 @@ async def test_the_queue_is_bounded_and_says_so_and_one_asker_does_not_fill_it()
         others[-1].cancel()  # who has left takes no place
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
-            await pool.ask("b", asker="many")
+            await pool.ask("b", client="many")
         assert said(await asyncio.gather(pool.ask("b"), *many)) == ["b", "nap", "nap", "nap"]
 
 
