@@ -10,7 +10,7 @@ from training.scans import scan
 
 @pytest.fixture(scope="module")
 def drawn():
-    """300 digits, their labels, and 150 pictures of none."""
+    """300 digits, their labels, and 150 images of none."""
     return *draw_digits(300, seed=1), draw_non_digits(150, seed=1)
 
 
