@@ -67,7 +67,7 @@ def test_a_push_is_one_commit_of_a_run_whose_cards_python_runs(
     [
         ({"HF_TOKEN": ""}, [], "hf auth login"),
         ({"HF_TOKEN": READ_TOKEN}, [], "hf auth login"),
-        ({"HF_TOKEN": "hf_secret\x01part"}, [], "HF_TOKEN is damaged"),
+        ({"HF_TOKEN": "hf_secret\x01part"}, [], "Check HF_TOKEN"),
         ({"ALL_PROXY": "socks5://me:secret@127.0.0.1:1080"}, [], "the proxy in ALL_PROXY"),
         ({}, ["--repo-id", "no-owner"], "OWNER/NAME"),
         ({}, ["--repo-id", "somebody-else/lenet-mnist"], "cannot push to somebody-else"),
@@ -162,7 +162,7 @@ def test_a_tag_is_given_once(hub, run, small_mnist, tmp_path, capsys):
     assert hub.tags == tagged
     assert train_one_epoch(small_mnist, tmp_path / "later", "--push", "--tag", "v1.2") == 2
     output = capsys.readouterr()
-    assert "has a tag v1.2 already" in output.err and "epoch" not in output.out
+    assert "already has the tag v1.2" in output.err and "epoch" not in output.out
     (run / "curves.png").write_bytes(b"another")
     assert push_only(run, "--tag", "v1.2") == 1
     assert "another commit" in capsys.readouterr().err and hub.tags == tagged

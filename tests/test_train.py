@@ -141,7 +141,7 @@ def call_after(epoch, function, monkeypatch):
 def test_an_interrupted_run_is_kept_until_told_otherwise(tiny_mnist, tmp_path, capsys, monkeypatch):
     call_after(1, lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch)
     assert run_train(tiny_mnist, tmp_path, "--epochs", "3") == 130
-    assert "--resume goes on" in capsys.readouterr().out.splitlines()[-1]
+    assert "Continue with --resume" in capsys.readouterr().out.splitlines()[-1]
     assert LeNet.from_pretrained(tmp_path)
     checkpoint = tmp_path / CHECKPOINT
     whole = checkpoint.read_bytes()
