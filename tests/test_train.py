@@ -148,7 +148,7 @@ def test_an_interrupted_run_is_kept_until_told_otherwise(tiny_mnist, tmp_path, c
     half = whole[: len(whole) // 2]
     for content, arguments, status, reason in (
         (whole, ["--epochs", "3"], 2, "--resume, or start over with --overwrite"),
-        (whole, ["--epochs", "9", "--resume"], 2, "started with --recipe paper --epochs 3"),
+        (whole, ["--epochs", "9", "--resume"], 2, "Use --resume --recipe paper --epochs 3"),
         (half, ["--epochs", "3", "--resume"], 1, f"{checkpoint} is damaged"),
     ):
         checkpoint.write_bytes(content)
