@@ -207,7 +207,7 @@ const question = () => {
 const ask = async (anew = false) => {
   offerTools();
   if (anew) {
-    turn += 1;
+    [turn, rest] = [turn + 1, 0];
     view = { digit: 0, rival: null };
     if (!question()) {
       thoughts.length = 0;

@@ -11,7 +11,7 @@ from reading.ruling import remove_ruling
 
 MAD_TO_STD = 1.4826  # a normal distribution's standard deviation, in median deviations
 
-NOTHING_MESSAGE = "Nothing to read yet: draw a digit, or choose a picture of one."
+NOTHING_MESSAGE = "I found no number in this picture."
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from assault import ATTACKER, GOOD, MAX_DISK, MAX_GROWTH, VISITOR, Attacker, Vis
 from attacks import jpeg_of_scans
 from client import client_from
 
-UNREAD = ".*(takes too long|couldn't read|found no number|try again).*"
+UNREAD = ".*(Draw a digit|takes too long|couldn't read|found no number|try again).*"
 REFUSED = [assault.ATTACKS[name] for name in ("server file", *assault.REQUESTS)]
 ATTACKS = [  # how often, what, and what may come of it
     (2, partial(assault.slow_picture, name="slow"), UNREAD),
