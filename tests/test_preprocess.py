@@ -129,9 +129,9 @@ def test_a_crop_whose_border_is_mostly_ink_is_not_turned_inside_out(side, margin
 
 GRAIN = np.random.default_rng(1).normal(200, 12, (900, 1200, 3)).clip(0, 255).astype(np.uint8)
 REFUSED = {
-    "white": (Image.new("L", (280, 280), 255), "draw a digit"),
-    "transparent": (Image.new("RGBA", (280, 280)), "draw a digit"),
-    "grain": (GRAIN, "draw a digit"),
+    "white": (Image.new("L", (280, 280), 255), "found no number"),
+    "transparent": (Image.new("RGBA", (280, 280)), "found no number"),
+    "grain": (GRAIN, "found no number"),
     "near": (draw("42,30 42,70", "57,30 57,70", width=14), "One at a time"),
     "far apart": (draw("42,30 42,70", "85,30 85,70", width=14), "One at a time"),
     "no picture": (np.zeros((4, 4, 2)), "shape"),  # which is the caller's mistake
