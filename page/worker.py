@@ -87,6 +87,11 @@ def describe_weights(loader: WeightsLoader) -> str:
     return f"{said}."
 
 
+def describe_answer(reading: Reading) -> str:
+    """Return the sentence that says how a reading is to be taken."""
+    return _decide(reading, reading.doubt)[2]
+
+
 def _decide(reading: Reading, doubt: str) -> tuple[str, str, str]:
     """Return the kind of an answer, its headline and its sentence."""
     (first, p), *others = reading.guesses

@@ -131,7 +131,7 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     model : LeNet, optional
         In eval mode, on the CPU. The default is as in `recognize`.
     cut : bool
-        Whether to cut what hangs together and is hardly one digit; False saves time.
+        Whether to cut parts that are hardly one digit; False saves time.
 
     Returns
     -------

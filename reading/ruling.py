@@ -35,9 +35,10 @@ def _remove_rows(ink: np.ndarray, level: float) -> np.ndarray:
     slope = _main_slope(half > 255 * level)
     if slope is None:
         return ink
-    lines = _long_lines(half, level, slope + np.array([-0.02, 0, 0.02]))
+    lines = _long_lines(half, level, [slope])
     if not lines.any():
         return ink
+    lines = np.maximum(lines, _long_lines(half, level, [slope - 0.02, slope + 0.02]))
     lines = cv2.dilate(cv2.resize(lines, gray.shape[::-1]), TALL)
     bare = np.where(gray > CROSSED * lines, ink, 0)
     # A stroke goes on where it crosses a line that is as dark.
@@ -56,7 +57,7 @@ def _main_slope(ink: np.ndarray) -> float | None:
     return SLOPES[best] if counts[best].max() >= MIN_ALIGNED * ink.shape[1] / SAMPLE_STEP else None
 
 
-def _long_lines(half: np.ndarray, level: float, slopes: np.ndarray) -> np.ndarray:
+def _long_lines(half: np.ndarray, level: float, slopes: list[float]) -> np.ndarray:
     """Return how dark the lines of some slopes are that run from left to right; 0 elsewhere."""
     height, width = half.shape
     long = np.ones((1, max(3, round(MIN_LENGTH * width))), np.uint8)
