@@ -44,7 +44,7 @@ MAX_WAITING_OF_ONE = 64  # of these, from one address: a class of pupils
 MAX_RUNNING = 600  # requests in Gradio's hands: more than may wait, so that it decides nothing
 MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
 MAX_UPLOADS = 500_000_000  # bytes of all of them
-MAX_SESSIONS = 1000  # remembered, 50 KB each: Gradio makes one for every call of the API
+MAX_SESSIONS = 1000  # that Gradio remembers; it makes one for every call of the API
 # One thread, as pictures are small. OpenCV reads how large they may be when it is imported.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WORKER_ENVIRONMENT |= {"OPENCV_IO_MAX_IMAGE_PIXELS": "16000000", "OPENCV_LOG_LEVEL": "SILENT"}

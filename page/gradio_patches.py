@@ -34,8 +34,8 @@ def patch(demo: gr.Blocks) -> None:
     for component in (gr.Image, gr.ImageEditor, Api):
         _take_uploads_only(component)
     _refuse_wrong_arguments(demo)
-    # For deep links, which this page has not, Gradio keeps each session's values, as many bytes
-    # as were sent, and describes all components anew: a third of its time for an answer.
+    # Gradio keeps each session's values for deep links, as many bytes as were sent, and describes
+    # all components for each session, a third of an answer's time. This page has no deep links.
     _replace(SessionState, "_update_value_in_config", "self key value", lambda *_: None)
     begin = _original(SessionState, "__init__", "self blocks")
     bare = SimpleNamespace(default_config=demo.default_config, blocks={})
