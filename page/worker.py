@@ -28,7 +28,6 @@ from reading.reader import CONFIDENT, GUESS_COUNT, DigitReading, Reading, read
 from reading.signs import DOUBT_MESSAGE
 from reading.weights import WeightsLoader, configured_repo
 
-NO_NUMBER = "I found no number in this picture."
 PAD_READ_AT = 320  # pixels: strokes as broad as the pad's lose nothing, in half the time
 THICKNESS = BRUSH_RADIUS - 2  # of OpenCV's lines, which are broader by almost 2 pixels
 WARM_UP = Path(__file__).parent.parent / "examples" / "digits" / "7-crossed.png"
@@ -47,7 +46,7 @@ class Answer(NamedTuple):
 
 def answer_upload(loader: WeightsLoader, path: str, digit: int | None = 0) -> Answer:
     """Answer a picture; `digit` is the one to explain, None for none."""
-    return _answer(loader, lambda: open_picture(path), digit, nothing=NO_NUMBER)
+    return _answer(loader, lambda: open_picture(path), digit, nothing=NOTHING_MESSAGE)
 
 
 def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | None) -> Answer:
@@ -88,7 +87,7 @@ def describe_weights(loader: WeightsLoader) -> str:
 
 
 def describe_answer(reading: Reading) -> str:
-    """Return the sentence that says how a reading is to be taken."""
+    """Return the sentence of a reading, for programs that measure how pictures are read."""
     return _decide(reading, reading.doubt)[2]
 
 
