@@ -6,7 +6,6 @@ for all of them is: strokes are as wide as MNIST's before the line is cut.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -52,17 +51,20 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
     inked, bold = np.minimum(small, bold), (255 * bold).astype(np.uint8)
     whole = frame([normalize_stroke_width(line)])  # as it is where one digit is asked for
     grown = (width - stroke) / 2 * np.array([1, 1, -1, -1])
-    for find in (find_gaps, partial(find_cuts, stroke=max(1, scale * min(stroke, width)))):
-        cuts = find(inked, HEIGHT)
-        if find is not find_gaps and len(cuts) == 2:
-            return  # its ends: there is nothing new
+
+    def candidates(cuts: Cuts) -> Candidates:
         edges, boxes, inks = _between(bold, cuts)
         lengths = [cv2.countNonZero(ink) / (width * scale) for ink in inks]
         shape = _shape(edges, boxes, lengths, cuts)
         kept = np.flatnonzero(_is_plausible(edges, shape))
         others = [_usual_strokes(inks[k], width * scale) for k in kept[1:]]
         digits = np.concatenate([whole, frame(others)])
-        yield Candidates(edges[kept], boxes[kept] / scale - MARGIN + grown, shape[kept], digits)
+        return Candidates(edges[kept], boxes[kept] / scale - MARGIN + grown, shape[kept], digits)
+
+    yield candidates(find_gaps(inked, HEIGHT))
+    cuts = find_cuts(inked, HEIGHT, max(1, scale * min(stroke, width)))
+    if len(cuts) > 2:  # more than its ends
+        yield candidates(cuts)
 
 
 def only_candidate(digits: np.ndarray) -> Candidates:
@@ -124,10 +126,10 @@ def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
 
 def _is_plausible(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Return which candidates the network is to be asked about."""
-    hopeful = shape @ list(SHAPE.values()) > MIN_SHAPE_SCORE
-    hopeful |= np.diff(edges)[:, 0] == 1
-    hopeful[0] = True
-    return hopeful
+    plausible = shape @ list(SHAPE.values()) > MIN_SHAPE_SCORE
+    plausible |= np.diff(edges)[:, 0] == 1
+    plausible[0] = True
+    return plausible
 
 
 def _usual_strokes(ink: np.ndarray, stroke: float) -> np.ndarray:

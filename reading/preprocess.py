@@ -94,9 +94,8 @@ def frame(digits: Sequence[np.ndarray]) -> np.ndarray:
         # Averaging areas is the anti-aliasing that gives MNIST its grays; it cannot enlarge.
         how = cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC
         resized = cv2.resize(digit, (width, height), interpolation=how)
-        box[:height, :width] = resized.clip(0, 255 if digit.dtype == np.uint8 else 1)
-        if digit.dtype == np.uint8:
-            box /= 255
+        is_bytes = digit.dtype == np.uint8
+        box[:height, :width] = resized / np.float32(255) if is_bytes else resized.clip(0, 1)
     profiles = np.stack([boxes.sum(axis=2), boxes.sum(axis=1)], axis=1)
     centers = profiles @ np.arange(BOX_SIZE) / profiles.sum(axis=2)
     corners = np.clip(np.round(CENTER - centers).astype(int), 0, IMAGE_SIZE - sizes)
