@@ -1,5 +1,7 @@
 """Numbers are read with the weights that come with the repository."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -11,26 +13,9 @@ from reading.picture import NoDigitError
 from reading.reader import recognize
 from training.pen_curves import smooth
 
-# Pen paths in a box 100 high: strokes parted by "/" of points x,y; a point twice is a corner.
-PATHS = {
-    "0": "35,0 5,20 0,60 30,100 65,70 65,25 35,0",
-    "1": "30,0 28,100",
-    "2": "5,25 35,0 65,25 5,100 5,100 70,98",
-    "3": "5,10 40,0 60,22 28,46 62,72 40,100 0,88",
-    "4": "30,0 0,62 0,62 70,60 / 52,35 48,100",
-    "5": "8,16 5,42 42,38 62,68 38,100 0,92 / 24,2 66,0",  # its bar stands apart
-    "6": "50,0 12,45 5,80 30,100 58,80 35,58 8,72",
-    "7": "0,2 60,0 60,0 25,100",
-    "8": "52,12 28,0 8,20 50,70 30,100 5,78 48,25 52,12",
-    "9": "55,18 30,0 5,25 25,48 55,20 50,60 40,100",
-    "+": "0,60 60,60 / 30,30 30,90",
-    ".": "0,96 2,98",
-    ",": "6,92 4,102 -2,116",
-    "−": "0,52 34,50",
-    "/": "45,-8 0,108",
-    "?": "2,18 18,0 44,14 40,34 22,50 20,68 / 20,92 21,94",
-    "a": "50,45 15,45 5,75 25,98 52,70 52,70 52,50 52,50 55,90 70,98",
-}
+HERE = Path(__file__).parent
+# Signs and their paths in a box 100 high. "/" parts strokes; a point x,y twice is a corner.
+PATHS = dict(line.split(maxsplit=1) for line in (HERE / "pen_paths.txt").open())
 
 
 def write(text: str, gap: float = 25) -> Number:
@@ -113,6 +98,11 @@ def test_what_a_reading_holds(model):
 def test_a_sign_among_digits_keeps_its_place(model, text, read, words):
     found = reading.read(draw(text)[0], model)
     assert found.text == read and words in found.doubt
+
+
+@pytest.mark.parametrize("text", (HERE / "no_numbers.txt").read_text().split())
+def test_what_is_no_number_is_doubted(model, text):
+    assert reading.read(draw(text)[0], model).doubt
 
 
 def test_probabilities_hold_what_they_promise(model):
