@@ -5,7 +5,8 @@
 For each set of numbers: how many are right at the first guess and among the first three, how
 many have the right length, how many are refused or doubted, how far the probabilities are from
 the share that is right (expected calibration error, 15 bins), and the time a picture takes. Then
-single digits: by `recognize`, by `read`, and how many `read` takes for several.
+single digits: by `recognize`, by `read`, and how many `read` takes for several. Last, how long
+`read` takes for one digit and for five, against `recognize` for one.
 
 The folder --numbers holds numbers.json, numbers that people wrote inside formulas (CROHME 2011 to
 2016); --digits as in real_digits.py. Drawn at random size, place, brush width and slope from a
@@ -116,23 +117,31 @@ def read_sets(numbers, composed, model: LeNet, photographs: int) -> dict[str, li
     return outcomes
 
 
-def print_single_digits(digits, model: LeNet) -> None:
-    """Print what single digits lose when whole numbers are read."""
+def read_single_digits(digits, model: LeNet) -> tuple[list[Outcome], float, list[float]]:
+    """Return how `read` reads single digits, and the share and the seconds of `recognize`."""
     random = np.random.default_rng(SEED)
-    alone = 0
-    outcomes = []
+    outcomes, alone, seconds = [], 0, []
     for digit in digits:
         picture, _, _ = draw_number(digit, random, canvas=(280, 280))
         outcomes.append(outcome(digit.label, picture, model))
+        started = time.perf_counter()
         try:
             probabilities = recognize(picture, model)
             alone += max(probabilities, key=probabilities.get) == digit.label
         except NoDigitError:
             pass
-    print_row("single digits, tablet", outcomes)
-    several = sum(not o.right_length and not o.refused for o in outcomes)
-    print(f"\n`recognize` reads {alone / len(digits):.2%} of these single digits.", end=" ")
-    print(f"`read` takes {several} of {len(digits)} for several digits.")
+        seconds.append(time.perf_counter() - started)
+    return outcomes, alone / len(digits), seconds
+
+
+def print_times(times: dict[str, list[float]]) -> None:
+    """Print quantiles of times in seconds, and how many times the first row's they are."""
+    print("\n| | p50, p95 ms | times `recognize` |\n| --- | --- | --- |")
+    quantiles = {name: np.quantile(seconds, [0.5, 0.95]) for name, seconds in times.items()}
+    first = next(iter(quantiles.values()))
+    for name, both in quantiles.items():
+        (p50, p95), (ratio50, ratio95) = both * 1000, both / first
+        print(f"| {name} | {p50:.1f}, {p95:.1f} | {ratio50:.1f}, {ratio95:.1f} |")
 
 
 def main() -> None:
@@ -153,7 +162,16 @@ def main() -> None:
     print(f"| set | {' | '.join(COLUMNS)} |\n|{' --- |' * (len(COLUMNS) + 1)}")
     for name, outcomes in sets.items():
         print_row(name, outcomes)
-    print_single_digits(single, model)
+    outcomes, alone, seconds = read_single_digits(single, model)
+    print_row("single digits, tablet", outcomes)
+    several = sum(not o.right_length and not o.refused for o in outcomes)
+    print(f"\n`recognize` reads {alone:.2%} of these single digits.", end=" ")
+    print(f"`read` takes {several} of {len(single)} for several digits.")
+    times = {"`recognize`, a digit": seconds, "`read`, a digit": [o.seconds for o in outcomes]}
+    for kind in ("apart", "touching"):
+        five = [o.seconds for o in sets[f"composed, {kind}"] if o.length == 5]
+        times[f"`read`, five {kind}"] = five
+    print_times(times)
 
 
 if __name__ == "__main__":
