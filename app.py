@@ -27,7 +27,7 @@ from page import gradio_patches
 from page.answer import BRUSH_RADIUS, INVITATION, PAD_SIZE, check_question
 from page.gate import WRONG, WRONG_ARGUMENTS
 from page.launch import launch_of
-from page.uploads import NotUploadedError, resolve_upload
+from page.uploads import DeletedUploadError, NotUploadedError, resolve_upload
 from page.zero_gpu import declare_gpu_function
 
 HERE = Path(__file__).parent
@@ -57,6 +57,7 @@ ANSWER = (
 )
 KEPT = "Drawings aren't saved. Uploaded pictures are deleted after an hour."
 PEN = "".join((HERE / "page" / f"{name}.js").read_text() for name in SCRIPTS)
+DELETED = "This picture has been deleted. Please upload it again."
 UNREADABLE = "I couldn't read this picture. Please try a PNG or JPEG."
 
 if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
@@ -86,6 +87,8 @@ async def answer(question: dict, request: gr.Request) -> dict:
     """Answer what page/pen.js asks."""
     try:
         asked = check_question(question, demo.GRADIO_CACHE)
+    except DeletedUploadError:
+        return {"words": DELETED}
     except ValueError:
         raise HTTPException(WRONG.status_code, WRONG.detail) from None
     names = ("guesses", "words", "figure", "boxes", "headline", "kind")  # `page.worker.Answer`

@@ -205,7 +205,7 @@ const question = () => {
   return pen || unpainted.length ? { strokes: kept } : { strokes: kept, digit }; // to be explained
 };
 const ask = async (anew = false) => {
-  offerTools();
+  if (!pen) offerTools();
   if (anew) {
     [turn, rest] = [turn + 1, 0];
     view = { digit: 0, rival: null };

@@ -24,6 +24,10 @@ class NotUploadedError(ValueError):
     """A caller named a file that was not uploaded to this server."""
 
 
+class DeletedUploadError(NotUploadedError):
+    """The file may have been uploaded once, but isn't here any more."""
+
+
 def resolve_upload(file: dict | str, folder: str | Path) -> Path:
     """Return the path of an upload that a caller of an endpoint names.
 
@@ -39,6 +43,8 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
     NotUploadedError
         If it names anything but a regular file at an upload's place in the folder. Symbolic links
         below the folder are not followed.
+    DeletedUploadError
+        If there is no file at that place.
     """
     path = file.get("path") if isinstance(file, dict) else file
     if not isinstance(path, str) or not 0 < len(path) <= MAX_PATH or not os.path.isabs(path):
@@ -48,6 +54,8 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
         raise NotUploadedError
     try:
         kinds = [os.lstat(part).st_mode for part in (os.path.dirname(path), path)]
+    except FileNotFoundError:
+        raise DeletedUploadError from None
     except (OSError, ValueError):  # ValueError: no file system can have this name
         raise NotUploadedError from None
     if not (stat.S_ISDIR(kinds[0]) and stat.S_ISREG(kinds[1])):

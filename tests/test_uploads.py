@@ -92,6 +92,8 @@ def test_each_way_to_name_a_file_refuses_what_was_not_uploaded(site, http):
             text = call(http, *asked)
             refused = re.match(r"4\d\d |200 event: error\n", text)
             assert refused and "Wrong arguments" in text, f"{asked!r:.300}: {text:.300}"
+    gone = {"path": link.replace("link.png", "gone.png"), **FILE}
+    assert "deleted" in call(http, "component_server", {"data": {"picture": gone}, **own})
     nobody.setblocking(False)
     with pytest.raises(BlockingIOError):
         nobody.accept()
