@@ -1,4 +1,4 @@
-"""What the page asks of the worker, checked without PyTorch, and what both know of the pad."""
+"""Check the requests of page/pen.js. The page's process imports this, so it needs no PyTorch."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,27 +7,27 @@ from pydantic import BaseModel, Field, field_validator
 
 from page.uploads import resolve_upload
 
-PAD_SIZE = 640, 480  # pixels that are drawn on; a phone shows them smaller
-BRUSH_RADIUS = 8  # of these
+PAD_SIZE = 640, 480  # width and height of a drawing, pixels; a phone shows it smaller
+BRUSH_RADIUS = 8  # pixels of a drawing
 INVITATION = "Draw a digit, or a number of up to eight digits, any size."
 
-MAX_NUMBERS = 8000  # of all points, x and y: the gate lets no more through
-# Pixels: what lies outside the pad is not seen, but its line may cross it.
+MAX_NUMBERS = 8000  # x and y of all points; the gate refuses bodies with many more values
+# Pixels. A point may lie outside the pad, since the line to it can cross the pad.
 Coordinate = Annotated[int, Field(gt=-10_000, lt=10_000)]
 Stroke = Annotated[list[Coordinate], Field(min_length=2)]
 
 
 class Question(BaseModel, strict=True):
-    """What page/pen.js asks: about strokes, each [x, y, x, y, …] in pixels, or an upload."""
+    """A request to read strokes, each [x, y, x, y, …] in pixels of the pad, or an upload."""
 
     strokes: Annotated[list[Stroke], Field(max_length=500)] | None = None
     picture: Any = None
-    digit: Annotated[int, Field(ge=0, lt=100)] | None = None  # to be explained, counted from 0
+    digit: Annotated[int, Field(ge=0, lt=100)] | None = None  # which to explain, from 0 on
 
     @field_validator("strokes")
     @classmethod
     def check_strokes(cls, strokes):
-        """Refuse half points, and too many."""
+        """Refuse a stroke with half a point, and too many points."""
         counts = [len(stroke) for stroke in strokes or ()]
         if sum(counts) > MAX_NUMBERS or any(count % 2 for count in counts):
             raise ValueError
@@ -35,19 +35,16 @@ class Question(BaseModel, strict=True):
 
 
 def check_question(question, folder: str | Path) -> tuple:
-    """Return what the worker is to be asked, for a question of the page's.
+    """Return the arguments of `WorkerPool.ask` for a request; raise ValueError if it is invalid.
 
     Parameters
     ----------
-    question
-        What was sent.
-    folder : str or Path
-        That of the uploads.
+    question : the JSON value that a client sent
+    folder : str or Path, where Gradio keeps uploads
 
-    Raises
-    ------
-    ValueError
-        If it is no `Question`, or names no upload.
+    Returns
+    -------
+    arguments : ("strokes", list of strokes, digit) or ("upload", path, digit)
     """
     asked = Question.model_validate(question)
     if asked.strokes is not None:
@@ -56,5 +53,5 @@ def check_question(question, folder: str | Path) -> tuple:
 
 
 def with_article(number: str) -> str:
-    """Return "a 7", but "an 8", and "42"."""
+    """Return a number as a sentence needs it: "a 7", "an 8", "42"."""
     return number if len(number) > 1 else f"an {number}" if number == "8" else f"a {number}"
