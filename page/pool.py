@@ -1,7 +1,7 @@
-"""Two workers answer questions, each one at a time; whatever ends a worker costs one answer.
+"""Two worker processes behind a fair queue. A worker that crashes loses one answer only.
 
-On Linux one program imports PyTorch and OpenCV, in a second and 300 MB, and forks the workers,
-which share them (`page.limits.serve`). Elsewhere each worker is a program of its own.
+On Linux, one program imports PyTorch and OpenCV (1 s, 300 MB) and forks the workers, which share
+this memory (`page.limits.serve`). Elsewhere each worker is a program of its own.
 """
 
 import asyncio
@@ -20,26 +20,26 @@ from page.limits import FORK, end_group
 
 log = logging.getLogger(__name__)
 MAX_ANSWER = 1_000_000  # bytes
-START = 60  # seconds in which a worker has to be ready: a slow machine may take long
-PAUSE, RETRY = 0.1, 1.0  # seconds until the next start: after a worker's end, when none starts
+START = 60  # seconds for a worker to start, on a slow machine
+PAUSE, RETRY = 0.1, 1.0  # seconds before the next start: after a worker ended; if none starts
 SECOND_LOOK = 0.05  # seconds
 
 
 class NoAnswerError(Exception):
-    """The worker ended, or took too long, over this question."""
+    """The worker crashed or took too long."""
 
 
 class BusyError(Exception):
-    """Too many questions wait already; the message is fit for the page."""
+    """Too many requests are waiting. The page shows the message."""
 
 
 class Question(NamedTuple):
-    words: str  # as JSON
+    words: str  # JSON
     client: Hashable
     answer: asyncio.Future
 
     def settle(self, answer=None, error: Exception | None = None) -> None:
-        if not self.answer.done():  # else nobody waits for it any more
+        if not self.answer.done():  # the client may have left
             self.answer.set_exception(error) if error else self.answer.set_result(answer)
 
 
@@ -47,54 +47,54 @@ class Question(NamedTuple):
 class Worker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    question: Question | None = None  # in hand
-    timeout: asyncio.Timeout | None = None  # when that runs out is the question's number, too
+    question: Question | None = None  # the one that it is answering
+    timeout: asyncio.Timeout | None = None  # its time is also the number of the request
 
 
 @dataclass(eq=False)
 class WorkerPool:
-    """Two workers of a program that calls `page.limits.serve`."""
+    """Two workers of a program that calls `page.limits.serve`, and the requests that wait."""
 
     command: tuple[str, ...]  # the program and its arguments
-    cwd: os.PathLike | None = None  # the folder that it is started in
-    environment: dict[str, str] = field(default_factory=dict)  # that it gets beside this process's
-    seconds: float = 3.0  # that a worker may take for a question
-    longest_queue: int = 100  # questions that wait, at most: in all
-    longest_line: int = 20  # and of one client
+    cwd: os.PathLike | None = None  # the folder to start it in
+    environment: dict[str, str] = field(default_factory=dict)  # added to this process's
+    seconds: float = 3.0  # timeout of a request
+    longest_queue: int = 100  # limit of waiting requests
+    longest_line: int = 20  # limit of one client's waiting requests
     forks: bool = sys.platform == "linux"
-    waiting: list[Question] = field(default_factory=list)  # the first one's client is next
-    workers: list[Worker] = field(default_factory=list)  # the ready; the first is idle longest
+    waiting: list[Question] = field(default_factory=list)  # next first
+    workers: list[Worker] = field(default_factory=list)  # those that are ready, longest idle first
     running: asyncio.Future | None = None
     programs: list[Process] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start the workers, if there are none, so that the first question finds one ready."""
+        """Start the workers, unless they are started."""
         if not self.running or self.running.done():
             self.starting = asyncio.Lock()
             self.running = asyncio.gather(self._keep(b"1"), self._keep(b"2"))
 
     async def stop(self) -> None:
-        """End all processes; whoever still waits gets a NoAnswerError."""
+        """End all processes; waiting requests raise NoAnswerError."""
         if self.running:
             self.running.cancel()
             await asyncio.gather(self.running, return_exceptions=True)
         await self._give_up()
 
     async def ask(self, *question, client: Hashable = None):
-        """Return the answer to a question, both as JSON has them.
+        """Return a worker's answer to a request, both JSON values.
 
         Parameters
         ----------
         client : hashable
-            Who asks. Clients take turns, and each has one question with the workers at most. None
-            is unknown, and somebody else each time.
+            Clients take turns, and a client occupies at most one worker. None counts as a new
+            client each time.
 
         Raises
         ------
         NoAnswerError
-            If the worker ended over it or took too long, or if none starts.
+            If the worker crashes or takes too long, or if none starts.
         BusyError
-            If `longest_queue` questions wait, or `longest_line` of this client.
+            If `longest_queue` requests are waiting, or `longest_line` of this client.
         """
         client = object() if client is None else client
         own = sum(other.client == client for other in self.waiting)
@@ -106,24 +106,24 @@ class WorkerPool:
         try:
             return await asked.answer
         finally:
-            if asked in self.waiting:  # who asked has left
+            if asked in self.waiting:  # the client has left
                 self.waiting.remove(asked)
 
     def _pass_on(self) -> None:
-        """Give waiting questions to idle workers."""
+        """Give waiting requests to idle workers."""
         for worker in [worker for worker in self.workers if not worker.question]:
             busy = {other.question.client for other in self.workers if other.question}
             may = (q for q in self.waiting if q.client not in busy and not q.answer.done())
             if question := next(may, None):
                 self.waiting.remove(question)
-                self.waiting.sort(key=lambda q: q.client == question.client)  # behind all others
+                self.waiting.sort(key=lambda q: q.client == question.client)  # clients take turns
                 self.workers.sort(key=lambda other: other is worker)
                 worker.question, ends = question, asyncio.get_running_loop().time() + self.seconds
                 worker.timeout.reschedule(ends)
                 worker.writer.write(f"[{ends}, {question.words}]\n".encode())
 
     async def _keep(self, place: bytes) -> None:
-        """Keep a worker in this place."""
+        """Keep a worker running in this slot."""
         while True:
             worker = None
             try:
@@ -139,7 +139,7 @@ class WorkerPool:
                     await asyncio.sleep(RETRY)
 
     async def _answer(self, worker: Worker) -> None:
-        """Pass on questions and answers until the worker ends, or does what it may not."""
+        """Serve requests by a worker until it ends, fails or exceeds a request's time."""
         self.workers.append(worker)
         try:
             while True:
@@ -147,7 +147,7 @@ class WorkerPool:
                     async with asyncio.timeout(None) as worker.timeout:
                         self._pass_on()
                         line = await worker.reader.readuntil(b"\n")
-                except TimeoutError:  # where the page itself stood still, the answer may be here
+                except TimeoutError:  # if this process was late itself, the answer may be here
                     async with asyncio.timeout(SECOND_LOOK):
                         line = await worker.reader.readuntil(b"\n")
                 number, answer = json.loads(line)
@@ -162,7 +162,7 @@ class WorkerPool:
             self._pass_on()
 
     async def _begin(self, place: bytes, stack: AsyncExitStack) -> Worker:
-        """Start a worker; the stack ends it, and whatever it has started."""
+        """Start a worker; the stack ends it and its child processes."""
         self.programs = [program for program in self.programs if program.returncode is None]
         if self.forks:
             async with self.starting:
@@ -184,14 +184,15 @@ class WorkerPool:
         return Worker(reader, writer)
 
     async def _run(self, *arguments: str, **streams) -> Process:
-        streams |= {"limit": MAX_ANSWER, "start_new_session": True}  # so Ctrl-C is for the page
+        # In a session of its own, a worker doesn't get the Ctrl-C that stops the page.
+        streams |= {"limit": MAX_ANSWER, "start_new_session": True}
         how = {"cwd": self.cwd, "env": os.environ | self.environment, **streams}
         program = await asyncio.create_subprocess_exec(*self.command, *arguments, **how)
         self.programs.append(program)
         return program
 
     async def _give_up(self) -> None:
-        """Tell all who wait, and end all processes."""
+        """Fail all waiting requests and end all processes."""
         for question in self.waiting:
             question.settle(error=NoAnswerError())
         for program in self.programs:
