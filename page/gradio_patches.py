@@ -36,7 +36,7 @@ def patch(demo: gr.Blocks) -> None:
     _replace(SessionState, "__init__", "self blocks", lambda self, _: begin(self, bare))
     _track_few_uploads()
     _original(demo, "upload_file_set")
-    demo.upload_file_set = SimpleNamespace(update=lambda paths: None)  # it would grow forever
+    demo.upload_file_set = SimpleNamespace(update=lambda paths: None)  # it would only grow
     # Gradio would accept a thousand files and a thousand fields in one upload.
     _original(GradioMultiPartParser, "on_headers_finished", "self")
     GradioMultiPartParser.max_files = property(lambda parser: 1, lambda parser, most: None)
@@ -77,7 +77,7 @@ def _original(owner, name: str, parameters: str | bool = False):
         name = f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
         raise RuntimeError(
             f"The page replaces {name} of Gradio {WRITTEN_FOR}, but Gradio {gr.__version__} lacks "
-            f'it. Install the version that fits: pip install "gradio=={WRITTEN_FOR}"'
+            f'or changed it. Install the version that fits: pip install "gradio=={WRITTEN_FOR}"'
         )
     return value
 
