@@ -24,9 +24,9 @@ from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
 from page import gradio_patches
-from page.answer import BRUSH_RADIUS, INVITATION, PAD_SIZE, check_question
 from page.gate import WRONG, WRONG_ARGUMENTS
 from page.launch import launch_of
+from page.requests import BRUSH_RADIUS, INVITATION, PAD_SIZE, check_request
 from page.uploads import NotUploadedError, resolve_upload
 from page.zero_gpu import declare_gpu_function
 
@@ -80,10 +80,10 @@ def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
     return recognize(image)
 
 
-async def answer(question: dict, request: gr.Request) -> dict:
+async def answer(sent: dict, request: gr.Request) -> dict:
     """Answer a request of page/pen.js."""
     try:
-        asked = check_question(question, demo.GRADIO_CACHE)
+        asked = check_request(sent, demo.GRADIO_CACHE)
     except ValueError:
         raise HTTPException(WRONG.status_code, WRONG.detail) from None
     names = ("guesses", "words", "figure", "boxes", "headline", "kind")  # `page.worker.Answer`

@@ -1,7 +1,7 @@
 // The browser's side of the page: it keeps the strokes that are drawn on the pad, asks what they
 // are while the pen moves, and shows the answers. It runs once, for the answer's gr.HTML, which
 // gives it `server`; page/show.js and page/link.js follow it. Written for Gradio 6.31.
-const [WIDTH, HEIGHT] = [640, 480]; // of the pad's paper: PAD_SIZE of page/answer.py
+const [WIDTH, HEIGHT] = [640, 480]; // of the pad's paper: PAD_SIZE of page/requests.py
 const [MOST_STROKES, MOST_POINTS] = [500, 4000]; // that the server takes
 const NEAR = 1.5; // pixels between two points of a stroke, at least
 const PERIOD = 100; // ms between two questions, at least

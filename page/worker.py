@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from huggingface_hub import constants
 
-from page.answer import BRUSH_RADIUS, INVITATION, PAD_SIZE, with_article
 from page.decode import open_picture
 from page.figure import explain
 from page.limits import limit_process, serve
+from page.requests import BRUSH_RADIUS, INVITATION, PAD_SIZE, with_article
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE, NoDigitError, shrink
 from reading.reader import CONFIDENT, GUESS_COUNT, DigitReading, Reading, read
