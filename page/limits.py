@@ -54,8 +54,8 @@ def serve(answer_lines: Callable) -> None:
                 os.setsid()
                 end_with_parent()
                 os.dup2(descriptors[0], 0)
-                with open(0) as questions, open(descriptors[0], "w") as answers:
-                    answer_lines(questions, answers)
+                with open(0) as requests, open(descriptors[0], "w") as answers:
+                    answer_lines(requests, answers)
             except BaseException:
                 sys.excepthook(*sys.exc_info())
             finally:

@@ -33,8 +33,8 @@ class BusyError(Exception):
     """Too many requests are waiting. The page shows the message."""
 
 
-class Question(NamedTuple):
-    words: str  # JSON
+class Request(NamedTuple):
+    text: str  # JSON
     client: Hashable
     answer: asyncio.Future
 
@@ -47,7 +47,7 @@ class Question(NamedTuple):
 class Worker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    question: Question | None = None  # the one that it is answering
+    request: Request | None = None  # the one that it is answering
     timeout: asyncio.Timeout | None = None  # its time is also the number of the request
 
 
@@ -62,7 +62,7 @@ class WorkerPool:
     longest_queue: int = 100  # limit of waiting requests
     longest_line: int = 20  # limit of one client's waiting requests
     forks: bool = sys.platform == "linux"
-    waiting: list[Question] = field(default_factory=list)  # next first
+    waiting: list[Request] = field(default_factory=list)  # next first
     workers: list[Worker] = field(default_factory=list)  # those that are ready, longest idle first
     running: asyncio.Future | None = None
     programs: list[Process] = field(default_factory=list)
@@ -80,7 +80,7 @@ class WorkerPool:
             await asyncio.gather(self.running, return_exceptions=True)
         await self._give_up()
 
-    async def ask(self, *question, client: Hashable = None):
+    async def ask(self, *request, client: Hashable = None):
         """Return a worker's answer to a request, both JSON values.
 
         Parameters
@@ -100,7 +100,7 @@ class WorkerPool:
         own = sum(other.client == client for other in self.waiting)
         if len(self.waiting) >= self.longest_queue or own >= self.longest_line:
             raise BusyError("The page is busy. Please try again in a minute.")
-        self.waiting.append(asked := Question(json.dumps(question), client, asyncio.Future()))
+        self.waiting.append(asked := Request(json.dumps(request), client, asyncio.Future()))
         self.start()
         self._pass_on()
         try:
@@ -111,16 +111,16 @@ class WorkerPool:
 
     def _pass_on(self) -> None:
         """Give waiting requests to idle workers."""
-        for worker in [worker for worker in self.workers if not worker.question]:
-            busy = {other.question.client for other in self.workers if other.question}
-            may = (q for q in self.waiting if q.client not in busy and not q.answer.done())
-            if question := next(may, None):
-                self.waiting.remove(question)
-                self.waiting.sort(key=lambda q: q.client == question.client)  # clients take turns
+        for worker in [worker for worker in self.workers if not worker.request]:
+            busy = {other.request.client for other in self.workers if other.request}
+            may = (r for r in self.waiting if r.client not in busy and not r.answer.done())
+            if request := next(may, None):
+                self.waiting.remove(request)
+                self.waiting.sort(key=lambda r: r.client == request.client)  # clients take turns
                 self.workers.sort(key=lambda other: other is worker)
-                worker.question, ends = question, asyncio.get_running_loop().time() + self.seconds
+                worker.request, ends = request, asyncio.get_running_loop().time() + self.seconds
                 worker.timeout.reschedule(ends)
-                worker.writer.write(f"[{ends}, {question.words}]\n".encode())
+                worker.writer.write(f"[{ends}, {request.text}]\n".encode())
 
     async def _keep(self, place: bytes) -> None:
         """Keep a worker running in this slot."""
@@ -153,12 +153,12 @@ class WorkerPool:
                 number, answer = json.loads(line)
                 if number != worker.timeout.when():
                     raise ValueError
-                worker.question.settle(answer)
-                worker.question = None
+                worker.request.settle(answer)
+                worker.request = None
         finally:
             self.workers.remove(worker)
-            if worker.question:
-                worker.question.settle(error=NoAnswerError())
+            if worker.request:
+                worker.request.settle(error=NoAnswerError())
             self._pass_on()
 
     async def _begin(self, place: bytes, stack: AsyncExitStack) -> Worker:
@@ -193,8 +193,8 @@ class WorkerPool:
 
     async def _give_up(self) -> None:
         """Fail all waiting requests and end all processes."""
-        for question in self.waiting:
-            question.settle(error=NoAnswerError())
+        for request in self.waiting:
+            request.settle(error=NoAnswerError())
         for program in self.programs:
             if program.returncode is None:
                 end_group(program.pid)

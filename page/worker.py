@@ -161,7 +161,7 @@ def _flatten(layers: list[str], composite: str | None) -> np.ndarray:
     return paper
 
 
-QUESTIONS = {
+HANDLERS = {
     "strokes": answer_strokes,
     "sketch": answer_sketch,
     "upload": answer_upload,
@@ -169,16 +169,16 @@ QUESTIONS = {
 }
 
 
-def answer_lines(questions: TextIO, answers: TextIO) -> None:
+def answer_lines(requests: TextIO, answers: TextIO) -> None:
     """Answer each line [number, [request, argument, …]] with [number, answer], both JSON."""
     with WeightsLoader(*configured_repo()) as loader:
         answer_upload(loader, str(WARM_UP))  # loads all modules, which the limits might prevent
         limit_process()
         print(os.getpid(), file=answers, flush=True)
-        for line in questions:
-            number, (question, *arguments) = json.loads(line)
+        for line in requests:
+            number, (request, *arguments) = json.loads(line)
             loader.refresh()  # at each request, so that both workers soon use the same weights
-            answer = QUESTIONS[question](loader, *arguments)
+            answer = HANDLERS[request](loader, *arguments)
             print(json.dumps([number, answer]), file=answers, flush=True)
 
 
