@@ -67,8 +67,8 @@ if gr.NO_RELOAD:  # `gradio app.py` runs this file again after changes, but need
         cwd=HERE,
         environment=WORKER_ENVIRONMENT,
         seconds=MAX_SECONDS,
-        longest_queue=MAX_WAITING,
-        longest_line=MAX_WAITING_OF_ONE,
+        max_waiting=MAX_WAITING,
+        max_waiting_of_one=MAX_WAITING_OF_ONE,
     )
 
 

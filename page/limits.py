@@ -43,10 +43,10 @@ def serve(answer_lines: Callable) -> None:
     gc.freeze()  # the garbage collector would write to shared memory, and so copy it
     control, workers = socket.socket(fileno=0), {}
     while True:
-        place, descriptors, *_ = socket.recv_fds(control, 1, 1)
-        if place in workers:
-            end_group(workers[place])
-            os.waitpid(workers.pop(place), 0)  # only after this can its id be used again
+        slot, descriptors, *_ = socket.recv_fds(control, 1, 1)
+        if slot in workers:
+            end_group(workers[slot])
+            os.waitpid(workers.pop(slot), 0)  # only after this can its id be used again
         if not descriptors:
             return
         if (worker := os.fork()) == 0:
@@ -60,7 +60,7 @@ def serve(answer_lines: Callable) -> None:
                 sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(0)  # skips exit handlers, which belong to the parent program
-        workers[place] = worker
+        workers[slot] = worker
         os.close(descriptors[0])
 
 

@@ -20,9 +20,9 @@ from page.limits import FORK, end_group
 
 log = logging.getLogger(__name__)
 MAX_ANSWER = 1_000_000  # bytes
-START = 60  # seconds for a worker to start, on a slow machine
-PAUSE, RETRY = 0.1, 1.0  # seconds before the next start: after a worker ended; if none starts
-SECOND_LOOK = 0.05  # seconds
+START_TIMEOUT = 60  # seconds; a slow machine takes long
+RESTART_PAUSE, RETRY_PAUSE = 0.1, 1.0  # seconds: after a worker ends, after none could start
+GRACE = 0.05  # seconds beyond the timeout, if this process was late itself
 
 
 class NoAnswerError(Exception):
@@ -59,8 +59,8 @@ class WorkerPool:
     cwd: os.PathLike | None = None  # the folder to start it in
     environment: dict[str, str] = field(default_factory=dict)  # added to this process's
     seconds: float = 3.0  # timeout of a request
-    longest_queue: int = 100  # limit of waiting requests
-    longest_line: int = 20  # limit of one client's waiting requests
+    max_waiting: int = 100  # limit of waiting requests
+    max_waiting_of_one: int = 20  # limit of one client's waiting requests
     forks: bool = sys.platform == "linux"
     waiting: list[Request] = field(default_factory=list)  # next first
     workers: list[Worker] = field(default_factory=list)  # those that are ready, longest idle first
@@ -71,14 +71,14 @@ class WorkerPool:
         """Start the workers, unless they are started."""
         if not self.running or self.running.done():
             self.starting = asyncio.Lock()
-            self.running = asyncio.gather(self._keep(b"1"), self._keep(b"2"))
+            self.running = asyncio.gather(self._keep_worker(b"1"), self._keep_worker(b"2"))
 
     async def stop(self) -> None:
         """End all processes; waiting requests raise NoAnswerError."""
         if self.running:
             self.running.cancel()
             await asyncio.gather(self.running, return_exceptions=True)
-        await self._give_up()
+        await self._fail_all()
 
     async def ask(self, *request, client: Hashable = None):
         """Return a worker's answer to a request, both JSON values.
@@ -94,11 +94,11 @@ class WorkerPool:
         NoAnswerError
             If the worker crashes or takes too long, or if none starts.
         BusyError
-            If `longest_queue` requests are waiting, or `longest_line` of this client.
+            If `max_waiting` requests are waiting, or `max_waiting_of_one` of this client.
         """
         client = object() if client is None else client
         own = sum(other.client == client for other in self.waiting)
-        if len(self.waiting) >= self.longest_queue or own >= self.longest_line:
+        if len(self.waiting) >= self.max_waiting or own >= self.max_waiting_of_one:
             raise BusyError("The page is busy. Please try again in a minute.")
         self.waiting.append(asked := Request(json.dumps(request), client, asyncio.Future()))
         self.start()
@@ -122,21 +122,21 @@ class WorkerPool:
                 worker.timeout.reschedule(ends)
                 worker.writer.write(f"[{ends}, {request.text}]\n".encode())
 
-    async def _keep(self, place: bytes) -> None:
+    async def _keep_worker(self, slot: bytes) -> None:
         """Keep a worker running in this slot."""
         while True:
             worker = None
             try:
                 async with AsyncExitStack() as stack:
-                    worker = await self._begin(place, stack)
+                    worker = await self._start_worker(slot, stack)
                     await self._answer(worker)
             except Exception as error:
                 log.error("A worker failed: %s", type(error).__name__)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RESTART_PAUSE)
             if not worker and not self.workers:
-                await self._give_up()
+                await self._fail_all()
                 while not self.waiting:
-                    await asyncio.sleep(RETRY)
+                    await asyncio.sleep(RETRY_PAUSE)
 
     async def _answer(self, worker: Worker) -> None:
         """Serve requests by a worker until it ends, fails or exceeds a request's time."""
@@ -148,7 +148,7 @@ class WorkerPool:
                         self._pass_on()
                         line = await worker.reader.readuntil(b"\n")
                 except TimeoutError:  # if this process was late itself, the answer may be here
-                    async with asyncio.timeout(SECOND_LOOK):
+                    async with asyncio.timeout(GRACE):
                         line = await worker.reader.readuntil(b"\n")
                 number, answer = json.loads(line)
                 if number != worker.timeout.when():
@@ -161,7 +161,7 @@ class WorkerPool:
                 worker.request.settle(error=NoAnswerError())
             self._pass_on()
 
-    async def _begin(self, place: bytes, stack: AsyncExitStack) -> Worker:
+    async def _start_worker(self, slot: bytes, stack: AsyncExitStack) -> Worker:
         """Start a worker; the stack ends it and its child processes."""
         self.programs = [program for program in self.programs if program.returncode is None]
         if self.forks:
@@ -172,14 +172,14 @@ class WorkerPool:
                         await self._run(FORK, stdin=theirs)
             ours, theirs = socket.socketpair()
             with theirs:
-                socket.send_fds(self.control, [place], [theirs.fileno()])
+                socket.send_fds(self.control, [slot], [theirs.fileno()])
             reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_ANSWER)
         else:
             program = await self._run(stdin=PIPE, stdout=PIPE)
             stack.callback(end_group, program.pid)
             reader, writer = program.stdout, program.stdin
         stack.callback(writer.close)
-        async with asyncio.timeout(START):
+        async with asyncio.timeout(START_TIMEOUT):
             stack.callback(end_group, int(await reader.readuntil(b"\n")))
         return Worker(reader, writer)
 
@@ -191,7 +191,7 @@ class WorkerPool:
         self.programs.append(program)
         return program
 
-    async def _give_up(self) -> None:
+    async def _fail_all(self) -> None:
         """Fail all waiting requests and end all processes."""
         for request in self.waiting:
             request.settle(error=NoAnswerError())
