@@ -119,7 +119,6 @@ def kind_of(data: bytes) -> str | None:
 
 
 def limit(count: int, most: int) -> None:
-    """Raise NoDigitError if a file has more than `most` of something."""
     if count > most:
         raise NoDigitError(COSTLY)
 
@@ -219,9 +218,6 @@ def read_tags(data: bytes) -> dict[int, tuple[int, int, int]]:
         value = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8)
         tags.setdefault(number, (kind, values, *value))
     return tags
-
-
-# Orientation
 
 
 def turn(pixels: np.ndarray, exif: bytes) -> np.ndarray:

@@ -64,8 +64,6 @@ def routes(uploads: str | Path, mcp: bool) -> list[tuple]:
 
 @dataclass
 class Caller:
-    """The open requests of one address."""
-
     requests: int = 0
     answers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_RUNNING))
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_RUNNING))
@@ -138,7 +136,6 @@ class Gate:
 
     @contextmanager
     def under_way(self, address: str) -> Iterator[Caller]:
-        """Count a request for its address until it is answered."""
         caller = self.callers.setdefault(address, Caller())
         if caller.requests >= MAX_AT_ONCE:
             raise TOO_MANY

@@ -45,18 +45,16 @@ def patch(demo: gr.Blocks) -> None:
     _original(demo.app, "api_info")
     info = ContextVar("info", default=None)  # of one request
     App.api_info = property(lambda app: info.get(), lambda app, value: info.set(value))
-    # In a Space, Gradio would open a second port where anyone can run code
-    # (gradio/http_server.py:152).
+    # In a Space, Gradio would open a port where anyone can run code (gradio/http_server.py:152).
     _replace(http_server, "watchfn_spaces", "reloader", lambda reloader: None)
     for event in demo.fns.values():  # or examples would use a route that bypasses the queue
         event.queue = True
 
 
 def replace_card(description: str, picture: str) -> None:
-    """Add page/card.html to the head of the page, for previews of shared links.
+    """Replace the tags that links to the page are previewed by (frontend/index.html:19).
 
-    Gradio has no option for these tags (frontend/index.html:19). `description` is a sentence,
-    `picture` the path of an upload.
+    `description` is a sentence, `picture` the path of an upload.
     """
     environment = routes.templates.env
     card, templates = (Path(__file__).parent / "card.html").read_text(), {}
@@ -83,7 +81,6 @@ def _original(owner, name: str, parameters: str | bool = False):
 
 
 def _replace(owner, name: str, parameters: str, function) -> None:
-    """Replace a function of Gradio's after checking its parameters."""
     function.replaces = _original(owner, name, parameters)
     setattr(owner, name, function)
 

@@ -63,7 +63,6 @@ def launch_of(
 
 
 def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middleware]:
-    """Return the middlewares that check the host and everything else about a request."""
 
     def option(name: str, default: str = "") -> str:
         given = options.get(name)

@@ -65,10 +65,7 @@ def serve(answer_lines: Callable) -> None:
 
 
 def limit_process(memory: int = MEMORY) -> None:
-    """Limit this process for good, after it has loaded what it needs.
-
-    A decoder that takes more than `memory` further bytes gets a MemoryError.
-    """
+    """Limit this process for good; taking more than `memory` further bytes raises MemoryError."""
     set_limit("RLIMIT_CORE", 0)  # a core dump would write visitors' pictures to the disk
     set_limit("RLIMIT_FSIZE", FILE)
     if held := data_size():
@@ -113,6 +110,5 @@ def data_size() -> int | None:
 
 
 def prctl(option: int, value: int) -> None:
-    """Set an option of this process on Linux; elsewhere do nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

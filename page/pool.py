@@ -110,7 +110,6 @@ class WorkerPool:
                 self.waiting.remove(asked)
 
     def _pass_on(self) -> None:
-        """Give waiting requests to idle workers."""
         for worker in [worker for worker in self.workers if not worker.request]:
             busy = {other.request.client for other in self.workers if other.request}
             may = (r for r in self.waiting if r.client not in busy and not r.answer.done())
@@ -123,7 +122,6 @@ class WorkerPool:
                 worker.writer.write(f"[{ends}, {request.text}]\n".encode())
 
     async def _keep_worker(self, slot: bytes) -> None:
-        """Keep a worker running in this slot."""
         while True:
             worker = None
             try:

@@ -53,16 +53,10 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
 
 
 def purge(folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] = (), now=None):
-    """Delete uploads that are too old, then the oldest until the rest is small enough.
+    """Delete uploads older than `max_age_s`, then the oldest until `max_total_bytes` are left.
 
-    Gradio's own `delete_cache` limits neither the sum nor unfinished uploads.
-
-    Parameters
-    ----------
-    folder : str or Path; only what is named like an upload in it is deleted, links included
-    max_age_s, max_total_bytes : float, int, seconds since a file changed, bytes of all files
-    keep : collection of str, paths that are never deleted, but count
-    now : float, seconds since the epoch; the present by default
+    The paths in `keep` are never deleted, but count. Only files and links named like uploads are
+    deleted. Gradio's own `delete_cache` limits neither the sum nor unfinished uploads.
     """
     now = time.time() if now is None else now
     files, folders = [], []
@@ -103,13 +97,11 @@ class Purger:
         self.much = asyncio.Event()
 
     def note(self, size: int) -> None:
-        """Count the bytes of an upload."""
         self.uploaded += size
         if self.uploaded >= PURGE_BYTES:
             self.much.set()
 
     async def run(self) -> None:
-        """Purge until canceled."""
         while True:
             self.uploaded = 0
             self.much.clear()

@@ -92,7 +92,7 @@ def describe_answer(reading: Reading) -> str:
 
 
 def _decide(reading: Reading, doubt: str) -> tuple[str, str, str]:
-    """Return an answer's kind, headline and sentence."""
+    """Return the kind, headline and sentence of an `Answer`."""
     (first, p), *others = reading.guesses
     named = with_article(first)
     if doubt == DOUBT_MESSAGE:
