@@ -155,7 +155,7 @@ def report(visitor: Visitor, outcomes: dict[str, Counter], figures: np.ndarray) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=5, help="(%(default)s)")
-    parser.add_argument("--same-address", action="store_true", help="attack from the visitor's")
+    parser.add_argument("--same-address", action="store_true", help="attack from the same address")
     parser.add_argument("--seed", type=int, default=0, help="choose attacks by it (%(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
