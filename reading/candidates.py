@@ -84,7 +84,7 @@ def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list
     ink = line > 255 * INK
     left, right = (side[:, ink].astype(np.float32) for side in (cuts.left, cuts.right))
     enough = right @ left.T >= MIN_INK * HEIGHT**2
-    # Cuts may cross: little ink may be left of the first and right of the second.
+    # Where two cuts cross, ink left of the first may be right of the second. Allow little of it.
     enough &= (left * (1 - right)) @ (right * (1 - left)).T < MIN_INK * HEIGHT**2
     clear, end = cuts.is_clear().tolist(), len(cuts) - 1
     gaps = np.cumsum(clear).tolist()

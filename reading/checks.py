@@ -25,7 +25,6 @@ class LimitedProgress:
         self.limit(total or 0)
 
     def update(self, received: int) -> None:
-        """Raise ValueError after more than `MAX_FILE` bytes."""
         self.received += received
         self.limit(self.received)
 

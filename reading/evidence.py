@@ -38,8 +38,7 @@ def blank_layers(model: LeNet) -> list[np.ndarray]:
 @lru_cache(1)
 def _factors(model: LeNet) -> np.ndarray:
     """Return each digit's weights of the maps before the second pooling, (10, 16, 10, 10)."""
-    # Divided by 4, since the pooling averages four patches.
     linears = (model.linear3, model.linear2, model.linear1)
     three, two, one = (linear.weight.detach().double() for linear in linears)
-    pooled = (three @ two @ one).reshape(10, 16, 5, 5).numpy() / 4
+    pooled = (three @ two @ one).reshape(10, 16, 5, 5).numpy() / 4  # a mean of four
     return pooled.repeat(2, axis=2).repeat(2, axis=3)

@@ -222,5 +222,4 @@ def candidates_of(
 
 @cache
 def _default_model() -> LeNet:
-    """Return the model of the repository that the environment names, else of `weights/`."""
     return load_weights(*configured_repo()).model

@@ -6,7 +6,7 @@ import numpy as np
 MIN_LENGTH = 0.25  # share of the picture's side; no digit has a straight stroke so long
 MIN_COVERED, MIN_COVERED_ALONE = 0.8, 0.96  # covered share of the side: with parallels, alone
 MIN_ALIGNED = 0.48  # share of the side that a line's pixels cover exactly in a row
-PERIODIC = 3  # more parallel lines than this are ruled paper
+PERIODIC = 3  # this many parallel lines are ruled paper
 MIN_BAR = 0.025  # share of the other side; a broader line is a bar
 CROSSED = 1.6  # in darknesses of a line; darker pixels belong to a stroke that crosses it
 SAMPLE_STEP = 8  # pixels between sampled columns

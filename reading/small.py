@@ -72,5 +72,4 @@ def unstretch(digit: np.ndarray) -> np.ndarray:
 
 
 def _crossings(mask: np.ndarray) -> np.ndarray:
-    """Return the number of strokes in each row."""
     return mask[:, 0] + (mask[:, 1:] & ~mask[:, :-1]).sum(axis=1)

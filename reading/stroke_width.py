@@ -77,5 +77,4 @@ def _widen(digit: np.ndarray, by: int) -> np.ndarray:
 
 
 def _disk(growth: int) -> np.ndarray:
-    """Return the kernel that makes strokes wider or thinner by `growth` pixels."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (growth + 1, growth + 1))
