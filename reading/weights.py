@@ -21,7 +21,7 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import logging as hub_logging
 
 from lenet import LeNet
-from reading.checks import LimitedProgress, check_file_size, check_model, read_accuracy
+from reading.weight_checks import LimitedProgress, check_file_size, check_model, read_accuracy
 
 EMBEDDED_WEIGHTS = Path(__file__).parent.parent / "weights"
 HUB_TIMEOUT = 4.0  # seconds

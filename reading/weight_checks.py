@@ -9,8 +9,8 @@ from lenet import LeNet
 from reading.preprocess import IMAGE_SIZE
 
 MAX_FILE = 1_000_000  # bytes; weights take 250 KB, metrics.json 20 KB
-LARGEST = 1000.0  # absolute value of a weight, so that no layer can overflow float32
-TEMPERATURES = (0.01, 100.0)  # range; training finds 0.5 to 2
+MAX_WEIGHT = 1000.0  # absolute value of a weight, so that no layer can overflow float32
+TEMPERATURE_RANGE = (0.01, 100.0)  # range; training finds 0.5 to 2
 
 
 class LimitedProgress:
@@ -49,12 +49,12 @@ def check_model(model: LeNet) -> None:
 
     The network must also give finite numbers, and different scores to different digits.
     """
-    least, most = TEMPERATURES
+    least, most = TEMPERATURE_RANGE
     if not least <= model.temperature <= most:  # not printed: an integer may have any length
         raise ValueError(f"the temperature is not between {least:g} and {most:g}")
     for name, parameter in model.named_parameters():
-        if not parameter.abs().max() <= LARGEST:
-            raise ValueError(f"{name} holds a weight that is not between ±{LARGEST:g}")
+        if not parameter.abs().max() <= MAX_WEIGHT:
+            raise ValueError(f"{name} holds a weight that is not between ±{MAX_WEIGHT:g}")
     pictures = torch.zeros(2, 1, IMAGE_SIZE, IMAGE_SIZE)
     pictures[1, 0, 4:24, 13:16] = 1  # a stroke; the other stays blank
     with torch.inference_mode():
