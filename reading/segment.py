@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from reading.strokes import Strokes, find_strokes, nearest
+from reading.skeleton import Strokes, find_strokes, nearest
 
 CLEAR = 0.1  # stroke widths of ink; a cut that crosses less goes through paper
 INK = 0.4  # amount; a pixel with more is surely ink

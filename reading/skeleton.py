@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 
 # All in widths of a stroke:
-MEETING = 0.55  # radius around a junction where a line's direction is unreliable
-SHARED = 1.5  # a shorter line between two junctions is an overlap of strokes
-SPUR = 0.5  # a shorter dead end at a junction is the ink's edge, not a stroke
-REACH = 2.0  # length of a line's end that gives its direction
+MEETING_RADIUS = 0.55  # radius around a junction where a line's direction is unreliable
+MAX_OVERLAP = 1.5  # a shorter line between two junctions is an overlap of strokes
+MAX_SPUR = 0.5  # a shorter dead end at a junction is the ink's edge, not a stroke
+END_LENGTH = 2.0  # length of a line's end that gives its direction
 
 # A pixel's eight neighbors, clockwise from the one above, are the bits of a byte.
-NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
+NEIGHBORS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
 BITS = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.uint8)
 ARMS = ((BITS == 0) & (np.roll(BITS, -1, axis=1) == 1)).sum(axis=1).astype(np.uint8)
 
@@ -47,14 +47,14 @@ class Strokes:
 def find_strokes(ink: np.ndarray, width: float) -> Strokes:
     """Return the strokes of ink, uint8 (h, w) of 0 and 1, with strokes `width` pixels wide."""
     lines = thin(ink)
-    disk = np.ones((2 * round(MEETING * width) + 1,) * 2, np.uint8)
-    meeting = cv2.dilate(lines & (cv2.LUT(_neighbours(lines), ARMS) > 2).view(np.uint8), disk)
+    disk = np.ones((2 * round(MEETING_RADIUS * width) + 1,) * 2, np.uint8)
+    meeting = cv2.dilate(lines & (cv2.LUT(_neighbors(lines), ARMS) > 2).view(np.uint8), disk)
     segments, places, contacts = _part(lines, meeting)
     length = np.bincount(segments.ravel())
     places_at = np.zeros(len(length), int)
     np.add.at(places_at, np.unique(contacts[2:], axis=1)[0], 1)
-    bridge = (places_at > 1) & (length < SHARED * width)
-    spur = (places_at == 1) & (length < SPUR * width)
+    bridge = (places_at > 1) & (length < MAX_OVERLAP * width)
+    spur = (places_at == 1) & (length < MAX_SPUR * width)
     bridge[0] = spur[0] = False
     lines &= ~spur[segments].view(np.uint8)
     segments, places, contacts = _part(lines, meeting | bridge[segments].view(np.uint8))
@@ -64,7 +64,7 @@ def find_strokes(ink: np.ndarray, width: float) -> Strokes:
     meetings = np.zeros((places.max(), count), bool)
     meetings[contacts[3] - 1, contacts[2] - 1] = True
     identity = np.where(segments, segments, (places + count) * ((places > 0) & (lines > 0)))
-    joints, turns = _joints(points, stroke, contacts, REACH * width)
+    joints, turns = _joints(points, stroke, contacts, END_LENGTH * width)
     return Strokes(points, stroke, nearest(identity) - 1, meetings, joints, turns)
 
 
@@ -79,12 +79,12 @@ def thin(ink: np.ndarray) -> np.ndarray:
     pixels = 0
     while pixels != (pixels := cv2.countNonZero(ink)):
         for table in removable:
-            ink = ink & ~cv2.LUT(_neighbours(ink), table.view(np.uint8))
+            ink = ink & ~cv2.LUT(_neighbors(ink), table.view(np.uint8))
     return ink
 
 
-def _neighbours(ink: np.ndarray) -> np.ndarray:
-    return cv2.filter2D(ink, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
+def _neighbors(ink: np.ndarray) -> np.ndarray:
+    return cv2.filter2D(ink, -1, NEIGHBORS, borderType=cv2.BORDER_CONSTANT)
 
 
 def _part(lines: np.ndarray, meeting: np.ndarray):
@@ -135,10 +135,10 @@ def _angle(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def nearest(labels: np.ndarray) -> np.ndarray:
     """Return the nearest label other than 0 for each pixel of an int array (h, w)."""
-    labelled = labels > 0
+    labeled = labels > 0
     _, cell = cv2.distanceTransformWithLabels(
-        (~labelled).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~labeled).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     label_of = np.zeros(cell.max() + 1, int)
-    label_of[cell[labelled]] = labels[labelled]
+    label_of[cell[labeled]] = labels[labeled]
     return label_of[cell]
