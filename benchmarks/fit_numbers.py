@@ -21,8 +21,8 @@ sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "test
 from written_numbers import compose, draw_number, load_numbers, load_single_digits
 
 from lenet import LeNet
-from reading.candidates import SHAPE
-from reading.lattice import ANSWER, answer_features, energy
+from reading.candidates import SHAPE_FACTORS
+from reading.lattice import ANSWER_FACTORS, answer_features, energy
 from reading.picture import NoDigitError
 from reading.reader import candidates_of
 from reading.weights import EMBEDDED_WEIGHTS
@@ -162,7 +162,11 @@ def main() -> None:
     loss = torch.cat(left_out).mean()
     print(f"Mean loss on the numbers of writers left out: {loss:.4f} nats. The factors:\n\n```")
     factors = fit(items)
-    names = ["log probability", *SHAPE, *(name for name in ANSWER if name != "log probability")]
+    names = [
+        "log probability",
+        *SHAPE_FACTORS,
+        *(name for name in ANSWER_FACTORS if name != "log probability"),
+    ]
     for name, factor in zip(names, factors.tolist(), strict=True):
         print(f'"{name}": {factor:.2f},')
     single = np.concatenate([item["energy"] for item in items if len(item["label"]) == 1])

@@ -21,7 +21,7 @@ TARGET_STROKE = (2.5, 2.8)  # range of a stroke's width, pixels in the 20-pixel 
 MARGIN = 8  # pixels around a line, in which its strokes may grow
 MIN_SHAPE_SCORE = -6.5  # candidates below this are dropped before the network runs
 # Factors of a candidate's shape in its score, fitted by benchmarks/fit_numbers.py.
-SHAPE = {
+SHAPE_FACTORS = {
     "gaps": -0.18,  # cuts through paper within the candidate
     "low": -3.28,  # log of the line's height divided by its own
     "width": -2.30,  # in heights of the line
@@ -37,7 +37,7 @@ class Candidates:
 
     edges: np.ndarray  # (N, 2) int: indices of the cuts on the left and on the right
     boxes: np.ndarray  # (N, 4) float: left, top, right and bottom in the line, pixels
-    shape: np.ndarray  # (N, len(SHAPE)) float: the features of `SHAPE`
+    shape: np.ndarray  # (N, len(SHAPE_FACTORS)) float: the features of `SHAPE_FACTORS`
     digits: np.ndarray  # (N, 28, 28) float32, in MNIST's form
 
 
@@ -76,7 +76,7 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
 def only_candidate(digits: np.ndarray) -> Candidates:
     """Return the single candidate of a picture that was cropped to one digit."""
     one = np.array([[0, 1]])
-    return Candidates(one, np.array([[0.0, 0, 1, 1]]), np.zeros((1, len(SHAPE))), digits)
+    return Candidates(one, np.array([[0.0, 0, 1, 1]]), np.zeros((1, len(SHAPE_FACTORS))), digits)
 
 
 def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
@@ -110,7 +110,7 @@ def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list
 
 
 def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
-    """Return the features of `SHAPE`."""
+    """Return the features of `SHAPE_FACTORS`."""
     left, top, right, bottom = boxes.T
     width, height = right - left, bottom - top
     line_height = height.max()
@@ -132,7 +132,7 @@ def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
 
 def _is_plausible(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Return which candidates the network has to read."""
-    plausible = shape @ list(SHAPE.values()) > MIN_SHAPE_SCORE
+    plausible = shape @ list(SHAPE_FACTORS.values()) > MIN_SHAPE_SCORE
     plausible |= np.diff(edges)[:, 0] == 1
     plausible[0] = True
     return plausible

@@ -11,14 +11,14 @@ from heapq import nlargest
 
 import numpy as np
 
-from reading.candidates import SHAPE, Candidates
+from reading.candidates import SHAPE_FACTORS, Candidates
 
 BEAM = 8  # numbers kept at each cut
 MIN_SHARE = 1e-4  # share of all paths; a candidate's digit with less is dropped
 MIN_FOLLOWED = 30  # digits of candidates that are always kept, so that a sure number has rivals
 
-# Factors of the network's answer in a candidate's score, beside those of its shape (`SHAPE`).
-ANSWER = {
+# Factors of the network's answer in a candidate's score, besides `SHAPE_FACTORS`.
+ANSWER_FACTORS = {
     "digit": -2.84,  # constant, for each digit
     "log probability": 1.38,  # of the digit that it is read as
     "holes": 0.99,
@@ -27,22 +27,22 @@ ANSWER = {
     "energy squared": 3.50,
 }
 MIN_ENERGY = 4.9  # 99% of digits have more; a plus sign and most letters have less
-CROWDED = 1.1  # heights; connected digits in less width are doubted
+MAX_CROWDED_WIDTH = 1.1  # heights; connected digits in less width are doubted
 
 
 def score(
     candidates: Candidates, energies: np.ndarray, log_probabilities: np.ndarray
 ) -> np.ndarray:
     """Return the score of each candidate as each digit, (N, 10)."""
-    shape = candidates.shape @ list(SHAPE.values())
+    shape = candidates.shape @ list(SHAPE_FACTORS.values())
     answer = answer_features(candidates.digits, energies) @ [
-        value for name, value in ANSWER.items() if name != "log probability"
+        value for name, value in ANSWER_FACTORS.items() if name != "log probability"
     ]
-    return (shape + answer)[:, None] + ANSWER["log probability"] * log_probabilities
+    return (shape + answer)[:, None] + ANSWER_FACTORS["log probability"] * log_probabilities
 
 
 def answer_features(digits: np.ndarray, energies: np.ndarray) -> np.ndarray:
-    """Return the features of `ANSWER`, (N, 5), without the log probability."""
+    """Return the features of `ANSWER_FACTORS`, (N, 5), without the log probability."""
     holes = _holes(digits)
     scaled, one = energies / 10, np.ones(len(digits))
     return np.stack([one, holes, np.maximum(holes - 1, 0), scaled, scaled**2], axis=1)
@@ -51,8 +51,8 @@ def answer_features(digits: np.ndarray, energies: np.ndarray) -> np.ndarray:
 def is_crowded(candidates: Candidates, path: Sequence[int]) -> bool:
     """Return whether a path cuts ink that is hardly wider than one digit, such as a star."""
     left, top, right, bottom = candidates.boxes[0]  # of the whole line
-    cut = candidates.shape[path, list(SHAPE).index("cut")]
-    return bool(cut.any()) and right - left < CROWDED * (bottom - top)
+    cut = candidates.shape[path, list(SHAPE_FACTORS).index("cut")]
+    return bool(cut.any()) and right - left < MAX_CROWDED_WIDTH * (bottom - top)
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
