@@ -32,10 +32,10 @@ CONFIDENT = 0.7  # name the two best guesses if the best has less
 # Doubt a digit if its two best guesses have less together. Two, since a 1 and a 7 can look alike.
 PAIR_CONFIDENT = 0.9
 MIN_HEIGHT = 0.55  # in heights of the tallest digit; doubt a smaller digit
-LIKELY_RIVAL = 0.25  # share of the best guess's probability; marks in a likelier rival are shown
-SURE = 0.95  # doubt a crowded number that is less probable (`lattice.is_crowded`)
-SURE_WITHOUT_CUTS = 0.95  # cut the parts of a number that is less probable
-ENERGY_PER_WIDTH = 9  # per line height of its width; a digit with less may be two that touch
+MIN_RIVAL_SHARE = 0.25  # share of the best probability; show the marks of likelier rivals
+CROWDED_CONFIDENT = 0.95  # doubt a crowded number that is less probable (`lattice.is_crowded`)
+UNCUT_CONFIDENT = 0.95  # cut the parts of a number that is less probable
+MIN_ENERGY_PER_WIDTH = 9  # per line height of its width; a digit with less may be two that touch
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
 
@@ -116,7 +116,7 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     text = with_marks(chosen.number, known, boxes[list(chosen.path)], signs)
     # The best path may merge a mark with the digit beside it; a likely rival's path shows it.
     for rival in guesses[1:]:
-        is_likely = rival.probability >= LIKELY_RIVAL * guesses[0].probability
+        is_likely = rival.probability >= MIN_RIVAL_SHARE * guesses[0].probability
         if not is_likely or MARK in text or not all(known):
             break
         is_digit = _seem_digits(candidates, energies, probabilities, rival, signs)
@@ -163,8 +163,8 @@ def _is_sure(candidates: Candidates, energies: np.ndarray, guess: lattice.Guess)
     """Return whether the parts are so surely digits that cuts through ink aren't needed."""
     path = list(guess.path)
     left, _, right, _ = candidates.boxes[path].T
-    least = ENERGY_PER_WIDTH * (right - left) / np.ptp(candidates.boxes[0, [1, 3]])
-    return guess.probability >= SURE_WITHOUT_CUTS and bool((energies[path] >= least).all())
+    least = MIN_ENERGY_PER_WIDTH * (right - left) / np.ptp(candidates.boxes[0, [1, 3]])
+    return guess.probability >= UNCUT_CONFIDENT and bool((energies[path] >= least).all())
 
 
 def _seem_digits(candidates, energies, probabilities, guess, signs: Signs) -> list[bool]:
@@ -176,7 +176,7 @@ def _seem_digits(candidates, energies, probabilities, guess, signs: Signs) -> li
     height = np.diff(candidates.boxes[path][:, [1, 3]])[:, 0]
     is_digit &= height >= MIN_HEIGHT * height.max()
     is_digit &= ~_are_brackets(guess.number, candidates.boxes[path])
-    is_digit &= guess.probability >= SURE or not lattice.is_crowded(candidates, path)
+    is_digit &= guess.probability >= CROWDED_CONFIDENT or not lattice.is_crowded(candidates, path)
     left, right = candidates.boxes[path][:, [0, 2]].T[..., None]
     is_digit &= ~((left < signs.dotted) & (signs.dotted < right)).any(axis=1)
     return is_digit.tolist()
