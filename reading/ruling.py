@@ -6,11 +6,11 @@ import numpy as np
 MIN_LENGTH = 0.25  # share of the picture's side; no digit has a straight stroke so long
 MIN_COVERED, MIN_COVERED_ALONE = 0.8, 0.96  # covered share of the side: with parallels, alone
 MIN_ALIGNED = 0.48  # share of the side that a line's pixels cover exactly in a row
-PERIODIC = 3  # this many parallel lines are ruled paper
+MIN_PARALLELS = 3  # this many parallel lines are ruled paper
 MIN_BAR = 0.025  # share of the other side; a broader line is a bar
-CROSSED = 1.6  # in darknesses of a line; darker pixels belong to a stroke that crosses it
+CROSSING_DARKNESS = 1.6  # in darknesses of a line; darker pixels belong to a stroke that crosses it
 SAMPLE_STEP = 8  # pixels between sampled columns
-TALL, GAP = np.ones((3, 1), np.uint8), np.ones((9, 1), np.uint8)  # kernels
+COLUMN_3, COLUMN_9 = np.ones((3, 1), np.uint8), np.ones((9, 1), np.uint8)  # kernels
 SLOPES = np.linspace(-0.16, 0.16, 33)  # slopes of lines in photographs
 
 
@@ -42,10 +42,10 @@ def _remove_rows(ink: np.ndarray, level: float) -> np.ndarray:
     if not lines.any():
         return ink
     lines = np.maximum(lines, _long_lines(half, level, [slope - 0.02, slope + 0.02]))
-    lines = cv2.dilate(cv2.resize(lines, gray.shape[::-1]), TALL)
-    bare = np.where(gray > CROSSED * lines, ink, 0)
+    lines = cv2.dilate(cv2.resize(lines, gray.shape[::-1]), COLUMN_3)
+    bare = np.where(gray > CROSSING_DARKNESS * lines, ink, 0)
     # Close the gaps in strokes that cross a line of the same darkness.
-    return np.where(lines > 0, cv2.morphologyEx(bare, cv2.MORPH_CLOSE, GAP), bare)
+    return np.where(lines > 0, cv2.morphologyEx(bare, cv2.MORPH_CLOSE, COLUMN_9), bare)
 
 
 def _main_slope(ink: np.ndarray) -> float | None:
@@ -69,12 +69,12 @@ def _long_lines(half: np.ndarray, level: float, slopes: list[float]) -> np.ndarr
     for slope in slopes:
         shear = np.float32([[1, 0, 0], [slope, 1, -slope * width / 2]])
         straight = cv2.warpAffine(half, shear, (width, height), flags=cv2.INTER_NEAREST)
-        straight = cv2.blur(cv2.dilate(straight, TALL), (5, 1))
+        straight = cv2.blur(cv2.dilate(straight, COLUMN_3), (5, 1))
         straight = cv2.morphologyEx(straight, cv2.MORPH_OPEN, long)
         straight = cv2.morphologyEx(straight, cv2.MORPH_TOPHAT, broad)
-        covered = cv2.dilate((straight > 255 * level).view(np.uint8), TALL).mean(axis=1)
-        rows = cv2.dilate((covered > MIN_COVERED).view(np.uint8), GAP)
-        several = cv2.connectedComponents(rows)[0] > PERIODIC
+        covered = cv2.dilate((straight > 255 * level).view(np.uint8), COLUMN_3).mean(axis=1)
+        rows = cv2.dilate((covered > MIN_COVERED).view(np.uint8), COLUMN_9)
+        several = cv2.connectedComponents(rows)[0] > MIN_PARALLELS
         straight[covered < (MIN_COVERED if several else MIN_COVERED_ALONE)] = 0
         rows = straight.any(axis=1)
         if rows.any():

@@ -13,21 +13,21 @@ import numpy as np
 
 from reading.skeleton import Strokes, find_strokes, nearest
 
-CLEAR = 0.1  # stroke widths of ink; a cut that crosses less goes through paper
+MAX_CLEAR = 0.1  # stroke widths of ink; a cut that crosses less goes through paper
 INK = 0.4  # amount; a pixel with more is surely ink
 MIN_INK = 0.012  # ink between two cuts, at least, in squared heights
 # Paths
 MAX_CUT = 2.5  # stroke widths of ink that a path may cross
 SIDESTEP = 0.1  # cost of a step to the side, in pixels of ink; keeps paths straight
 ROWS = (0.3, 0.5, 0.7)  # shares of the height at which to choose the cheapest paths
-REACH = 0.06  # heights between two paths, at least
+MIN_PATH_DISTANCE = 0.06  # heights
 # Strokes
 MIN_WIDE = 0.85  # heights; a wider part may be several digits that touch
 MAX_NARROW = 0.6  # heights; a line of one part that is not wider is one digit
-STEP = 0.125  # heights between two lines that assign strokes to the left or right
+SPLIT_STEP = 0.125  # heights between two lines that assign strokes to the left or right
 SLANT = 0.15  # pixels to the right for each pixel up: the slant of most handwriting
 MAJORITY = 0.75  # share of a stroke on one side of a line that puts the whole stroke there
-TURNS = (0.0, 0.8)  # radians; limits below which two strokes that meet count as one
+MAX_TURNS = (0.0, 0.8)  # radians; limits below which two strokes that meet count as one
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Cuts:
 
     def is_clear(self) -> np.ndarray:
         """Return which cuts cross no ink."""
-        return self.crossed < CLEAR
+        return self.crossed < MAX_CLEAR
 
 
 def find_gaps(line: np.ndarray, height: float) -> Cuts:
@@ -70,7 +70,7 @@ def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
     if _is_one_narrow_part(ink, MAX_NARROW * height):  # like most single digits
         none = np.empty((0, *line.shape), bool)
         return _between_ends(none, none, np.empty(0))
-    paths = _cheapest_paths(line, MAX_CUT * stroke, round(REACH * height))
+    paths = _cheapest_paths(line, MAX_CUT * stroke, round(MIN_PATH_DISTANCE * height))
     left = np.arange(line.shape[1]) <= paths[:, :, None]
     cuts = _distinct(Cuts(left, ~left, _contact(ink, left, ~left) / stroke), ink, least)
     left, right = _by_strokes(ink, cuts.left[cuts.is_clear()], height, stroke)
@@ -173,13 +173,13 @@ def _by_strokes(
     for index in range(len(clear) + 1):
         x, _, wide, _ = cv2.boundingRect((ink & (part == index)).view(np.uint8))
         if wide > MIN_WIDE * height:
-            columns = np.linspace(x, x + wide, round(wide / (STEP * height)) + 1)[1:-1]
+            columns = np.linspace(x, x + wide, round(wide / (SPLIT_STEP * height)) + 1)[1:-1]
             lines += [(column, index) for column in columns]
     if not lines:
         return clear[:0], clear[:0]
     strokes = find_strokes(ink.view(np.uint8), stroke)
     column, index = np.array(lines).T[:, :, None]
-    found = [_sides(strokes.joined(turn), column, index, part) for turn in TURNS]
+    found = [_sides(strokes.joined(turn), column, index, part) for turn in MAX_TURNS]
     left, right = (np.concatenate(side) for side in zip(*found, strict=True))
     return left, right
 
