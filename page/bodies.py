@@ -39,7 +39,7 @@ BODIES = {
 }
 
 
-def is_right(kind: str, body: bytes, functions: Collection[int]) -> bool:
+def is_valid(kind: str, body: bytes, functions: Collection[int]) -> bool:
     """Return whether a body fits its kind of route.
 
     Parameters

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from page.bodies import BODIES, ID, is_right
+from page.bodies import BODIES, ID, is_valid
 
 log = logging.getLogger(__name__)
 MAX_BODY, MAX_UPLOAD = 65_536, 20 * 1024**2  # bytes
@@ -38,7 +38,7 @@ TOO_SLOW = HTTPException(408, "The rest of this request didn't arrive in time.")
 TOO_LARGE = HTTPException(413, "Too large: a request may have 64 KB, an upload 20 MB.")
 TOO_LONG = HTTPException(431, "The address or the headers of this request are too long.")
 TOO_MANY = HTTPException(429, "Too many requests at once from your address. Please wait a little.")
-ELSEWHERE = HTTPException(403, "Another website may not send requests to this page.")
+CROSS_SITE = HTTPException(403, "Another website may not send requests to this page.")
 
 
 def routes(uploads: str | Path, mcp: bool) -> list[tuple]:
@@ -63,7 +63,7 @@ def routes(uploads: str | Path, mcp: bool) -> list[tuple]:
 
 
 @dataclass
-class Caller:
+class Client:
     requests: int = 0
     answers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_RUNNING))
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_RUNNING))
@@ -83,7 +83,7 @@ class Gate:
 
     def __post_init__(self):
         self.routes = routes(self.uploads, self.mcp)
-        self.callers: dict[str, Caller] = {}
+        self.clients: dict[str, Client] = {}
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
@@ -100,8 +100,8 @@ class Gate:
             kind = self.check_head(scope)
             address = network((scope.get("client") or [""])[0], self.proxies)
             scope["client"] = (address, 0)
-            with self.under_way(address) as caller:
-                await self.pass_on(kind, caller, scope, receive, answer)
+            with self.counted(address) as client:
+                await self.forward(kind, client, scope, receive, answer)
         except ClientDisconnect:
             pass
         except Exception as error:  # Gradio raises on unknown sessions and odd arguments
@@ -127,27 +127,27 @@ class Gate:
         if not kinds:
             raise NOT_FOUND
         scope["headers"] = [h for h in scope["headers"] if not self.drop_headers.fullmatch(h[0])]
-        if method == "POST" and is_cross_origin(Headers(scope=scope)):
-            raise ELSEWHERE
+        if method == "POST" and is_cross_site(Headers(scope=scope)):
+            raise CROSS_SITE
         for name, value in QueryParams(query).multi_items():
             if name in ("session_hash", "upload_id") and not re.fullmatch(ID, value):
                 raise WRONG
         return kinds[0]
 
     @contextmanager
-    def under_way(self, address: str) -> Iterator[Caller]:
-        caller = self.callers.setdefault(address, Caller())
-        if caller.requests >= MAX_AT_ONCE:
+    def counted(self, address: str) -> Iterator[Client]:
+        client = self.clients.setdefault(address, Client())
+        if client.requests >= MAX_AT_ONCE:
             raise TOO_MANY
-        caller.requests += 1
+        client.requests += 1
         try:
-            yield caller
+            yield client
         finally:
-            caller.requests -= 1
-            if not caller.requests:
-                del self.callers[address]
+            client.requests -= 1
+            if not client.requests:
+                del self.clients[address]
 
-    async def pass_on(self, kind: str, caller: Caller, scope, receive, send) -> None:
+    async def forward(self, kind: str, client: Client, scope, receive, send) -> None:
         """Forward a request to Gradio: an upload while it streams in, JSON after it is checked."""
         headers = Headers(scope=scope)
         size = int(headers.get("content-length", 0))
@@ -158,14 +158,14 @@ class Gate:
             await self.app(scope, receive, send)
         elif kind == "upload":
             try:
-                async with caller.uploads, asyncio.timeout(UPLOAD_SECONDS):
+                async with client.uploads, asyncio.timeout(UPLOAD_SECONDS):
                     await RequestBodyLimitMiddleware(self.app, limit)(scope, receive, send)
             finally:
                 self.on_upload(size or limit)
         else:
             if kind in BODIES:
                 receive = await self.read_json(kind, scope, receive)
-            async with caller.answers:
+            async with client.answers:
                 await self.app(scope, receive, send)
 
     async def read_json(self, kind: str, scope, receive) -> Callable:
@@ -176,7 +176,7 @@ class Gate:
                 body += chunk
                 if len(body) > MAX_BODY:
                     raise TOO_LARGE
-        if not is_right(kind, bytes(body), self.functions):
+        if not is_valid(kind, bytes(body), self.functions):
             raise WRONG
         pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
@@ -186,7 +186,7 @@ class Gate:
         return replay
 
 
-def is_cross_origin(headers: Headers) -> bool:
+def is_cross_site(headers: Headers) -> bool:
     """Return whether a browser sends a request for another website.
 
     Browsers set Sec-Fetch-Site, which no script can change, and old ones Origin (OWASP,
