@@ -25,7 +25,7 @@ from PIL import Image
 
 from page import gradio_patches
 from page.gate import WRONG, WRONG_ARGUMENTS
-from page.launch import launch_of
+from page.launch import make_launch
 from page.requests import BRUSH_RADIUS, INVITATION, PAD_SIZE, check_request
 from page.uploads import NotUploadedError, resolve_upload
 from page.zero_gpu import declare_gpu_function
@@ -260,7 +260,7 @@ LAUNCH = {  # options that Gradio takes only at launch
     "num_workers": 0,  # Gradio's workers would serve uploads past the gate
     "ssr_mode": False,  # Node.js takes 120 MB, and the start fails if it takes 3 s to answer
 }
-demo.launch = launch_of(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOADS, LAUNCH)
+demo.launch = make_launch(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOADS, LAUNCH)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page.")

@@ -29,7 +29,7 @@ LOCAL_ONLY = (
 )
 
 
-def launch_of(
+def make_launch(
     demo: gr.Blocks, pool: WorkerPool, max_age_s: float, max_total_bytes: int, settings: Mapping
 ) -> Callable:
     """Return a replacement of `demo.launch` that sets the page's limits and starts its workers.
@@ -39,7 +39,7 @@ def launch_of(
     """
 
     def launch(**options):
-        _log_no_callers_text()
+        _configure_log()
         theirs = options.pop("app_kwargs", None) or {}
         examples = {path for block in demo.blocks.values() for path in block.keep_in_cache}
         purger = Purger(demo.GRADIO_CACHE, max_age_s, max_total_bytes, keep=examples)
@@ -80,7 +80,7 @@ def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middl
         functions={number for number, function in demo.fns.items() if function.fn},
         mcp=option("mcp_server").lower() == "true",
         drop_headers=re.compile(rb"x-gradio-.*" + forwarded),
-        proxies=_believe(os.environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES * in_space)),
+        proxies=_trust_proxies(os.environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES * in_space)),
         on_upload=purger.note,
     )
     if local and not options.get("quiet"):
@@ -89,7 +89,7 @@ def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middl
     return [hosts, gate]
 
 
-def _believe(proxies: str) -> tuple:
+def _trust_proxies(proxies: str) -> tuple:
     """Make uvicorn believe X-Forwarded-For from these networks; return them parsed."""
     # A network that doesn't parse must raise: uvicorn would take it for a host name.
     os.environ["FORWARDED_ALLOW_IPS"] = proxies
@@ -101,7 +101,7 @@ def _believe(proxies: str) -> tuple:
         ) from None
 
 
-class _OwnWordsFormatter(logging.Formatter):
+class _OriginFormatter(logging.Formatter):
     """Log only the origin of other packages' records, since they may hold a client's text."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -110,8 +110,8 @@ class _OwnWordsFormatter(logging.Formatter):
         return f"{record.levelname} in {record.module}.{record.funcName}, line {record.lineno}"
 
 
-def _log_no_callers_text() -> None:
-    """Log through `_OwnWordsFormatter`, unless the launching program has configured logging."""
+def _configure_log() -> None:
+    """Log through `_OriginFormatter`, unless the launching program has configured logging."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_OwnWordsFormatter())
+    handler.setFormatter(_OriginFormatter())
     logging.basicConfig(handlers=[handler])
