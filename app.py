@@ -107,8 +107,8 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
 async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
     """Read the number in a picture: a scan, a photograph or a drawing.
 
-    Returns the three best guesses with their probabilities, a sentence that says how sure the
-    first guess is or why there is none, and the evidence and layers as JSON in an HTML element.
+    Returns the three best guesses with their probabilities; a sentence: how sure the first is, or
+    why there is none; the evidence and layers as JSON in an HTML element.
     """
     if not image:
         return {}, INVITATION, ""
@@ -163,10 +163,10 @@ def _path_of(file: dict) -> str:
         raise gr.Error(WRONG_ARGUMENTS, print_exception=False) from None
 
 
-async def _ask(request: gr.Request, *question) -> list:
+async def _ask(request: gr.Request, *asked) -> list:
     """Return a worker's answer (`page.worker.Answer`), or one that says why there is none."""
     try:
-        return await pool.ask(*question, client=request.client.host)
+        return await pool.ask(*asked, client=request.client.host)
     except (NoAnswerError, BusyError) as reason:
         return [[], str(reason) or UNREADABLE, None, []]
 

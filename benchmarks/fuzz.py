@@ -3,9 +3,9 @@
     python benchmarks/fuzz.py
 
 The script alters, cuts and splices small files of each kind. Two processes decode them, in opposite
-orders. In one process, glibc fills all memory that it allocates or frees with 17, in the other
-with 195 (MALLOC_PERTURB_), so pixels from uninitialized memory differ. It needs Linux, and fails
-if a picture differs or a file crashes a process.
+orders. glibc fills memory that it allocates or frees with 17 in one process, with 195 in the other
+(MALLOC_PERTURB_). So pixels from uninitialized memory differ. The script needs Linux, and fails if
+a picture differs or a file crashes a process.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/gpu.py --data-dir data | tee gpu.md
 
-The script prints the metrics after the last epoch, with one sigmoid and with two, mean ± standard
-deviation over seeds, and the seconds per epoch of both loops. On a GPU it also runs both recipes
-twice, and trains to 99% from 20 seeds, in five minutes.
+The script prints the metrics after the last epoch, with one sigmoid and with two: mean ± standard
+deviation over seeds. Then it prints the seconds per epoch of both loops. On a GPU it also runs both
+recipes twice, and trains to 99% from 20 seeds, in five minutes.
 """
 
 import argparse

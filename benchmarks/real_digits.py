@@ -2,11 +2,13 @@
 
     python benchmarks/real_digits.py --digits data/real-digits --numbers data/real-numbers
 
-For each set of digits, the script prints the share that the first guess reads right, (a) with the
-picture shrunk to 28×28 as in most demos, (b) framed by the ink's box and center of mass, (c) with
-`to_mnist`. For (c) it also prints the share right among three guesses, the refused pictures, the
-expected calibration error, and the time of `to_mnist` without decoding. Then it prints how well the
-page's score tells digits from letters, and how often small crops get the right polarity.
+For each set of digits, the script prints the share of right first guesses for pictures
+(a) shrunk to 28×28, as in most demos
+(b) framed by the ink's box and center of mass
+(c) prepared by `to_mnist`
+For (c) it also prints the share right among three guesses, the refused pictures, the expected
+calibration error, and the time of `to_mnist` without decoding. Then it prints how well the page's
+score tells digits from letters, and how often small crops get the right polarity.
 
 --digits is a folder with three files:
 - pendigits-strokes.json: digits that people wrote on a tablet (UCI "Pen-Based Recognition of

@@ -3,8 +3,9 @@
     python benchmarks/real_numbers.py --numbers data/real-numbers --digits data/real-digits
 
 For each set of numbers, the script prints how many are right at the first guess and among three,
-how many have the right length, how many are refused or doubted, the expected calibration error
-(15 bins), and the time per picture. Then it prints how `recognize` and `read` do on single digits.
+and how many have the right length, are refused or are doubted. The last columns are the expected
+calibration error (15 bins) and the time per picture. Then it prints how `recognize` and `read` do
+on single digits.
 
 --numbers and --digits are the folders of real_digits.py. Numbers are drawn at random size, place,
 brush width and slope from a fixed seed. Composed numbers combine digits of one writer, at gaps

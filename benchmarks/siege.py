@@ -4,9 +4,10 @@
 
 The visitor has a picture read every second. The attacker, another process, runs the attacks of
 tests/assault.py at random, ten at a time. It uses another loopback address (Linux), because the
-page limits each address; with `--same-address`, both use one. The script fails if the visitor gets
-an error or a wrong answer, if 1% of the answers take over 8 s, if memory or uploads grow by a
-gigabyte, or if an attack reads a file of the server.
+page limits each address; with `--same-address`, both use one. The script fails
+- if the visitor gets an error or a wrong answer, or 1% of the answers take over 8 s
+- if memory or uploads grow by a gigabyte
+- if an attack reads a file of the server.
 """
 
 import argparse

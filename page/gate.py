@@ -1,6 +1,6 @@
 """Middleware in front of Gradio: it limits routes, bodies, and requests of one address.
 
-Gradio serves seventy routes, of which the page needs twenty, and keeps what clients send.
+Gradio serves seventy routes and keeps what clients send. The page needs twenty of them.
 Starlette's TrustedHostMiddleware checks the host, and uvicorn the headers of proxies
 (page/launch.py). The log holds no text of a client.
 """

@@ -20,7 +20,7 @@ def load_pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
     """Return a picture's first frame, upright, as uint8 (H, W), (H, W, 3) or (H, W, 4).
 
     `image` is as in `reading.preprocess.to_mnist`. Raises NoDigitError if it is damaged, too large
-    or an array of another shape, TypeError if it is no picture, OSError if there is no such file.
+    or an array of another shape. Raises TypeError for another type, OSError without such a file.
     """
     if isinstance(image, np.ndarray):
         return _to_bytes(image)

@@ -37,8 +37,8 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
     Returns
     -------
     digit : float32 ndarray of shape (28, 28), in [0, 1], 0 = paper, 1 = ink
-        The ink's longer side is 20 pixels. Its center of mass is within half a pixel of index 14.0
-        on both axes, unless this would cut off more than half a pixel of ink.
+        The ink's longer side is 20 pixels. On both axes, its center of mass is at index 14.0 ± 0.5,
+        unless this would cut off more than half a pixel of ink.
 
     Raises
     ------
