@@ -1,8 +1,8 @@
-"""The page: draw or upload a digit, and LeNet names it.
+"""The page: draw or upload a number, and LeNet reads it.
 
-python app.py            # serves on this machine
-python app.py --share    # and at a public address for a week (or GRADIO_SHARE=True)
-gradio app.py            # loads this file anew when it changes
+python app.py            # serves the page on this machine
+python app.py --share    # also at a public address for a week (or GRADIO_SHARE=True)
+gradio app.py            # also reloads this file when it changes
 """
 
 import argparse
@@ -24,9 +24,9 @@ from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
 from page import gradio_patches
-from page.answer import BRUSH_RADIUS, INVITATION, PAD_SIZE, check_question
 from page.gate import WRONG, WRONG_ARGUMENTS
-from page.launch import launch_of
+from page.launch import make_launch
+from page.requests import BRUSH_RADIUS, INVITATION, PAD_SIZE, check_request
 from page.uploads import DeletedUploadError, NotUploadedError, resolve_upload
 from page.zero_gpu import declare_gpu_function
 
@@ -34,18 +34,18 @@ HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples" / "digits").iterdir()))
 SAMPLE = {"path": "examples/digits/7-crossed.png", "meta": {"_type": "gradio.FileData"}}
 SCRIPTS = ("pen", "show", "figure", "link")
-CARD = str(HERE / "examples" / "page.png")  # shown where a link to the page is shared
+CARD = str(HERE / "examples" / "page.png")  # preview of a shared link to the page
 
-# Limits, so that one visitor cannot stop the page for the next; page/gate.py has those of requests
-MAX_LAYERS = 8  # of a drawing; the pad sends one
-MAX_SECONDS = 3  # for an answer
-MAX_WAITING = 500  # questions for the workers; the next client is told that the page is busy
-MAX_WAITING_OF_ONE = 64  # of these, from one address: a class of pupils
-MAX_RUNNING = 600  # requests in Gradio's hands: more than may wait, so that it decides nothing
-MAX_UPLOAD_AGE = 3600  # s that an uploaded file stays on the server
-MAX_UPLOADS = 500_000_000  # bytes of all of them
-MAX_SESSIONS = 1000  # that Gradio remembers; it makes one for every call of the API
-# One thread, as pictures are small. OpenCV reads how large they may be when it is imported.
+# Limits, so that no visitor can stop the page for others. page/gate.py limits requests further.
+MAX_LAYERS = 8  # layers of a drawing; the pad sends one
+MAX_SECONDS = 3  # timeout of an answer
+MAX_WAITING = 500  # requests that wait for a worker; further ones get "The page is busy"
+MAX_WAITING_OF_ONE = 64  # of these, requests from one address, such as a school's
+MAX_RUNNING = 600  # requests that Gradio serves; more than MAX_WAITING, so that the pool decides
+MAX_UPLOAD_AGE = 3600  # seconds until an upload is deleted
+MAX_UPLOADS = 500_000_000  # bytes of all uploads
+MAX_SESSIONS = 1000  # sessions that Gradio remembers; each call of the API makes one
+# One thread, since pictures are small. OpenCV reads its limit of pixels when it is imported.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WORKER_ENVIRONMENT |= {"OPENCV_IO_MAX_IMAGE_PIXELS": "16000000", "OPENCV_LOG_LEVEL": "SILENT"}
 
@@ -60,7 +60,7 @@ PEN = "".join((HERE / "page" / f"{name}.js").read_text() for name in SCRIPTS)
 DELETED = "This picture has been deleted. Please upload it again."
 UNREADABLE = "I couldn't read this picture. Please try a PNG or JPEG."
 
-if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second pool
+if gr.NO_RELOAD:  # `gradio app.py` runs this file again after changes, but needs one pool
     from page.pool import BusyError, NoAnswerError, WorkerPool
 
     pool = WorkerPool(
@@ -68,25 +68,23 @@ if gr.NO_RELOAD:  # `gradio app.py` runs this file twice, and needs no second po
         cwd=HERE,
         environment=WORKER_ENVIRONMENT,
         seconds=MAX_SECONDS,
-        longest_queue=MAX_WAITING,
-        longest_line=MAX_WAITING_OF_ONE,
+        max_waiting=MAX_WAITING,
+        max_waiting_of_one=MAX_WAITING_OF_ONE,
     )
 
 
 def recognize(image: Image.Image | np.ndarray) -> dict[str, float]:
-    """Return the probabilities of "0" to "9" in a picture of one digit.
-
-    It is `reading.reader.recognize`; see there. PyTorch is imported only when this is called.
-    """
+    """Return the probabilities of "0" to "9"; see `reading.reader.recognize`."""
+    # The page's process must not import PyTorch, but a program that calls this does.
     from reading.reader import recognize
 
     return recognize(image)
 
 
-async def answer(question: dict, request: gr.Request) -> dict:
-    """Answer what page/pen.js asks."""
+async def answer(sent: dict, request: gr.Request) -> dict:
+    """Answer a request of page/pen.js."""
     try:
-        asked = check_question(question, demo.GRADIO_CACHE)
+        asked = check_request(sent, demo.GRADIO_CACHE)
     except DeletedUploadError:
         return {"words": DELETED}
     except ValueError:
@@ -96,10 +94,10 @@ async def answer(question: dict, request: gr.Request) -> dict:
 
 
 async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[dict, str, str]:
-    """Read the digit, or the number, that is drawn on the pad.
+    """Read the number in a drawing.
 
-    Takes {"layers": [picture, …], "composite": picture}, one of which will do. Returns what
-    /upload does.
+    Takes {"layers": [picture, …], "composite": picture}; the composite is used if the layers are
+    empty. Returns the same as /upload.
     """
     sketch = sketch or {}
     layers = [_path_of(layer) for layer in sketch.get("layers") or [] if layer]
@@ -110,10 +108,10 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
 
 
 async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
-    """Read the digit, or the number, in a picture: a scan, a photograph, a drawing.
+    """Read the number in a picture: a scan, a photograph or a drawing.
 
-    Returns the three best guesses with their probabilities, a sentence (how sure the first is, or
-    why there is none), and the evidence and the layers as JSON in an HTML element.
+    Returns the three best guesses with their probabilities; a sentence: how sure the first is, or
+    why there is none; the evidence and layers as JSON in an HTML element.
     """
     if not image:
         return {}, INVITATION, ""
@@ -122,7 +120,7 @@ async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dic
 
 class Picture(TypedDict):
     path: str
-    meta: FileDataMeta  # with it, Gradio's clients upload files themselves
+    meta: FileDataMeta  # tells Gradio's clients to upload the file
 
 
 class Guess(TypedDict):
@@ -138,22 +136,22 @@ class Reading(TypedDict):
 async def read(picture: Picture, request: gr.Request) -> Reading:
     """Read a handwritten number of one to eight digits in a picture: scan, photograph or drawing.
 
-    Any size will do, dark on light or light on dark. A picture is uploaded to this page first, as
-    Gradio's clients do; no address is fetched. MCP takes a `data:` URL of up to 45 KB.
+    It may have any size and be dark on light or light on dark. Upload the picture to this page
+    first, as Gradio's clients do. The page fetches no URL. MCP takes a `data:` URL of up to 45 KB.
 
     Parameters:
         picture: One number, as PNG, JPEG, WebP, BMP, GIF or TIFF.
 
     Returns:
-        guesses: up to three numbers and their probabilities, the best first; none if it is not one
+        guesses: up to three numbers and their probabilities, best first; empty without a number
         words: how sure the best guess is, or why there is none
-    """  # in Gradio's form, of which it makes what programs are told
+    """  # Gradio makes the API's documentation from this form
     guesses, words, *_ = await _ask(request, "upload", _path_of(picture), None)
     return {"guesses": [{"number": n, "probability": p} for n, p in guesses], "words": words}
 
 
 async def describe_weights(request: gr.Request) -> str:
-    """Return a line that says which weights answer."""
+    """Return a sentence that names the weights; empty if no worker answers."""
     try:
         return await pool.ask("weights", client=request.client.host)
     except (NoAnswerError, BusyError):
@@ -161,29 +159,29 @@ async def describe_weights(request: gr.Request) -> str:
 
 
 def _path_of(file: dict) -> str:
-    """Return the path of an upload on this server."""
+    """Return the path of an upload; raise gr.Error for any other file."""
     try:
         return str(resolve_upload(file, demo.GRADIO_CACHE))
     except NotUploadedError:
         raise gr.Error(WRONG_ARGUMENTS, print_exception=False) from None
 
 
-async def _ask(request: gr.Request, *question) -> list:
-    """Return the worker's answer to a question (`page.worker.Answer`): guesses, words, …"""
+async def _ask(request: gr.Request, *asked) -> list:
+    """Return a worker's answer (`page.worker.Answer`), or one that says why there is none."""
     try:
-        return await pool.ask(*question, client=request.client.host)
+        return await pool.ask(*asked, client=request.client.host)
     except (NoAnswerError, BusyError) as reason:
         return [[], str(reason) or UNREADABLE, None, []]
 
 
 def _for_programs(guesses: list, words: str, figure: dict | None, *_) -> tuple[dict, str, str]:
-    """Return what /sketch and /upload return, for Gradio's components."""
+    """Return an answer as /sketch and /upload do: label, sentence, HTML."""
     best = label.postprocess(dict(guesses)).model_dump() if guesses else {}
     data = f'<script type="application/json">{json.dumps(figure)}</script>' if figure else ""
     return best, words, data
 
 
-LIGHT, DARK = "#faf8f4", "#161513"  # paper and ink: the evidence alone is colored
+LIGHT, DARK = "#faf8f4", "#161513"  # paper and ink; only the evidence is colored
 THEME = gr.themes.Base(
     neutral_hue="stone",
     primary_hue="stone",
@@ -218,12 +216,12 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
                     upload = gr.Image(
                         elem_id="upload",
                         type="pil",
-                        image_mode=None,  # as it is: converting here would lose depth, or alpha
+                        image_mode=None,  # a conversion here would lose depth or alpha
                         sources=["upload", "clipboard", "webcam"],
                         label="A picture of one number",
                         show_label=False,
                     )
-                    # When this file is reloaded, gr.Image takes nothing any more but uploads.
+                    # After a reload, the patched gr.Image accepts only uploads, even as examples.
                     examples = [save_file_to_cache(file, demo.GRADIO_CACHE) for file in EXAMPLES]
                     gr.Examples(examples, upload, label="Or one of these")
             gr.HTML(f'<span id="copied" role="status"></span>{KEPT}', elem_id="kept")
@@ -236,11 +234,11 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
     picture_tab.select(None, js="() => lenet.turn('picture')")
     demo.load(describe_weights, outputs=source, api_visibility="private", show_progress="hidden")
 
-    # What follows is for programs: nothing on the page asks for it.
+    # The rest is the API for other programs; the page doesn't use it.
     label = gr.Label(num_top_classes=3, label="guesses", visible=False)
     words, figure = gr.Textbox(label="words", visible=False), gr.HTML(label="figure", visible=False)
     outputs = [label, words, figure]
-    # Files are not opened here: the components have nothing to prepare.
+    # The components needn't prepare anything, since the workers open the files.
     how = {"preprocess": False, "postprocess": False, "concurrency_limit": None}
     gr.on([], recognize_sketch, pad, outputs, api_name="sketch", **how)
     gr.on([], recognize_upload, upload, outputs, api_name="upload", **how)
@@ -249,25 +247,25 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
     upload.example_payload = lambda: SAMPLE
 
 
-demo.queue(max_size=MAX_RUNNING, status_update_rate=10)  # nobody is shown a place in the queue
+demo.queue(max_size=MAX_RUNNING, status_update_rate=10)  # s; the page shows no position in it
 gradio_patches.patch(demo)
 upload.keep_in_cache.add(card := save_file_to_cache(CARD, demo.GRADIO_CACHE))
 gradio_patches.replace_card(PURPOSE, card)
 declare_gpu_function()
 
 
-LAUNCH = {  # what can only be said at launch
+LAUNCH = {  # options that Gradio takes only at launch
     "theme": THEME,
     "css_paths": [HERE / "page" / "style.css", HERE / "page" / "figure.css"],
     "max_threads": MAX_RUNNING,
     "state_session_capacity": MAX_SESSIONS,
     "run_history": False,
-    "num_workers": 0,  # Gradio's own would serve uploads past the gate
-    "ssr_mode": False,  # Node's server: 120 MB, and a start that fails if it takes 3 s to answer
+    "num_workers": 0,  # Gradio's workers would serve uploads past the gate
+    "ssr_mode": False,  # Node.js takes 120 MB, and the start fails if it takes 3 s to answer
 }
-demo.launch = launch_of(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOADS, LAUNCH)
+demo.launch = make_launch(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOADS, LAUNCH)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page.")
-    parser.add_argument("--share", action="store_true", help="serve it at a public address, too")
+    parser.add_argument("--share", action="store_true", help="also serve it at a public address")
     demo.launch(share=parser.parse_args().share or None)

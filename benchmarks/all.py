@@ -1,11 +1,11 @@
-"""Run the benchmarks of benchmarks/README.md and write what they print into it.
+"""Run the benchmarks of benchmarks/README.md and write their output into it.
 
-    python benchmarks/all.py --data data                  # all but those named below
+    python benchmarks/all.py --data data                  # all except those in ON_REQUEST
     python benchmarks/all.py --data data real_digits siege
 
-A section of the README is a command and, after it, two markers: <!-- name --> and <!-- end -->. The
-command's output goes between them, with the commit that it is of. Where README.md has markers of
-the same name around a table, its rows are replaced by those of the same name.
+In that README, each command is followed by the markers <!-- name --> and <!-- end -->. The script
+writes the command's output and the commit between them. If README.md has a table between markers
+of the same name, its rows and columns are updated too.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SECTION = r"^python (benchmarks/\w+\.py.*)\n```\n+<!-- (\w+) -->$"
 
 
 def replace(file: Path, name: str, content: str) -> None:
-    """Replace what stands between a name's markers in a file."""
+    """Replace the text between a name's markers in a file."""
     marked = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
     text = re.sub(marked, lambda found: found[1] + content + found[2], file.read_text(), flags=re.S)
     file.write_text(text)
@@ -44,17 +44,9 @@ def cells_of(line: str) -> list[str]:
 
 
 def quote(table: str, source: str) -> str:
-    """Return a table with the cells of another, by the names of its rows and columns.
+    """Fill a Markdown table with the cells that the first table in `source` has under its names.
 
-    Parameters
-    ----------
-    table, source : str
-        Markdown; in `source` only the first table counts.
-
-    Raises
-    ------
-    KeyError
-        If `source` lacks a row or a column.
+    Raises KeyError if `source` lacks a row or a column.
     """
     lines = [line for line in source.split("\n\n")[0].splitlines() if line.startswith("|")]
     header, _, *rows = map(cells_of, lines)
@@ -67,7 +59,7 @@ def quote(table: str, source: str) -> str:
 
 
 def commit() -> str:
-    """Return the commit of the code, and whether it has changed since; texts aside."""
+    """Return the commit, "with changes" if files other than Markdown have changed since."""
     git = ["git", "-C", str(ROOT)]
     head = subprocess.check_output([*git, "rev-parse", "--short", "HEAD"], text=True).strip()
     changes = subprocess.call([*git, "diff", "--quiet", "HEAD", "--", ".", ":!*.md"])
@@ -75,7 +67,7 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """Return the versions and the processor, in words."""
+    """Return the versions and the processor in a sentence."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     processor = model[1].strip() if model else platform.machine()
@@ -84,7 +76,7 @@ def machine() -> str:
 
 
 def run(name: str, command: str, data: Path, code: str) -> None:
-    """Run a section's command and write what it prints."""
+    """Run a section's command and write its output into both READMEs."""
     words = [str(data / w[5:]) if w.startswith("data/") else w for w in shlex.split(command)]
     started = time.monotonic()
     print(f"{name}: {command}", file=sys.stderr, flush=True)
@@ -112,8 +104,8 @@ def main() -> int:
         "--data",
         type=Path,
         default="data",
-        help="stands for data/ in the commands; holds mnist/ (train.py's --data-dir), real-digits/ "
-        "and real-numbers/, as real_digits.py says (%(default)s)",
+        help="folder that replaces data/ in the commands; it holds mnist/ (train.py's --data-dir), "
+        "real-digits/ and real-numbers/ (see real_digits.py) (%(default)s)",
     )
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(sections))
     arguments = parser.parse_args()
@@ -125,7 +117,7 @@ def main() -> int:
         try:
             run(name, sections[name], arguments.data.absolute(), code)
         except subprocess.CalledProcessError as error:
-            failed.append(f"{name} ended with {error.returncode}; its old table stays")
+            failed.append(f"{name} failed with status {error.returncode}; its table is the old one")
     print("\n".join(failed), file=sys.stderr)
     return len(failed)
 

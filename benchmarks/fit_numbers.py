@@ -1,12 +1,12 @@
-"""What the factors of numbers' scores should be: fitted, so that probabilities are calibrated.
+"""Fit the factors of a number's score, so that its probability is calibrated.
 
     python benchmarks/fit_numbers.py --numbers data/real-numbers --digits data/real-digits
 
-A number's probability is its paths' share of exp(score): the factors are those that make the
-numbers that were written likeliest (LeCun et al. 1998, section VI; Lafferty et al. 2001,
-"Conditional random fields"). Prints the mean loss on writers that were left out, then the factors
-fitted on all, for reading/candidates.py and reading/lattice.py. When the network's weights change,
-fit anew.
+A number's probability is the share of its paths in the sum of exp(score) over all paths. The fit
+maximizes the likelihood of the written numbers (LeCun et al. 1998, section VI; Lafferty et al.
+2001, "Conditional random fields"). The script prints the mean loss on writers left out, then the
+factors fitted on all writers, for reading/candidates.py and reading/lattice.py. Run it again when
+the network's weights change.
 """
 
 import argparse
@@ -21,20 +21,20 @@ sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "test
 from written_numbers import compose, draw_number, load_numbers, load_single_digits
 
 from lenet import LeNet
-from reading.candidates import SHAPE
-from reading.lattice import ANSWER, answer_features, energy
+from reading.candidates import SHAPE_FACTORS
+from reading.lattice import ANSWER_FACTORS, answer_features, energy
 from reading.picture import NoDigitError
 from reading.reader import candidates_of
 from reading.weights import EMBEDDED_WEIGHTS
 
 NEVER = -1e9  # log of a probability of 0
-UNREADABLE = 0.02  # share of the numbers: one whose right cut is not at hand teaches nothing
+UNREADABLE = 0.02  # share of numbers without a right path among the candidates
 BATCH = 200
 FOLDS = 5
 
 
 def prepare(model: LeNet, drawings) -> list[dict]:
-    """Return the edges, the features and the log probabilities of each number's candidates."""
+    """Return edges, features and log probabilities of each number's candidates."""
     items = []
     for number, picture in drawings:
         try:
@@ -60,7 +60,7 @@ def prepare(model: LeNet, drawings) -> list[dict]:
 
 
 def stack(items: list[dict]) -> list[dict]:
-    """Return batches of numbers with about as many candidates each, padded."""
+    """Return padded batches of numbers that have similar counts of candidates."""
     items = sorted(items, key=lambda item: len(item["edges"]))
     batches = []
     for start in range(0, len(items), BATCH):
@@ -78,15 +78,15 @@ def stack(items: list[dict]) -> list[dict]:
 
 
 def losses(batch: dict, factors: torch.Tensor) -> torch.Tensor:
-    """Return minus the log probability of each number that was written.
+    """Return minus the log probability of each written number.
 
-    `factors` are those of the log probability, then of the features.
+    The first of `factors` is for the log probability, the others are for the features.
     """
     first, last = batch["edges"].unbind(dim=2)
     scores = (batch["features"] @ factors[1:])[..., None] + factors[0] * batch["log_probabilities"]
     count, most = len(scores), batch["label"].shape[1]
     right = scores.gather(2, batch["label"][:, None].expand(-1, scores.shape[1], -1))
-    # Log sums over the paths to each cut: of all, and of those that read a label's first digits.
+    # Log sums over the paths to each cut: all of them, and those that read a label's first digits.
     nothing = torch.full((count, 1), NEVER, dtype=torch.float64)
     everything = [torch.zeros(count, dtype=torch.float64)]
     written = [torch.cat([torch.zeros_like(nothing), nothing.expand(-1, most)], dim=1)]
@@ -99,7 +99,7 @@ def losses(batch: dict, factors: torch.Tensor) -> torch.Tensor:
         arriving = arriving + scores.logsumexp(2).gather(1, edges)
         everything.append(arriving.masked_fill(absent, NEVER).logsumexp(1))
         wide = edges[..., None].expand(-1, -1, most)
-        # The digit at each place follows the label up to the place before.
+        # A path that has read k digits of the label continues with the next one.
         arriving = torch.stack(written, 1)[..., :-1].gather(1, start[..., None].expand_as(wide))
         arriving = arriving + right.gather(1, wide)
         arriving = arriving.masked_fill(absent[..., None], NEVER).logsumexp(1)
@@ -110,12 +110,12 @@ def losses(batch: dict, factors: torch.Tensor) -> torch.Tensor:
 
 
 def robust(losses: torch.Tensor) -> torch.Tensor:
-    """Return losses of which none is more than that of a number taken for unreadable."""
+    """Limit each loss to that of an unreadable number, so that such numbers teach nothing."""
     return -torch.log((1 - UNREADABLE) * torch.exp(-losses) + UNREADABLE)
 
 
 def fit(items: list[dict]) -> torch.Tensor:
-    """Return the factors that make the labels likeliest."""
+    """Return the factors that maximize the labels' likelihood."""
     batches = stack(items)
     factors = torch.zeros(1 + items[0]["features"].shape[1], dtype=torch.float64)
     factors[0] = 1
@@ -134,7 +134,7 @@ def fit(items: list[dict]) -> torch.Tensor:
 
 
 def load_drawings(numbers: Path, digits: Path):
-    """Return numbers and pictures: all of those written as such, some composed, single digits."""
+    """Yield numbers and their pictures: all written numbers, some composed ones, single digits."""
     single = load_single_digits(digits)
     written = load_numbers(numbers)
     random = np.random.default_rng(1)  # not the seed of the benchmark's drawings
@@ -146,9 +146,9 @@ def load_drawings(numbers: Path, digits: Path):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--numbers", type=Path, required=True)
-    parser.add_argument("--digits", type=Path, required=True)
-    parser.add_argument("--weights", default=EMBEDDED_WEIGHTS, help="a folder, or owner/name")
+    parser.add_argument("--numbers", type=Path, required=True, help="as for real_digits.py")
+    parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
+    parser.add_argument("--weights", default=EMBEDDED_WEIGHTS, help="a folder or owner/name")
     arguments = parser.parse_args()
     model = LeNet.from_pretrained(arguments.weights)
     items = prepare(model, load_drawings(arguments.numbers, arguments.digits))
@@ -162,7 +162,11 @@ def main() -> None:
     loss = torch.cat(left_out).mean()
     print(f"Mean loss on the numbers of writers left out: {loss:.4f} nats. The factors:\n\n```")
     factors = fit(items)
-    names = ["log probability", *SHAPE, *(name for name in ANSWER if name != "log probability")]
+    names = [
+        "log probability",
+        *SHAPE_FACTORS,
+        *(name for name in ANSWER_FACTORS if name != "log probability"),
+    ]
     for name, factor in zip(names, factors.tolist(), strict=True):
         print(f'"{name}": {factor:.2f},')
     single = np.concatenate([item["energy"] for item in items if len(item["label"]) == 1])

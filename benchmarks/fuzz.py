@@ -1,11 +1,11 @@
-"""Does a damaged picture show memory that nobody wrote to? It could be another visitor's.
+"""Decode altered files, and check that no pixel comes from memory of another visitor's picture.
 
     python benchmarks/fuzz.py
 
-Small files of each kind are altered, cut and spliced, and decoded in two processes in opposite
-order. In one of them glibc fills all memory that it hands out or takes back with 17, in the other
-with 195 (MALLOC_PERTURB_): pictures that depend on such bytes differ. Linux only. It fails if one
-differs, or if a file ends a process.
+The script alters, cuts and splices small files of each kind. Two processes decode them, in opposite
+orders. glibc fills memory that it allocates or frees with 17 in one process, with 195 in the other
+(MALLOC_PERTURB_). So pixels from uninitialized memory differ. The script needs Linux, and fails if
+a picture differs or a file crashes a process.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from freed_memory import pictures
 from page.decode import SIGNATURES
 
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F", "CMYK", "YCbCr")
-OPTIONS = {  # of Pillow, by kind: each is tried with each mode
+OPTIONS = {  # Pillow's options by kind; each is combined with each mode
     "PNG": [{}, {"save_all": True}, {"interlace": 1}, {"exif": b"MM\0*\0\0\0\x08\0\0"}],
     "JPEG": [{}, {"progressive": True}, {"restart_marker_blocks": 1}, {"quality": 100}],
     "WEBP": [{}, {"lossless": True}, {"save_all": True}],
@@ -36,12 +36,12 @@ OPTIONS = {  # of Pillow, by kind: each is tried with each mode
     "AVIF": [{"speed": 10}, {"speed": 10, "save_all": True}],
     "PPM": [{}],
 }
-ONLY = {  # what Pillow crashes over in other modes
+ONLY = {  # TIFF options with which Pillow crashes in other modes
     "1": [{"compression": name} for name in ("group3", "group4", "tiff_ccitt")],
     "L": [{"compression": "jpeg"}],
     "RGB": [{"compression": "jpeg"}],
 }
-RUNS = (  # BMP's, which Pillow doesn't write: of 8 and of 4 bits
+RUNS = (  # run-length encoded BMPs of 8 and 4 bits, which Pillow doesn't write
     b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 1078, 40, 24, 18, 1, 8, 1, 0, 0, 0, 256, 0)
     + bytes(range(256)) * 4 + b"\x09\x07\0\x05abcde\0\0\0\0\x03\x08\0\2\3\1" * 9 + b"\0\1",
     b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 118, 40, 24, 18, 1, 4, 2, 0, 0, 0, 16, 0)
@@ -50,7 +50,7 @@ RUNS = (  # BMP's, which Pillow doesn't write: of 8 and of 4 bits
 
 
 def seeds(kind: str) -> list[bytes]:
-    """Return small files of a kind, of every mode and compression that Pillow writes."""
+    """Return small files of a kind, in each mode and compression that Pillow writes."""
     files = list(RUNS) if kind == "BMP" else []
     for size in ((24, 18), (61, 40)):
         noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
@@ -62,7 +62,7 @@ def seeds(kind: str) -> list[bytes]:
                 more = {"append_images": [other.convert(mode)]} if "save_all" in options else {}
                 try:
                     image.convert(mode).save(out, kind, **options, **more)
-                except (OSError, ValueError, KeyError):  # not every kind has every mode
+                except (OSError, ValueError, KeyError):  # the kind lacks this mode
                     continue
                 files.append(out.getvalue())
     if kind == "PPM":
@@ -73,10 +73,10 @@ def seeds(kind: str) -> list[bytes]:
 
 
 def altered(files: list[bytes], random: np.random.Generator) -> bytes:
-    """Return a file with some of its bytes changed, cut, or another's."""
+    """Return a file with bytes changed, cut off, or replaced by another file's."""
     content = bytearray(files[random.integers(len(files))])
     for _ in range(random.integers(1, 3)):
-        near = min(len(content), 120 if random.random() < 0.5 else len(content))  # or the header
+        near = min(len(content), 120 if random.random() < 0.5 else len(content))  # often the header
         place = random.integers(near) if near else 0
         match random.integers(6):
             case 0:
@@ -96,7 +96,7 @@ def altered(files: list[bytes], random: np.random.Generator) -> bytes:
 
 
 def with_checksums(data: bytes) -> bytes:
-    """Return a PNG whose chunks have the right checksum, so that they are looked at."""
+    """Correct the checksums of a PNG's chunks, so that decoders read them."""
     if not data.startswith(b"\x89PNG"):
         return data
     place, parts = 8, [data[:8]]
@@ -109,9 +109,9 @@ def with_checksums(data: bytes) -> bytes:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--files", type=int, default=20_000, help="of each kind (%(default)s)")
+    parser.add_argument("--files", type=int, default=20_000, help="files per kind (%(default)s)")
     parser.add_argument("--kinds", nargs="+", default=list(SIGNATURES), choices=SIGNATURES)
-    parser.add_argument("--seed", type=int, default=0, help="of the alterations (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="alter files by it (%(default)s)")
     arguments = parser.parse_args()
     print("| kind | altered files | read | refused | differ | slowest s |")
     print("| --- | --- | --- | --- | --- | --- |")

@@ -1,10 +1,10 @@
-"""How fast does train.py train, and does it reach the report's figures?
+"""Compare train.py with the report's figures and with the training loop of PyTorch's tutorials.
 
     python benchmarks/gpu.py --data-dir data | tee gpu.md
 
-Prints the last epoch's metrics of both readings of the report's table, mean ± standard deviation
-over seeds, and the seconds of an epoch by the loop of PyTorch's tutorials and by train.py's. On a
-GPU it also runs both recipes twice, and trains to 99 % from 20 seeds: five minutes in all.
+The script prints the metrics after the last epoch, with one sigmoid and with two: mean ± standard
+deviation over seeds. Then it prints the seconds per epoch of both loops. On a GPU it also runs both
+recipes twice, and trains to 99% from 20 seeds, in five minutes.
 """
 
 import argparse
@@ -40,15 +40,15 @@ from training.state import make_state
 from training.steps import make_step, train_epoch
 
 ROOT = Path(__file__).parents[1]
-IMAGES = 48_000  # of an epoch: four fifths of MNIST's
+IMAGES = 48_000  # per epoch: four fifths of MNIST's
 TO_99 = replace(DEMO, epochs=10, added_shares=(0.0, 0.0, 0.0))  # on MNIST alone
 
 
 def row(name: str, data: tuple[Tensor, Tensor], second_sigmoid: bool, seeds: int) -> str:
-    """Train PAPER from seeds 0, 1, …; return the row of the report's table."""
+    """Train PAPER with seeds 0, 1, …; return the table's row."""
     last = []
     for seed in range(seeds):
-        torch.compiler.reset()  # or the recompilations count as one function's, up to a limit
+        torch.compiler.reset()  # or PyTorch's limit of recompilations stops the compiler
         how = {"seed": seed, "second_sigmoid": second_sigmoid, "report": str}
         last.append(train(*data, PAPER, **how)[1][-1])
     columns = [[metrics[name] for metrics in last] for name in METRICS]
@@ -57,7 +57,7 @@ def row(name: str, data: tuple[Tensor, Tensor], second_sigmoid: bool, seeds: int
 
 
 def tutorial_loop(data_dir: Path, device: torch.device) -> Callable[[], None]:
-    """Return an epoch as PyTorch's tutorials write it: a DataLoader of single images."""
+    """Return a function that trains an epoch like PyTorch's tutorials, with a DataLoader."""
     dataset = Subset(MNIST(data_dir, train=True, transform=ToTensor()), range(IMAGES))
     loader = DataLoader(dataset, batch_size=PAPER.batch_size, shuffle=True)
     model = LeNet().to(device)
@@ -70,13 +70,13 @@ def tutorial_loop(data_dir: Path, device: torch.device) -> Callable[[], None]:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        loss.item()  # makes the device finish
+        loss.item()  # waits until the device has finished
 
     return epoch
 
 
 def our_loop(images: Tensor, labels: Tensor, is_fast: bool) -> Callable[[], object]:
-    """Return an epoch as train.py runs it."""
+    """Return a function that trains an epoch like train.py."""
     training_set = TrainingSet(images[:IMAGES], labels[:IMAGES], counts=(IMAGES, 0, 0, 0))
     state = make_state(PAPER, seed=0, device=images.device, steps=0)
     step = make_step(state, training_set, is_fast)
@@ -84,14 +84,14 @@ def our_loop(images: Tensor, labels: Tensor, is_fast: bool) -> Callable[[], obje
 
 
 def timed(function: Callable[[], object]) -> float:
-    """Return how many seconds a call takes."""
+    """Return the seconds that a call takes."""
     started = time.perf_counter()
     function()
     return time.perf_counter() - started
 
 
 def whole_run(recipe: str, device: torch.device, data_dir: Path) -> str:
-    """Run a recipe twice by train.py, with seed 0; return a line of what came out."""
+    """Run train.py twice with a recipe and seed 0; return a line with times and metrics."""
     weights, times = set(), []
     for _ in range(2):
         with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ def whole_run(recipe: str, device: torch.device, data_dir: Path) -> str:
 
 
 def seconds_to_99(data: tuple[Tensor, Tensor], seeds: int) -> str:
-    """Return how long the report's network trains to 99 % of the validation images."""
+    """Return a line with the training time until 99% of the validation images are right."""
     found = []
     for seed in range(seeds):
         history = train(*data, TO_99, seed=seed, report=str)[1]
@@ -116,15 +116,15 @@ def seconds_to_99(data: tuple[Tensor, Tensor], seeds: int) -> str:
         reached = (epoch["validation_accuracy"] >= 0.99 for epoch in history)
         found += [s for s, there in zip(seconds, reached, strict=True) if there][:1]
     spread = f"{median(found):.2f} s ({min(found):.2f} to {max(found):.2f})" if found else "never"
-    return f"- to 99 % of the validation images: {spread}, {len(found)} of {seeds} seeds"
+    return f"- to 99% of the validation images: {spread}, {len(found)} of {seeds} seeds"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--data-dir", type=Path, default="data", help="MNIST's (%(default)s)")
-    add("--device")
-    add("--seeds", type=int, nargs=3, default=(5, 3, 20), help="both sigmoids, one, to 99 %%")
+    add("--data-dir", type=Path, default="data", help="MNIST folder (%(default)s)")
+    add("--device", help="as for train.py")
+    add("--seeds", type=int, nargs=3, default=(5, 3, 20), help="two sigmoids, one, to 99%%")
     arguments = parser.parse_args()
     device, (both, one, to_99) = choose_device(arguments.device), arguments.seeds
     data = load_mnist(arguments.data_dir, train=True, device=device)

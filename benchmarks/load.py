@@ -1,14 +1,18 @@
-"""How long do many visitors at once wait, and how soon does the page start?
+"""Measure how long the page takes to start, and how long many visitors at once wait.
 
     python benchmarks/load.py
 
-Times from `python app.py` to the first answer, at home and as in a Space, beside importing PyTorch
-and Gradio alone. Then 1, 10, 100 and 300 clients speak Gradio's HTTP protocol with the page, and
-with the same page whose answer is a constant, in turn and without a pause: three sketches, then a
-photograph of two megapixels. An answer's time is from the call to the end of its event stream; one
-that differs from the first to the same picture is an error. Then a hundred draw at once, and ask
-while their pens move, as page/pen.js does; an answer's time is that of one request. Memory is that
-of all processes, what they share counted once. Printed are medians over the rounds.
+Start: the time from `python app.py` to the first answer, at home and as in a Space, compared with
+importing PyTorch and Gradio alone.
+
+Clients: 1, 10, 100 and 300 clients send requests without a pause through Gradio's HTTP protocol,
+three sketches, then a photograph of two megapixels. An answer's time ends with its event stream.
+An answer that differs from the first one for the same picture is an error.
+
+Pens: a hundred clients draw, and send requests while their pens move, like page/pen.js.
+
+The same load goes to a page whose answer is a constant. Memory is that of all processes, with
+shared memory counted once. The tables show medians over the rounds.
 """
 
 import argparse
@@ -31,10 +35,10 @@ from serving import CONSTANT_PAGE, Server, pss_memory, serve
 from space_host import SPACE
 
 IMPORTS = (sys.executable, "-c", "import torch, gradio")
-IN_SPACE = SPACE | {"HF_ENDPOINT": "http://127.0.0.1:9"}  # the Hub's time isn't what is measured
-SETTLE = 5  # s until all processes have started
-MOVES = 60  # of a pen, in a stroke of a second
-PERIOD = 0.1  # seconds between two questions of a pen, at least, as in page/pen.js
+IN_SPACE = SPACE | {"HF_ENDPOINT": "http://127.0.0.1:9"}  # without a Hub, which would take time
+SETTLE = 5  # seconds until all processes have started
+MOVES = 60  # pen movements per stroke, which takes a second
+PERIOD = 0.1  # seconds, at least, between two requests of a pen, as in page/pen.js
 FORTY_TWO = [  # pixels of the pad
     [(190, 100), (110, 290), (300, 290)],
     [(250, 170), (245, 400)],
@@ -44,7 +48,7 @@ FAILURES = (httpx.HTTPError, RuntimeError, KeyError, ValueError)
 
 
 def first_answer(**environment: str) -> tuple[float, float]:
-    """Return the time from the page's start to its first answer (s), and its memory (MB)."""
+    """Return the seconds from the page's start to its first answer, and its memory in MB."""
     started = time.perf_counter()
     with serve(log=Path(os.devnull), **environment) as server:
         asyncio.run(visit(server.url, 1, 1))
@@ -54,7 +58,7 @@ def first_answer(**environment: str) -> tuple[float, float]:
 
 
 def print_starts(rounds: int) -> None:
-    """Print how long the page takes to start, of as many starts and one before them."""
+    """Print how long the page takes to start: medians over `rounds` starts after a first one."""
     rows = {"at home": [], "as in a Space": []}
     bare = []
     for _ in range(rounds + 1):
@@ -66,13 +70,13 @@ def print_starts(rounds: int) -> None:
     print("| start | s to the first answer | times the imports alone | memory MB |")
     print("| --- | --- | --- | --- |")
     for name, starts in rows.items():
-        seconds, memory = np.transpose(starts[1:])  # files are then in the system's cache
+        seconds, memory = np.transpose(starts[1:])  # the first start fills the system's file cache
         ratio = np.median(seconds / bare[1:])
         print(f"| {name} | {np.median(seconds):.2f} | {ratio:.2f} | {np.median(memory):.0f} |")
 
 
 async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int, float]:
-    """Ask so many times by so many clients; return the times (s), the errors, and the whole (s)."""
+    """Send requests from several clients; return answer times, errors and duration, in seconds."""
     async with client_from("127.0.0.1", url) as http:
         drawing, picture = await questions(http)
     kinds = [drawing] * 3 + [picture]
@@ -99,7 +103,7 @@ async def visit(url: str, clients: int, answers: int) -> tuple[list[float], int,
 
 
 def drawing_of(moves: int) -> list[list[int]]:
-    """Return as much of a 42 as a pen has drawn after so many moves, a second a stroke."""
+    """Return the part of a 42 that a pen has drawn after so many moves."""
     strokes = []
     for corners in FORTY_TWO[: moves // MOVES + 1]:
         drawn = along(corners, MOVES)[: max(1, moves - MOVES * len(strokes))]
@@ -108,12 +112,12 @@ def drawing_of(moves: int) -> list[list[int]]:
 
 
 async def draw(url: str, pens: int, seconds: float) -> tuple[list[float], int, float]:
-    """Draw 42 again and again with so many pens; return what `visit` returns."""
+    """Draw 42 repeatedly with several pens; return what `visit` returns."""
     times, errors = [], 0
 
     async def pen(index: int, component: int) -> None:
         nonlocal errors
-        await asyncio.sleep(index / pens)  # they do not begin all at once
+        await asyncio.sleep(index / pens)  # spreads their starts over a second
         began = time.perf_counter()
         async with client_from(f"127.0.1.{1 + index}", url) as http:
             while (since := time.perf_counter() - began) < seconds:
@@ -141,7 +145,7 @@ async def draw(url: str, pens: int, seconds: float) -> tuple[list[float], int, f
 
 
 def print_load(name: str, load, servers: dict[str, Server], rounds: int, before: dict) -> None:
-    """Load the servers in turn, and print a row for each and their ratio."""
+    """Load the servers in turn; print a row for each, and one with their ratio."""
     figures = {server: [] for server in servers}
     for _ in range(rounds):
         for server, (url, _) in servers.items():
@@ -162,19 +166,19 @@ def print_load(name: str, load, servers: dict[str, Server], rounds: int, before:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--starts", type=int, default=5, help="of the page, each way (%(default)s)")
+    add("--starts", type=int, default=5, help="starts of the page per row (%(default)s)")
     add("--clients", type=int, nargs="+", default=[1, 10, 100, 300])
-    add("--answers", type=int, default=400, help="in each round (%(default)s)")
-    add("--pens", type=int, default=100, help="that draw at once (%(default)s)")
-    add("--seconds", type=float, default=15, help="of drawing (%(default)s)")
-    add("--rounds", type=int, default=3, help="for each row (%(default)s)")
+    add("--answers", type=int, default=400, help="answers per round (%(default)s)")
+    add("--pens", type=int, default=100, help="pens that draw at once (%(default)s)")
+    add("--seconds", type=float, default=15, help="duration of drawing (%(default)s)")
+    add("--rounds", type=int, default=3, help="rounds per row (%(default)s)")
     arguments = parser.parse_args()
     print_starts(arguments.starts)
     with serve() as page, serve(CONSTANT_PAGE) as constant:
         servers = {"the page": page, "a constant": constant}
         before = {name: pss_memory(server.process.pid) for name, server in servers.items()}
         for server in servers.values():
-            asyncio.run(visit(server.url, 4, 40))  # the first are slower everywhere
+            asyncio.run(visit(server.url, 4, 40))  # warms up: the first answers are slower
         print("\n| clients | | answers/s | p50 ms | p95 ms | p99 ms | errors | memory MB |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         rows = {

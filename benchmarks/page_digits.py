@@ -1,13 +1,15 @@
-"""Are digits that are drawn on the page read right, and how soon after a stroke?
+"""Measure how often the page reads a drawn digit right, and how soon after a stroke.
 
     python benchmarks/page_digits.py --digits data/real-digits
 
-A browser replays other people's digits (those of real_digits.py, in its order) on the page, and on
-the same page whose answer is a constant, in turn: sixty movements of the pointer a second. A mouse
-would wait until each is painted, which without a GPU takes a third of a second. A stroke ends when
-the button goes up; the answer is there when the reply to what was asked since then has changed the
-page. The same strokes are also drawn and read in Python. Then scribbles follow one another at
-once, and after each the page must show its own answer; the script fails if one doesn't.
+A browser replays the digits of real_digits.py, with sixty pointer events a second, on the page and
+on a page whose answer is a constant. The events come from a script, because Playwright's mouse
+waits for each frame, which takes a third of a second without a GPU. The time runs from the end of
+a stroke until the page shows the reply to a request that was sent after it. The same strokes are
+also drawn and read in Python.
+
+Then scribbles follow one another quickly. The script fails if the page doesn't end with the answer
+to the latest scribble.
 """
 
 import argparse
@@ -27,10 +29,10 @@ from serving import CONSTANT_PAGE, PAGE, serve
 import reading
 from reading.picture import NoDigitError
 
-MOVES = 60  # of the pointer, in a stroke of a second
-QUICK = 15  # of these, in a scribble
-ROUNDS = 4  # a page that isn't drawn on takes time, too
-WARM_UP = 2  # digits: the first are slower everywhere
+MOVES = 60  # pointer events per stroke, which takes a second
+QUICK = 15  # pointer events per scribble
+ROUNDS = 4  # the pages take turns, since an open page takes time even if it is idle
+WARM_UP = 2  # digits not counted, since the first are slower
 CLOCK = """
   const fetch = window.fetch;
   let up = null;
@@ -67,7 +69,7 @@ async (points) => {
   return (window.answers - before) / seconds;
 }
 """
-# Whether what the page shows is the answer to its last question.
+# Returns whether the page shows the answer to its latest request.
 IS_LAST = """
 async () => {
   const last = document.createElement("div");
@@ -79,7 +81,7 @@ async () => {
 
 
 def open_page(browser, url: str):
-    """Open the page, with its pad ready to draw on, and a clock in it."""
+    """Open the page with a clock in it, and wait until its pad is ready."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.add_init_script(CLOCK + TEN_FRAMES_A_SECOND)
     page.goto(url)
@@ -89,13 +91,13 @@ def open_page(browser, url: str):
 
 
 def wait_for_answer(page) -> float:
-    """Wait for the answer to the stroke that has ended; return the time from its end (ms)."""
+    """Wait for the answer to the last stroke; return the time since its end, in ms."""
     page.wait_for_function("window.latency !== null", timeout=60_000)
     return page.evaluate("window.latency")
 
 
 def draw_digit(page, strokes) -> tuple[str, float, float]:
-    """Draw a digit; return the first guess, the time to it (ms), and the answers a second."""
+    """Draw a digit; return the first guess, the time to it in ms, and answers per second."""
     for points in to_page(page, place(strokes, side=200 / CANVAS, center=np.array([0.5, 0.5]))):
         rate = page.evaluate(REPLAY, along(points, MOVES).tolist())
         time = wait_for_answer(page)
@@ -103,23 +105,23 @@ def draw_digit(page, strokes) -> tuple[str, float, float]:
 
 
 def scribble(page, random) -> bool:
-    """Draw a scribble of a quarter of a second; return whether its own answer stands at the end."""
+    """Draw for a quarter of a second; return whether the page ends with this scribble's answer."""
     (points,) = to_page(page, [random.uniform(0.15, 0.85, (5, 2))])
     page.evaluate(REPLAY, along(points, QUICK).tolist())
     wait_for_answer(page)
-    page.wait_for_timeout(200)  # an old one would come
+    page.wait_for_timeout(200)  # a late answer to an older scribble would arrive by now
     return page.evaluate(IS_LAST)
 
 
 def clear(page) -> None:
-    """Clear the pad, and wait until it can be drawn on."""
+    """Clear the pad and wait until it is ready again."""
     page.get_by_role("button", name="Clear", exact=True).click()
     page.locator("#pad .empty").wait_for(state="detached")
-    page.wait_for_timeout(300)  # for a tenth of a second the paper has another size
+    page.wait_for_timeout(300)  # the paper has another size for a tenth of a second
 
 
 def read(strokes) -> str:
-    """Return the first guess at the same digit, drawn and read in Python."""
+    """Draw and read a digit in Python; return the first guess, "" without one."""
     try:
         return reading.read(draw_at_best_brush(strokes)).guesses[0][0]
     except NoDigitError:
@@ -127,7 +129,7 @@ def read(strokes) -> str:
 
 
 def print_table(found: dict[str, list], labels: list[int], in_python: list[str]) -> None:
-    """Print what was read, and when it was there."""
+    """Print the share read right, and the times to the answers."""
     right = np.mean([guess == str(label) for guess, label in zip(in_python, labels, strict=True)])
     print("| from stroke to answer | read right | p50 ms | p95 ms | answers a second meanwhile |")
     print("| --- | --- | --- | --- | --- |")
@@ -146,8 +148,8 @@ def print_table(found: dict[str, list], labels: list[int], in_python: list[str])
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
-    parser.add_argument("--most", type=int, default=120, help="digits on each page (%(default)s)")
-    parser.add_argument("--scribbles", type=int, default=50, help="(%(default)s)")
+    parser.add_argument("--most", type=int, default=120, help="digits per page (%(default)s)")
+    parser.add_argument("--scribbles", type=int, default=50, help="quick scribbles (%(default)s)")
     arguments = parser.parse_args()
     digits, labels = load_digits(arguments.digits, arguments.most)
     commands = {"the page": PAGE, "a constant": CONSTANT_PAGE}
@@ -175,7 +177,7 @@ def main() -> int:
         browser.close()
     in_order = [label for k in range(ROUNDS) for label in labels[k::ROUNDS]]
     print_table(found, in_order, [read(strokes) for part in parts for strokes in part])
-    print(f"After {kept} of {arguments.scribbles} quick scribbles their own answer stood.")
+    print(f"{kept} of {arguments.scribbles} quick scribbles got their own answer.")
     return kept != arguments.scribbles
 
 

@@ -1,21 +1,26 @@
-"""Does `to_mnist` bring what people really draw into the form that the network reads?
+"""Measure how well single digits are read that the network wasn't trained on.
 
     python benchmarks/real_digits.py --digits data/real-digits --numbers data/real-numbers
 
-For each set of digits: the share read right at the first guess, (a) with the picture shrunk to
-28x28 as most demos do, (b) with its box and centre of mass only, (c) with `to_mnist`; for (c) also
-among three guesses, what is refused, how far the probabilities are from the share that is right
-(expected calibration error), and the time of `to_mnist` without decoding. Then: how well the
-page's score tells digits from letters, and how often ink is told from paper in small crops.
+For each set of digits, the script prints the share of right first guesses for pictures
+(a) shrunk to 28×28, as in most demos
+(b) framed by the ink's box and center of mass
+(c) prepared by `to_mnist`
+For (c) it also prints the share right among three guesses, the refused pictures, the expected
+calibration error, and the time of `to_mnist` without decoding. Then it prints how well the page's
+score tells digits from letters, and how often small crops get the right polarity.
 
-The folder --digits holds pendigits-strokes.json, what people wrote on a tablet (UCI "Pen-Based
-Recognition of Handwritten Digits", unnormalised coordinates: a list of {"label", "writer",
-"strokes"}), usps-1000.npz, digits from envelopes (`images`, `labels`), and letters.json, other
-people's letters; the folder --numbers holds numbers.json, numbers that people of a French school
-wrote (both of CROHME 2011 to 2016, as lists of {"label", "writer", "strokes"}). The strokes are
-drawn as the page's pad sends them, or photographed on paper by tests/handwriting.py.
-MNIST's test pictures, and small bilevel crops of them as an old scanner has them, are read last;
-they are for reporting, not for choosing by.
+--digits is a folder with three files:
+- pendigits-strokes.json: digits that people wrote on a tablet (UCI "Pen-Based Recognition of
+  Handwritten Digits", original coordinates), a list of {"label", "writer", "strokes"}
+- letters.json: letters of CROHME 2011 to 2016, in the same form
+- usps-1000.npz: digits from envelopes, arrays `images` and `labels`
+--numbers is a folder with numbers.json: numbers written at a French school (CROHME 2011 to 2016),
+in the same form.
+
+The strokes are drawn as the page's pad sends them, or photographed by tests/handwriting.py. MNIST's
+test pictures, and small bilevel crops of them like those of old scanners, are read last. They are
+for reporting only: no choice may depend on them.
 """
 
 import argparse
@@ -64,12 +69,12 @@ FRENCH = "French school, any brush, size and place"
 ENVELOPES = "envelopes (USPS)"
 BILEVEL = "small bilevel crops"
 MNIST = "MNIST's test pictures"
-COLUMNS = ("(a) shrunk to 28×28", "(b) box and centre of mass", "first guess", "first three")
+COLUMNS = ("(a) shrunk to 28×28", "(b) box and center of mass", "first guess", "first three")
 COLUMNS += ("refused", "calibration error", "p50, p95 ms")
 
 
 def to_ink(picture) -> np.ndarray:
-    """Return a picture's ink in [0, 1], as most demos find it."""
+    """Return a picture's ink in [0, 1], found like in most demos."""
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
     gray = np.asarray(image.convert("L")).astype(np.float32) / 255
     return 1 - gray if np.median(gray) > 0.5 else gray
@@ -81,13 +86,13 @@ def shrunk(picture) -> np.ndarray:
 
 
 def box_and_mass(picture) -> np.ndarray:
-    """Return a picture sized by its ink's box and placed by its centre of mass."""
+    """Return a picture scaled by its ink's box and centered by its mass."""
     ink = to_ink(picture)
     return frame([crop(ink * (ink > 0.1))])[0]
 
 
 def measure(models: list[LeNet], pictures, labels) -> tuple[str, torch.Tensor]:
-    """Return the cells of a row, and each model's page scores of the pictures by way (c)."""
+    """Return the cells of a row, and each model's page scores of the pictures with (c)."""
     seconds = []
 
     def timed(picture) -> np.ndarray:
@@ -114,7 +119,7 @@ def milliseconds(seconds: list[float]) -> str:
 
 
 def load_sets(folder: Path, numbers: Path, data_dir: Path, most: int) -> dict:
-    """Return functions that load each set of digits: its pictures and labels."""
+    """Return a function for each set of digits that loads its pictures and labels."""
 
     def drawn(how, digits):
         random = np.random.default_rng(SEED)
@@ -168,7 +173,7 @@ def print_letters(models: list[LeNet], folder: Path, scores: dict[str, torch.Ten
 
 
 def print_polarity(crops) -> None:
-    """Print in how many small crops, black on white, the ink is told from the paper."""
+    """Print the share of small crops, black on white, in which the ink is found to be black."""
 
     def from_ink(picture: np.ndarray) -> np.ndarray:
         return frame([restore((picture == 0).astype(np.float32))])[0]
@@ -191,12 +196,12 @@ def print_large_photograph(strokes) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--digits", type=Path, required=True)
-    parser.add_argument("--numbers", type=Path, required=True)
-    parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's (%(default)s)")
-    several = "folders, or owner/name; of several the mean and standard deviation are printed"
+    parser.add_argument("--digits", type=Path, required=True, help="see the head of this file")
+    parser.add_argument("--numbers", type=Path, required=True, help="see the head of this file")
+    parser.add_argument("--data-dir", type=Path, default="data", help="MNIST folder (%(default)s)")
+    several = "folders or owner/name; for several, print the mean and standard deviation"
     parser.add_argument("--weights", nargs="+", default=[EMBEDDED_WEIGHTS], help=several)
-    most = "of the tablet's digits, each drawn three ways (%(default)s)"
+    most = "digits from the tablet, each drawn in three ways (%(default)s)"
     parser.add_argument("--most", type=int, default=1000, help=most)
     arguments = parser.parse_args()
     models = list(map(LeNet.from_pretrained, arguments.weights))

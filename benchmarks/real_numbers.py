@@ -1,16 +1,15 @@
-"""Are whole numbers read, clean and photographed, and what do single digits lose by it?
+"""Measure how well whole numbers are read, and what this costs single digits.
 
     python benchmarks/real_numbers.py --numbers data/real-numbers --digits data/real-digits
 
-For each set of numbers: how many are right at the first guess and among the first three, how
-many have the right length, how many are refused or doubted, how far the probabilities are from
-the share that is right (expected calibration error, 15 bins), and the time a picture takes. Then
-single digits: by `recognize`, by `read`, and how many `read` takes for several. Last, how long
-`read` takes for one digit and for five, against `recognize` for one.
+For each set of numbers, the script prints how many are right at the first guess and among three,
+and how many have the right length, are refused or are doubted. The last columns are the expected
+calibration error (15 bins) and the time per picture. Then it prints how `recognize` and `read` do
+on single digits, and how long `read` takes for one digit and for five, against `recognize`.
 
-The folder --numbers holds numbers.json, numbers that people wrote inside formulas (CROHME 2011 to
-2016); --digits as in real_digits.py. Drawn at random size, place, brush width and slope from a
-fixed seed. Composed numbers are of one writer's digits, at gaps from overlapping to wide.
+--numbers and --digits are the folders of real_digits.py. Numbers are drawn at random size, place,
+brush width and slope from a fixed seed. Composed numbers combine digits of one writer, at gaps
+from overlapping to wide.
 """
 
 import argparse
@@ -45,7 +44,7 @@ COLUMNS += ("p50, p95 ms",)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a number was read: its length, what is right, the first guess's probability, the time."""
+    """The result of reading a number; `probability` is that of the first guess."""
 
     length: int
     first: bool
@@ -100,7 +99,7 @@ def print_row(name: str, outcomes: list[Outcome]) -> None:
 
 
 def read_sets(numbers, composed, model: LeNet, photographs: int) -> dict[str, list[Outcome]]:
-    """Return how the numbers of each set were read."""
+    """Return the outcomes by the name of their set."""
     outcomes = {}
     for name, part in (("written", numbers), ("composed", composed)):
         random = np.random.default_rng(SEED)
@@ -146,13 +145,13 @@ def print_times(times: dict[str, list[float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--numbers", type=Path, required=True)
-    parser.add_argument("--digits", type=Path, required=True)
-    parser.add_argument("--weights", default=EMBEDDED_WEIGHTS, help="a folder, or owner/name")
-    parser.add_argument("--composed", type=int, default=1000, help="numbers (%(default)s)")
-    parser.add_argument("--photographs", type=int, default=500, help="of each kind (%(default)s)")
+    parser.add_argument("--numbers", type=Path, required=True, help="as for real_digits.py")
+    parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
+    parser.add_argument("--weights", default=EMBEDDED_WEIGHTS, help="a folder or owner/name")
+    parser.add_argument("--composed", type=int, default=1000, help="composed numbers (%(default)s)")
+    parser.add_argument("--photographs", type=int, default=500, help="per kind (%(default)s)")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)  # as the page's worker has it
+    torch.set_num_threads(1)  # like the page's worker
     torch.backends.mkldnn.set_flags(False)
     cv2.setNumThreads(1)
     model = LeNet.from_pretrained(arguments.weights)

@@ -1,12 +1,12 @@
-"""What does each part of the demo recipe gain?
+"""Measure what each part of the demo recipe gains.
 
     python benchmarks/recipe.py --digits data/real-digits --numbers data/real-numbers
 
-Trains the recipe for a few epochs, whole and with one part changed at a time, and prints the
-accuracy on the images that training held out (6,000 of MNIST's), and on the development digits of
-`real_digits.py`: the tablet's and the French school's strokes at any brush, size and place, and
-the envelopes'; and how well letters are told from the French digits (area under the ROC curve).
-MNIST's test images are not read.
+The script trains the whole recipe for a few epochs, then with one part changed at a time. It
+prints the accuracy on 6,000 held-out images of MNIST's training set, and on the development digits
+of `real_digits.py`: tablet and French school (any brush, size and place) and envelopes. The column
+"letters" is the area under the ROC curve, letters against French digits. MNIST's test images aren't
+used.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from training.run import choose_device, device_name
 
 
 def without(kind: int) -> Recipe:
-    """Return the recipe without one of the kinds of images that are added to MNIST's."""
+    """Return the recipe without the kind of added images at this index."""
     shares = [0.0 if i == kind else share for i, share in enumerate(DEMO.added_shares)]
     return replace(DEMO, added_shares=tuple(shares))
 
@@ -66,17 +66,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
     parser.add_argument("--numbers", type=Path, required=True, help="as for real_digits.py")
-    parser.add_argument("--data-dir", type=Path, default="data", help="MNIST's")
-    parser.add_argument("--device")
-    parser.add_argument("--epochs", type=int, default=10, help="of each run (10)")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each variant (3)")
+    parser.add_argument("--data-dir", type=Path, default="data", help="MNIST folder (data)")
+    parser.add_argument("--device", help="as for train.py")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs per run (10)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs per row (3)")
     names = {"nargs": "+", "default": list(VARIANTS), "choices": VARIANTS, "metavar": "NAME"}
-    parser.add_argument("--variants", **names, help="only these rows")
+    parser.add_argument("--variants", **names, help="rows to measure (all)")
     return parser.parse_args()
 
 
 def load_development(folder: Path, numbers: Path) -> dict:
-    """Return the development digits as the network receives them, and their labels."""
+    """Return the development digits in MNIST's form, and their labels."""
 
     def drawn(strokes) -> torch.Tensor:
         random = np.random.default_rng(SEED)
@@ -96,7 +96,7 @@ def load_development(folder: Path, numbers: Path) -> dict:
 
 
 def measure(model: LeNet, development: dict) -> list[float]:
-    """Return `COLUMNS` but the first and the last."""
+    """Return the cells of `COLUMNS` except the first and the last."""
     answers = {name: probabilities_of([model], d) for name, (d, _) in development.items()}
     area = area_under_roc(page_score(answers["French"]), page_score(answers.pop("letters")))
     shares = {name: first_and_three(answers[name], development[name][1]) for name in answers}
@@ -105,10 +105,10 @@ def measure(model: LeNet, development: dict) -> list[float]:
 
 
 def row_of(recipe: Recipe, seeds: int, images, labels, development: dict) -> str:
-    """Train from seeds 0, 1, …; return the cells of `COLUMNS`, mean ± standard deviation."""
+    """Train with seeds 0, 1, …; return the cells of `COLUMNS`, mean ± standard deviation."""
     rows = []
     for seed in range(seeds):
-        torch.compiler.reset()  # or the recompilations count as one function's, up to a limit
+        torch.compiler.reset()  # or PyTorch's limit of recompilations stops the compiler
         how = {"seed": seed, "report": lambda line: None}
         model, history = train(images, labels, recipe, **how)
         validation = max(epoch["validation_accuracy"] for epoch in history)

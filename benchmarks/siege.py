@@ -1,12 +1,13 @@
-"""What does an attacker cost a visitor, who has a picture read every second beside him?
+"""Attack the page, and measure the answers that a visitor gets meanwhile.
 
     python benchmarks/siege.py --minutes 5
 
-The attacker does all of tests/assault.py at random, ten at a time. He is another process and comes
-from another address of this machine (Linux), since the page's limits are an address's;
-`--same-address` has both come from one. It fails if the visitor gets an error, a wrong answer, or
-one in a hundred answers after 8 s, if memory or the folder of uploads grows by a gigabyte, or if a
-file of the server's is read.
+The visitor has a picture read every second. The attacker, another process, runs the attacks of
+tests/assault.py at random, ten at a time. It uses another loopback address (Linux), because the
+page limits each address; with `--same-address`, both use one. The script fails
+- if the visitor gets an error or a wrong answer, or 1% of the answers take over 8 s
+- if memory or uploads grow by a gigabyte
+- if an attack reads a file of the server.
 """
 
 import argparse
@@ -50,7 +51,7 @@ MAX_P99 = 8  # seconds
 
 
 async def visit(url: str, address: str, ends: float) -> Visitor:
-    """Ask every second, whether the one before was answered or not."""
+    """Send a picture every second, even if the previous answer is missing."""
     visitor = Visitor()
     async with client_from(address, url, 60) as http, asyncio.TaskGroup() as asking:
         number = 0
@@ -62,12 +63,12 @@ async def visit(url: str, address: str, ends: float) -> Visitor:
 
 
 def besiege(url: str, address: str, folder: Path, ends: float, seed: int) -> dict[str, Counter]:
-    """Attack until then (seconds since the epoch); return of each attack what came of it."""
+    """Attack until `ends` (seconds since the epoch); return the outcomes of each attack."""
     return asyncio.run(attack_all(url, address, folder, ends, seed))
 
 
 async def attack_all(url: str, address: str, folder: Path, ends: float, seed: int):
-    """Do what `besiege` does."""
+    """The coroutine of `besiege`."""
     outcomes = {name: Counter() for name in ATTACKS}
     pictures = {path.name: path.read_bytes() for path in folder.iterdir()}
     async with client_from(address, url, 30) as http:
@@ -90,7 +91,7 @@ async def attack_all(url: str, address: str, folder: Path, ends: float, seed: in
 
 
 async def watch(server: Server, folder: Path, ends: float) -> np.ndarray:
-    """Return memory and disk (MB) at the start and every half second, N×2."""
+    """Return memory and disk in MB, every half second, as an array of shape (N, 2)."""
     figures = [await asyncio.to_thread(held, server, folder)]
     while time.time() < ends:
         await asyncio.sleep(0.5)
@@ -99,9 +100,9 @@ async def watch(server: Server, folder: Path, ends: float) -> np.ndarray:
 
 
 async def siege(server: Server, folder: Path, pictures: Path, arguments: argparse.Namespace):
-    """Have the page visited and attacked; return the visitor, the attacks and what was held."""
+    """Visit and attack the page; return the visitor, outcomes, memory and disk, forged or not."""
     async with client_from(VISITOR, server.url, 60) as http:
-        for name in GOOD:  # the first wait until the weights are loaded
+        for name in GOOD:  # the first requests wait for the weights
             await Visitor().ask(http, name)
     await asyncio.sleep(2)
     ends = time.time() + 60 * arguments.minutes
@@ -119,7 +120,7 @@ async def siege(server: Server, folder: Path, pictures: Path, arguments: argpars
 
 
 def summary(counter: Counter) -> str:
-    """Return in few words what came of an attack, the most frequent first."""
+    """Return an attack's outcomes with their counts, most frequent first."""
     short = Counter()
     for outcome, number in counter.items():
         short[outcome if len(outcome) < 12 else f"“{' '.join(outcome.split()[:4])} …”"] += number
@@ -127,7 +128,7 @@ def summary(counter: Counter) -> str:
 
 
 def report(visitor: Visitor, outcomes: dict[str, Counter], figures: np.ndarray) -> list[str]:
-    """Print the table; return the bars that are missed."""
+    """Print the table; return the bars that were missed."""
     p50, p95, p99, most = np.percentile(visitor.seconds, (50, 95, 99, 100))
     (memory, _), (most_memory, most_disk) = figures[0], figures.max(axis=0)
     errors, wrong = visitor.errors.total(), visitor.wrong.total()
@@ -146,7 +147,7 @@ def report(visitor: Visitor, outcomes: dict[str, Counter], figures: np.ndarray) 
         f"p99 is not under {MAX_P99} s": p99 < MAX_P99,
         f"memory grew by more than {MAX_GROWTH} MB": most_memory - memory <= MAX_GROWTH,
         f"uploads took more than {MAX_DISK} MB": most_disk <= MAX_DISK,
-        "a file of the server's was read": not any(map(READ.search, outcomes["server file"])),
+        "an attack read a file of the server": not any(map(READ.search, outcomes["server file"])),
         "an attack got a status of 500 or above": not any(re.match("5..$", o) for o in everything),
     }
     return [bar for bar, kept in bars.items() if not kept]
@@ -155,8 +156,8 @@ def report(visitor: Visitor, outcomes: dict[str, Counter], figures: np.ndarray) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=5, help="(%(default)s)")
-    parser.add_argument("--same-address", action="store_true", help="visitor and attacker have one")
-    parser.add_argument("--seed", type=int, default=0, help="of the attacks (%(default)s)")
+    parser.add_argument("--same-address", action="store_true", help="attack from the same address")
+    parser.add_argument("--seed", type=int, default=0, help="choose attacks by it (%(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         uploads, pictures, log = (Path(temporary, name) for name in ("uploads", "pictures", "log"))

@@ -1,1 +1,1 @@
-"""What the visitor sees, and what keeps the server alive."""
+"""The page that visitors see, and the limits that keep its server alive."""

@@ -1,18 +1,18 @@
-"""What the JSON of a request may hold: what the page's code, and a client of its API, sends."""
+"""Check the JSON body of a request. Only the page and clients of its API need to be understood."""
 
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-MAX_VALUES = 8192  # in a body: Gradio walks through all of them, several times
-ID = r"[A-Za-z0-9_-]{1,64}"  # of sessions, events and uploads; a field's name
+MAX_VALUES = 8192  # values in a body; Gradio walks through all of them several times
+ID = r"[A-Za-z0-9_-]{1,64}"  # a session, an event, an upload or an argument's name
 Id = Annotated[str, Field(pattern=f"^{ID}$")]
-Number = Annotated[int, Field(ge=0, lt=1000)]  # of a function or a component
+Number = Annotated[int, Field(ge=0, lt=1000)]  # Gradio's number of a function or a component
 
 
 class Call(BaseModel, extra="forbid", strict=True):
-    """A call of an endpoint, or of one of the page's own events."""
+    """A call of an endpoint or of one of the page's events."""
 
     data: list
     session_hash: Id | None = None
@@ -23,7 +23,7 @@ class Call(BaseModel, extra="forbid", strict=True):
 
 
 class ServerCall(BaseModel, extra="forbid", strict=True):
-    """A call of `answer` in app.py, by page/pen.js."""
+    """A call of app.py's `answer` by page/pen.js."""
 
     data: Any
     session_hash: Id
@@ -39,18 +39,16 @@ BODIES = {
 }
 
 
-def is_right(kind: str, body: bytes, functions: Collection[int]) -> bool:
-    """Return whether a body is right for its kind of route.
+def is_valid(kind: str, body: bytes, functions: Collection[int]) -> bool:
+    """Return whether a body fits its kind of route.
 
     Parameters
     ----------
-    kind : str
-        One of `BODIES`.
+    kind : str, a key of `BODIES`
     body : bytes
-    functions : collection of int
-        Gradio's numbers of the functions that may be called.
+    functions : collection of int, Gradio's numbers of the functions that clients may call
     """
-    if sum(map(body.count, b",[{")) > MAX_VALUES:  # each value follows one of these
+    if sum(map(body.count, b",[{")) > MAX_VALUES:  # a comma or bracket precedes each value
         return False
     try:
         call = BODIES[kind].validate_json(body, strict=True)

@@ -1,9 +1,8 @@
-"""Decode a stranger's picture with OpenCV, once the file's own bytes say that this is cheap.
+"""Decode an uploaded picture with OpenCV, after checks that this takes little time and memory.
 
-Pillow 12.3 doesn't see these files: some TIFFs make it return freed memory, another visitor's
-picture. OpenCV 5.0 does so with animated PNGs, so a PNG loses all chunks but a still picture's.
-OpenCV itself compares the size in a file's header with `OPENCV_IO_MAX_IMAGE_PIXELS` before it
-decodes. It reads that variable when it is imported, so the worker is started with it (app.py).
+Pillow isn't used: for some TIFFs, Pillow 12.3 returns freed memory, such as another visitor's
+picture. OpenCV 5.0 does so for animated PNGs, so `still_png` drops their chunks. OpenCV compares
+the size in a file's header with `OPENCV_IO_MAX_IMAGE_PIXELS`, which app.py sets for the workers.
 """
 
 import os
@@ -18,18 +17,18 @@ import numpy as np
 
 from reading.picture import DAMAGED_MESSAGE, MAX_PIXELS, MAX_SIDE, NoDigitError, shrink, stretch
 
-MAX_FILE = 20_000_000  # bytes, as many as may be uploaded
-MAX_JPEG_PIXELS = 64_000_000  # a large JPEG is decoded to an eighth of its sides
-MAX_JPEG_SCANS = 100  # libjpeg-turbo's own programs advise as many; cameras write 10
+MAX_FILE = 20_000_000  # bytes
+MAX_JPEG_PIXELS = 64_000_000  # more than elsewhere: a large JPEG is decoded at 1/8 of its size
+MAX_JPEG_SCANS = 100  # the limit that libjpeg-turbo's own programs advise; cameras write 10
 MAX_JPEG_WORK = 1_000_000_000  # pixels × colors, summed over the scans: about a second
-MAX_PARTS = 50_000  # segments of a JPEG, chunks of a PNG, values of a tag, as a TIFF's strips
+MAX_PARTS = 50_000  # segments of a JPEG, chunks of a PNG, values of a TIFF tag
 
 OTHER_KIND = "I can read PNG, JPEG, WebP, GIF, BMP, AVIF, PPM and TIFF pictures."
 TOO_LONG = f"This file is too large. The limit is {MAX_FILE // 1_000_000} MB."
 TOO_LARGE = f"This picture has too many pixels. The limit is {MAX_PIXELS / 1e6:.0f} million."
 COSTLY = "This picture takes too long to read. Please save it again as PNG or JPEG."
 
-# How a file begins. A picture of several (MPO) begins as a JPEG, and the first of them is read.
+# A file's first bytes. MPO, a series of JPEGs, begins like a JPEG; its first picture is read.
 SIGNATURES = {
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "JPEG": rb"\xff\xd8\xff",
@@ -47,26 +46,24 @@ def open_picture(path: str | Path) -> np.ndarray:
 
     Parameters
     ----------
-    path : str or Path
-        A regular file; neither a link nor a device nor a pipe is opened.
+    path : str or Path, a regular file; links, devices and pipes are refused
 
     Returns
     -------
-    pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
-        Gray, RGB or RGBA. A large one comes smaller, its longest side `MAX_SIDE` / 2 to `MAX_SIDE`.
+    pixels : uint8 ndarray of shape (H, W), (H, W, 3) or (H, W, 4), gray, RGB or RGBA
+        A large picture is shrunk until its longer side has `MAX_SIDE` / 2 to `MAX_SIDE` pixels.
 
     Raises
     ------
     NoDigitError
-        If it is no picture, or one that would take too much time or memory; the message is fit
-        for the page.
+        If the file is no picture, or takes too much time or memory. The page shows the message.
     """
     return decode(read_file(path))
 
 
 def read_file(path: str | Path) -> bytes:
-    """Return a regular file's bytes, MAX_FILE at most."""
-    # A pipe would keep whoever opens it waiting, and Windows lacks these flags.
+    """Return a regular file's bytes, at most `MAX_FILE`; raise NoDigitError otherwise."""
+    # O_NONBLOCK: opening a pipe would wait for its writer. Windows has only the first two flags.
     names = ("O_RDONLY", "O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")
     flags = sum(getattr(os, name, 0) for name in names)
     try:
@@ -76,7 +73,7 @@ def read_file(path: str | Path) -> bytes:
             data = file.read(MAX_FILE + 1)
     except NoDigitError:
         raise
-    except (OSError, ValueError) as error:  # no such file; a name with a zero in it
+    except (OSError, ValueError) as error:  # ValueError: the name holds a null character
         raise NoDigitError(DAMAGED_MESSAGE) from error
     if len(data) > MAX_FILE:
         raise NoDigitError(TOO_LONG)
@@ -84,7 +81,7 @@ def read_file(path: str | Path) -> bytes:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Return the picture in a file's bytes; raise what `open_picture` does."""
+    """Decode a file's bytes; returns and raises like `open_picture`."""
     kind = kind_of(data)
     if kind is None:
         raise NoDigitError(OTHER_KIND)
@@ -108,13 +105,13 @@ def decode(data: bytes) -> np.ndarray:
         return np.ascontiguousarray(pixels)
     except NoDigitError:
         raise
-    except Exception as error:  # whatever OpenCV says of a broken file
+    except Exception as error:  # OpenCV raises errors of many kinds on broken files
         too_large = "CV_IO_MAX_IMAGE" in str(error)
         raise NoDigitError(TOO_LARGE if too_large else DAMAGED_MESSAGE) from error
 
 
 def kind_of(data: bytes) -> str | None:
-    """Return the format that a file begins as, one of `SIGNATURES`, or None."""
+    """Return a file's format by its first bytes, a key of `SIGNATURES`, or None."""
     for kind, signature in SIGNATURES.items():
         if re.match(signature, data[:16], re.DOTALL):
             return kind
@@ -122,21 +119,20 @@ def kind_of(data: bytes) -> str | None:
 
 
 def limit(count: int, most: int) -> None:
-    """Refuse a file that has more than `most` of something."""
     if count > most:
         raise NoDigitError(COSTLY)
 
 
 # JPEG
 
-MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # but for those within a scan
+MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # except those within a scan
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END = 0xDA, 0xD9
 WITHOUT_LENGTH = {0x01, 0xD8, END}
 
 
 def flags_for_jpeg(width: int, height: int) -> int:
-    """Return what tells OpenCV to decode a JPEG at the size that it is examined at."""
+    """Return OpenCV's flags to decode a JPEG, at a fraction of its size if it is large."""
     if width * height > MAX_JPEG_PIXELS:
         raise NoDigitError(TOO_LARGE)
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -147,12 +143,12 @@ def flags_for_jpeg(width: int, height: int) -> int:
 
 
 def measure_jpeg(data: bytes) -> tuple[int, int]:
-    """Return a JPEG's width and height; count how often each pixel's block is visited."""
+    """Return a JPEG's width and height; refuse one that takes too long to decode."""
     place, segments, scans, passes, size = 2, 0, 0, 0, (0, 0)
     while found := MARKER.search(data, place):
         marker, place = found[1][0], found.end()
         if marker == END and scans:
-            break  # what follows, a second picture or a film, is not read
+            break  # a second picture or a film may follow, but isn't read
         segments += 1
         limit(segments, MAX_PARTS)
         if marker in WITHOUT_LENGTH:
@@ -166,7 +162,7 @@ def measure_jpeg(data: bytes) -> tuple[int, int]:
         elif marker == START_OF_SCAN and body:
             scans, passes = scans + 1, passes + body[0]
             limit(scans, MAX_JPEG_SCANS)
-            # One scan takes no longer than its bytes; its pixels are counted with all pictures'.
+            # One scan takes no longer than its bytes, and `flags_for_jpeg` limits its pixels.
             limit(passes * size[0] * size[1] if scans > 1 else 0, MAX_JPEG_WORK)
     return size
 
@@ -177,10 +173,10 @@ STILL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
 
 
 def still_png(data: bytes) -> bytes:
-    """Return a PNG with its pixels and their orientation alone, each chunk but IDAT once.
+    """Keep only the chunks of a PNG that its pixels and orientation need, each but IDAT once.
 
-    Texts and profiles unpack to a thousand times their size. An animation's chunks make OpenCV
-    return memory that it hasn't written to, and for a chunk that is cut off it takes gigabytes.
+    Texts and profiles can unpack to a thousand times their size. An animation's chunks make OpenCV
+    return memory that it hasn't written to, and a chunk that is cut off makes it take gigabytes.
     """
     place, chunks, wanted, kept = 8, 0, set(STILL_CHUNKS), [data[:8]]
     while place + 8 <= len(data):
@@ -197,24 +193,22 @@ def still_png(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 11: 4, 13: 4}  # else 8
+# Bytes of a value by TIFF's number of its type; all other types have 8.
+VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 11: 4, 13: 4}
 
 
 def check_tiff(data: bytes) -> None:
-    """Count the first page's tags and strips, and refuse a progressive JPEG in it.
-
-    libtiff keeps each tag's values. In an honest file no two tags share their bytes, so all of
-    them are no longer than the file.
-    """
+    """Refuse a TIFF with too many values in its first page's tags, or a progressive JPEG in it."""
+    # libtiff copies each tag's values. They exceed the file's size only if tags share bytes.
     tags = read_tags(data)
     limit(sum(VALUE_SIZES.get(kind, 8) * values for kind, values, _ in tags.values()), len(data))
     limit(max(values for kind, values, _ in tags.values() if VALUE_SIZES.get(kind) != 1), MAX_PARTS)
     if 259 in tags and tags[259][2] in (6, 7) and re.search(rb"\xff[\xc2\xca]", data):
-        raise NoDigitError(COSTLY)  # a hundred scans; TIFF's own specification has no such JPEG
+        raise NoDigitError(COSTLY)  # may have a hundred scans, and isn't in TIFF's specification
 
 
 def read_tags(data: bytes) -> dict[int, tuple[int, int, int]]:
-    """Return the first tags of a TIFF, or of Exif data: (type, number of values, first value)."""
+    """Return the first page's tags of a TIFF or Exif data: (type, number of values, first one)."""
     order = ">" if data[:2] == b"MM" else "<"
     (place,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, place)
@@ -226,11 +220,8 @@ def read_tags(data: bytes) -> dict[int, tuple[int, int, int]]:
     return tags
 
 
-# Which way is up
-
-
 def turn(pixels: np.ndarray, exif: bytes) -> np.ndarray:
-    """Return a picture upright, as its Exif data say: tag 274 is the orientation, 1 to 8."""
+    """Turn a picture upright by its Exif data: tag 274 is the orientation, 1 to 8."""
     way = 1
     with suppress(struct.error, KeyError):
         way = read_tags(exif)[274][2]
@@ -242,7 +233,7 @@ def turn(pixels: np.ndarray, exif: bytes) -> np.ndarray:
 
 
 def turn_avif(pixels: np.ndarray, data: bytes) -> np.ndarray:
-    """Return an AVIF's picture upright, as two of its boxes say, which OpenCV leaves out."""
+    """Turn an AVIF's picture upright by its boxes irot and imir, which OpenCV ignores."""
     if turned := re.search(rb"\0\0\0\x09irot([\0-\3])", data):
         pixels = np.rot90(pixels, turned[1][0])
     if mirrored := re.search(rb"\0\0\0\x09imir([\0\1])", data):

@@ -1,7 +1,6 @@
-"""Why the answer is what it is, as numbers: the evidence for the guesses, and the layers.
+"""Explain an answer: the evidence for the guesses and the layers, which page/figure.js paints.
 
-page/figure.js paints them. A picture's values are letters, 63 shades from -1 over 0 to 1, since
-more would look the same and take longer to send.
+Each value of a picture is sent as one letter, for 63 shades from -1 to 1; more look the same.
 """
 
 from collections.abc import Sequence
@@ -14,35 +13,32 @@ from lenet import LeNet
 from reading.evidence import blank_layers, evidence
 from reading.reader import DigitReading
 
-SHADES = 31  # on either side of 0
+SHADES = 31  # on each side of 0
 LETTERS = np.frombuffer(f"{ascii_uppercase}{ascii_lowercase}0123456789+".encode(), np.uint8)
-LAYERS = {"C1": 0, "C3": 2, "F5": 4, "F6": 5}  # of `LeNet.layers`, by LeCun's names
+LAYERS = {"C1": 0, "C3": 2, "F5": 4, "F6": 5}  # LeCun's names to indices in `LeNet.layers`
 
 
 def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> dict:
-    """Return what the network received, why it answers so, and what each layer computed.
+    """Return one digit's input, the evidence for and against it, and the output of each layer.
 
     Parameters
     ----------
-    digits : sequence of DigitReading
-        Digits from left to right.
-    model : LeNet
-        The network that has read them.
-    chosen : int
-        Which of them is explained; the last, if there are fewer.
+    digits : sequence of DigitReading, from left to right
+    model : LeNet, the network that read them
+    chosen : int, index of the digit to explain; if too large, the last digit is explained
 
     Returns
     -------
-    figure : dict
-        As JSON has it. "digits"; "chosen"; "input": the 28×28 picture; "answer" and "rivals": of
-        the likeliest digit, and of all others, [digit, 10×10 picture, [for, against, blank page,
-        score]], where a rival's picture and sum are the answer's less its own; "rival": the
-        second guess; "layers" and "kernels": pictures by the layer's name, without S2 and S4, the
-        means of C1 and C3; "output": ten probabilities.
+    figure : dict of JSON values
+        "digits"; "chosen"; "input": the 28×28 picture; "answer": [digit, 10×10 picture, [for,
+        against, blank page, score]]; "rivals": for each other digit the same list, in which
+        picture and sums are the answer's minus the rival's; "rival": the second guess; "layers"
+        and "kernels": pictures by layer, without S2 and S4, the means of C1 and C3; "output":
+        ten probabilities.
     """
     reading = digits[chosen := min(chosen, len(digits) - 1)]
     first, second, *_ = order = _best(reading)
-    blanks = blank_layers(model)  # a layer's picture is its difference from a blank page's
+    blanks = blank_layers(model)  # the figure shows how each layer differs from a blank page
     places, blank = evidence(reading.layers[2], model), blanks[-1]
     leads, starts = places[first] - places, blank[first] - blank
     scale = max(np.abs(places[first]).max(), np.abs(leads).max(), 1e-9)
@@ -65,12 +61,12 @@ def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> di
 
 
 def pack(values: np.ndarray) -> str:
-    """Return values in [-1, 1] as letters, row by row."""
+    """Encode values in [-1, 1] as letters, row by row."""
     return LETTERS[np.rint((values.ravel() + 1) * SHADES).astype(np.intp)].tobytes().decode()
 
 
 def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float]:
-    """Return (sum of gains, sum of losses, blank paper's score, score), in tenths that add up."""
+    """Return (sum for, sum against, blank page's score, score), rounded so that they add up."""
     score = round(float(blank + places.sum()), 1)
     blank, less = round(float(blank), 1), round(float(places[places < 0].sum()), 1)
     return round(score - blank - less, 1), less, blank, score
@@ -78,12 +74,12 @@ def add_up(blank: float, places: np.ndarray) -> tuple[float, float, float, float
 
 @lru_cache(1)
 def _pack_kernels(model: LeNet) -> dict[str, str]:
-    """Return each convolution's kernels, one after the other, each with its channels in turn."""
+    """Return each convolution's kernels as letters, in the order of the weights' dimensions."""
     weights = {"C1": model.conv1.weight, "C3": model.conv2.weight}
     arrays = {name: weight.detach().numpy() for name, weight in weights.items()}
     return {name: pack(array / np.abs(array).max()) for name, array in arrays.items()}
 
 
 def _best(reading: DigitReading) -> list[int]:
-    """Return the ten digits, the likeliest first."""
+    """Return the ten digits, likeliest first."""
     return sorted(range(10), key=lambda digit: -reading.probabilities[str(digit)])

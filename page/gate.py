@@ -1,8 +1,8 @@
-"""What reaches Gradio: the page's own routes, short bodies, and a few requests of each address.
+"""Middleware in front of Gradio: it limits routes, bodies, and requests of one address.
 
-Gradio serves seventy routes, of which the page needs twenty, and keeps what callers send. This
-ASGI middleware stands in front of it. Starlette's TrustedHostMiddleware checks the host, uvicorn
-the headers of proxies (`page/launch.py`). No text of a caller reaches the log.
+Gradio serves seventy routes and keeps what clients send. The page needs twenty of them.
+Starlette's TrustedHostMiddleware checks the host, and uvicorn the headers of proxies
+(page/launch.py). The log holds no text of a client.
 """
 
 import asyncio
@@ -22,27 +22,27 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from page.bodies import BODIES, ID, is_right
+from page.bodies import BODIES, ID, is_valid
 
 log = logging.getLogger(__name__)
 MAX_BODY, MAX_UPLOAD = 65_536, 20 * 1024**2  # bytes
-BODY_SECONDS, UPLOAD_SECONDS = 10, 300  # in which all of it has to arrive
-MAX_HEADERS, MAX_TARGET = 16_384, 4096  # bytes; Gradio keeps them with each event that waits
-MAX_AT_ONCE = 256  # requests of an address: forty pupils have one, each browser with up to six
-MAX_RUNNING = 16  # of these, requests that Gradio answers, and uploads
+BODY_SECONDS, UPLOAD_SECONDS = 10, 300  # time for a whole body to arrive
+MAX_HEADERS, MAX_TARGET = 16_384, 4096  # bytes; Gradio keeps them with each waiting event
+MAX_AT_ONCE = 256  # open requests of one address: forty pupils, up to six for each browser
+MAX_RUNNING = 16  # requests of one address that Gradio serves at once; as many uploads
 
 WRONG_ARGUMENTS = 'Wrong arguments. See "Use via API" at the bottom of the page.'
 NOT_FOUND = HTTPException(404, "The page has no such address.")
 WRONG = HTTPException(422, WRONG_ARGUMENTS)
-TOO_SLOW = HTTPException(408, "The rest of this request did not come in time.")
+TOO_SLOW = HTTPException(408, "The rest of this request didn't arrive in time.")
 TOO_LARGE = HTTPException(413, "Too large: a request may have 64 KB, an upload 20 MB.")
 TOO_LONG = HTTPException(431, "The address or the headers of this request are too long.")
 TOO_MANY = HTTPException(429, "Too many requests at once from your address. Please wait a little.")
-ELSEWHERE = HTTPException(403, "Another website may not send requests to this page.")
+CROSS_SITE = HTTPException(403, "Another website may not send requests to this page.")
 
 
 def routes(uploads: str | Path, mcp: bool) -> list[tuple]:
-    """Return what the page and the API's clients ask for, as (method, pattern, kind)."""
+    """Return the routes that the page and clients of its API need, as (method, pattern, kind)."""
     api, call = "/gradio_api", "(sketch|upload|read)"
     upload = rf"{re.escape(str(uploads))}[/\\][0-9a-f]{{64}}[/\\][^/\\\x00-\x1f\x7f]+"
     table = [
@@ -63,9 +63,7 @@ def routes(uploads: str | Path, mcp: bool) -> list[tuple]:
 
 
 @dataclass
-class Caller:
-    """What is under way for one address."""
-
+class Client:
     requests: int = 0
     answers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_RUNNING))
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_RUNNING))
@@ -73,19 +71,19 @@ class Caller:
 
 @dataclass
 class Gate:
-    """Let in what the page needs."""
+    """ASGI middleware that forwards only the requests that the page needs."""
 
     app: ASGIApp
-    uploads: str | Path  # Gradio's folder of them; of it, <sha256>/<name> is served
-    functions: Collection[int] = ()  # Gradio's numbers of those that may be called (fn_index)
-    mcp: bool = False  # whether the Model Context Protocol is spoken, too
+    uploads: str | Path  # Gradio's folder of uploads; only <sha256>/<name> in it is served
+    functions: Collection[int] = ()  # Gradio's numbers (fn_index) of functions to be called
+    mcp: bool = False  # whether to serve the Model Context Protocol
     drop_headers: re.Pattern[bytes] = re.compile(rb"x-gradio-.*")
-    proxies: tuple = ()  # networks of the proxies that uvicorn believes: none is a visitor's
-    on_upload: Callable[[int], None] = lambda size: None  # told an upload's bytes, at most
+    proxies: tuple = ()  # networks of the proxies that uvicorn believes; no visitor is in them
+    on_upload: Callable[[int], None] = lambda size: None  # called with the bytes of an upload
 
     def __post_init__(self):
         self.routes = routes(self.uploads, self.mcp)
-        self.callers: dict[str, Caller] = {}
+        self.clients: dict[str, Client] = {}
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
@@ -102,11 +100,11 @@ class Gate:
             kind = self.check_head(scope)
             address = network((scope.get("client") or [""])[0], self.proxies)
             scope["client"] = (address, 0)
-            with self.under_way(address) as caller:
-                await self.pass_on(kind, caller, scope, receive, answer)
+            with self.counted(address) as client:
+                await self.forward(kind, client, scope, receive, answer)
         except ClientDisconnect:
             pass
-        except Exception as error:  # Gradio raises at unknown sessions and odd arguments
+        except Exception as error:  # Gradio raises on unknown sessions and odd arguments
             if isinstance(error, TimeoutError):
                 error = TOO_SLOW
             elif not isinstance(error, HTTPException):
@@ -119,7 +117,7 @@ class Gate:
                 await refusal(scope, receive, send)
 
     def check_head(self, scope) -> str:
-        """Return the kind of a request; drop the headers that are not believed."""
+        """Return a request's kind, and drop headers that aren't believed; raise HTTPException."""
         path, query = get_route_path(scope), scope["query_string"]
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size > MAX_HEADERS or max(len(path), len(query)) > MAX_TARGET:
@@ -129,57 +127,56 @@ class Gate:
         if not kinds:
             raise NOT_FOUND
         scope["headers"] = [h for h in scope["headers"] if not self.drop_headers.fullmatch(h[0])]
-        if method == "POST" and is_cross_origin(Headers(scope=scope)):
-            raise ELSEWHERE
+        if method == "POST" and is_cross_site(Headers(scope=scope)):
+            raise CROSS_SITE
         for name, value in QueryParams(query).multi_items():
             if name in ("session_hash", "upload_id") and not re.fullmatch(ID, value):
                 raise WRONG
         return kinds[0]
 
     @contextmanager
-    def under_way(self, address: str) -> Iterator[Caller]:
-        """Count a request for its address until it has been answered."""
-        caller = self.callers.setdefault(address, Caller())
-        if caller.requests >= MAX_AT_ONCE:
+    def counted(self, address: str) -> Iterator[Client]:
+        client = self.clients.setdefault(address, Client())
+        if client.requests >= MAX_AT_ONCE:
             raise TOO_MANY
-        caller.requests += 1
+        client.requests += 1
         try:
-            yield caller
+            yield client
         finally:
-            caller.requests -= 1
-            if not caller.requests:
-                del self.callers[address]
+            client.requests -= 1
+            if not client.requests:
+                del self.clients[address]
 
-    async def pass_on(self, kind: str, caller: Caller, scope, receive, send) -> None:
-        """Pass on a request: an upload as it streams in, JSON once it is read and checked."""
+    async def forward(self, kind: str, client: Client, scope, receive, send) -> None:
+        """Forward a request to Gradio: an upload while it streams in, JSON after it is checked."""
         headers = Headers(scope=scope)
         size = int(headers.get("content-length", 0))
         limit = MAX_UPLOAD if kind == "upload" else MAX_BODY if kind in BODIES else 0
         if size > limit or (limit == 0 and "transfer-encoding" in headers):
-            raise TOO_LARGE  # nobody reads the body of a GET
+            raise TOO_LARGE  # the limit is 0 for a GET, as nobody reads its body
         if kind == "stream":
             await self.app(scope, receive, send)
         elif kind == "upload":
             try:
-                async with caller.uploads, asyncio.timeout(UPLOAD_SECONDS):
+                async with client.uploads, asyncio.timeout(UPLOAD_SECONDS):
                     await RequestBodyLimitMiddleware(self.app, limit)(scope, receive, send)
             finally:
                 self.on_upload(size or limit)
         else:
             if kind in BODIES:
                 receive = await self.read_json(kind, scope, receive)
-            async with caller.answers:
+            async with client.answers:
                 await self.app(scope, receive, send)
 
     async def read_json(self, kind: str, scope, receive) -> Callable:
-        """Read a body whole and check it; return a `receive` that has it."""
+        """Read a whole body and check it; return a `receive` that replays it."""
         body = bytearray()
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in Request(scope, receive).stream():
                 body += chunk
                 if len(body) > MAX_BODY:
                     raise TOO_LARGE
-        if not is_right(kind, bytes(body), self.functions):
+        if not is_valid(kind, bytes(body), self.functions):
             raise WRONG
         pending = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
@@ -189,11 +186,11 @@ class Gate:
         return replay
 
 
-def is_cross_origin(headers: Headers) -> bool:
-    """Return whether a browser sends a request on behalf of another website.
+def is_cross_site(headers: Headers) -> bool:
+    """Return whether a browser sends a request for another website.
 
-    Browsers say so in Sec-Fetch-Site, which no page's code can set, older ones in Origin (OWASP,
-    "Cross-Site Request Forgery Prevention"). Programs send neither.
+    Browsers set Sec-Fetch-Site, which no script can change, and old ones Origin (OWASP,
+    "Cross-Site Request Forgery Prevention"). Other programs send neither.
     """
     if site := headers.get("sec-fetch-site"):
         return site not in ("same-origin", "none")
@@ -202,10 +199,10 @@ def is_cross_origin(headers: Headers) -> bool:
 
 
 def network(address: str, proxies: tuple) -> str:
-    """Return what an address is counted as: of IPv6, the network that one client has.
+    """Return the client that an address counts for: itself, or the /64 network of an IPv6 address.
 
-    Where all are proxies' own, uvicorn takes the first address of X-Forwarded-For, which a caller
-    may have put there: all such count as one.
+    Addresses of proxies count as one client. uvicorn returns them if X-Forwarded-For lists only
+    proxies, and then the client may have invented the address.
     """
     try:
         parsed = ipaddress.ip_address(address)

@@ -1,4 +1,4 @@
-"""Every change to Gradio's Python internals, checked when made, and by tests of the real page."""
+"""All changes to Gradio's Python internals. Each checks that Gradio has what it replaces."""
 
 import inspect
 import logging
@@ -24,46 +24,37 @@ MAX_UPLOADS_TRACKED = 1000
 
 
 def patch(demo: gr.Blocks) -> None:
-    """Make every change to Gradio that the page needs.
-
-    Raises
-    ------
-    RuntimeError
-        If this version of Gradio lacks what is replaced, or gives it other parameters.
-    """
+    """Change what Gradio has no option for; raise RuntimeError if this version doesn't fit."""
     for component in (gr.Image, gr.ImageEditor, Api):
         _take_uploads_only(component)
     _refuse_wrong_arguments(demo)
-    # Gradio keeps each session's values for deep links, as many bytes as were sent, and describes
-    # all components for each session, a third of an answer's time. This page has no deep links.
+    # For deep links, which this page lacks, Gradio keeps all values that a session sends and
+    # describes all components anew for each session, which takes a third of an answer's time.
     _replace(SessionState, "_update_value_in_config", "self key value", lambda *_: None)
     begin = _original(SessionState, "__init__", "self blocks")
     bare = SimpleNamespace(default_config=demo.default_config, blocks={})
     _replace(SessionState, "__init__", "self blocks", lambda self, _: begin(self, bare))
     _track_few_uploads()
     _original(demo, "upload_file_set")
-    demo.upload_file_set = SimpleNamespace(update=lambda paths: None)  # else it lists them all
-    # Gradio would take a thousand files in one upload, and as many fields.
+    demo.upload_file_set = SimpleNamespace(update=lambda paths: None)  # it would only grow
+    # Gradio would accept a thousand files and a thousand fields in one upload.
     _original(GradioMultiPartParser, "on_headers_finished", "self")
     GradioMultiPartParser.max_files = property(lambda parser: 1, lambda parser, most: None)
     GradioMultiPartParser.max_fields = property(lambda parser: 0, lambda parser, most: None)
-    # Gradio keeps the API's description, which names the host that its first caller claims.
+    # Gradio caches the API's description with the host name that its first client sent.
     _original(demo.app, "api_info")
     info = ContextVar("info", default=None)  # of one request
     App.api_info = property(lambda app: info.get(), lambda app, value: info.set(value))
-    # A Space would open a second port, at which anyone may run code (gradio/http_server.py:152).
+    # In a Space, Gradio would open a port where anyone can run code (gradio/http_server.py:152).
     _replace(http_server, "watchfn_spaces", "reloader", lambda reloader: None)
-    for event in demo.fns.values():  # else an example is asked for by a route past the queue
+    for event in demo.fns.values():  # or examples would use a route that bypasses the queue
         event.queue = True
 
 
 def replace_card(description: str, picture: str) -> None:
-    """Have a shared link show page/card.html; Gradio has no option (frontend/index.html:19).
+    """Replace the tags that links to the page are previewed by (frontend/index.html:19).
 
-    Parameters
-    ----------
-    description, picture : str
-        A sentence, and the path of an upload.
+    `description` is a sentence, `picture` the path of an upload.
     """
     environment = routes.templates.env
     card, templates = (Path(__file__).parent / "card.html").read_text(), {}
@@ -76,27 +67,26 @@ def replace_card(description: str, picture: str) -> None:
 
 
 def _original(owner, name: str, parameters: str | bool = False):
-    """Return what is to be replaced, also after it was (when Gradio reloads app.py)."""
+    """Return Gradio's own function, even if it is already replaced (Gradio reloads app.py)."""
     value = getattr(owner, name, None)
     value = getattr(value, "replaces", value)
     found = callable(value) and " ".join(inspect.signature(value).parameters)
     if found != parameters or not hasattr(owner, name):
         name = f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
         raise RuntimeError(
-            f"The page replaces {name} of Gradio {WRITTEN_FOR}, and Gradio {gr.__version__} has no "
-            f'such one. Install the right one: pip install "gradio=={WRITTEN_FOR}"'
+            f"The page replaces {name} of Gradio {WRITTEN_FOR}, but Gradio {gr.__version__} lacks "
+            f'or changed it. Install the version that fits: pip install "gradio=={WRITTEN_FOR}"'
         )
     return value
 
 
 def _replace(owner, name: str, parameters: str, function) -> None:
-    """Replace a function of Gradio's, if it is as expected, by one of ours."""
     function.replaces = _original(owner, name, parameters)
     setattr(owner, name, function)
 
 
 def _take_uploads_only(component: type) -> None:
-    """Have all components of a class take uploads where they lie; Gradio would copy, or fetch."""
+    """Let components of a class accept uploads only; Gradio would copy files and fetch URLs."""
 
     def move(self, path):
         try:
@@ -113,7 +103,7 @@ def _take_uploads_only(component: type) -> None:
 
 
 def _track_few_uploads() -> None:
-    """Keep the progress of the last uploads only."""
+    """Keep the progress of the latest uploads only; Gradio would keep all."""
     for name in ("track", "is_tracked"):
         original = _original(FileUploadProgress, name, "self upload_id")
 
@@ -127,7 +117,7 @@ def _track_few_uploads() -> None:
 
 
 def _refuse_wrong_arguments(demo: gr.Blocks) -> None:
-    """Refuse wrong arguments with a sentence; Gradio's answer is empty, its log a traceback."""
+    """Answer wrong arguments with a sentence; Gradio would answer nothing and log a traceback."""
     parameters = "block_fn inputs state explicit_call"
     original = _original(demo, "preprocess_data", parameters)
 

@@ -17,7 +17,7 @@ from page.pool import WorkerPool
 from page.uploads import Purger
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-# Where a Space's own proxies are; IPv4 may stand in IPv6.
+# Networks of a Space's proxies, each also as IPv4 mapped into IPv6.
 SPACE_PROXIES = (
     "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,::1/128,fc00::/7,"
     "::ffff:127.0.0.0/104,::ffff:10.0.0.0/104,::ffff:172.16.0.0/108,::ffff:192.168.0.0/112,"
@@ -29,17 +29,17 @@ LOCAL_ONLY = (
 )
 
 
-def launch_of(
+def make_launch(
     demo: gr.Blocks, pool: WorkerPool, max_age_s: float, max_total_bytes: int, settings: Mapping
 ) -> Callable:
-    """Return what replaces `demo.launch`, so that there is no other way to launch the page.
+    """Return a replacement of `demo.launch` that sets the page's limits and starts its workers.
 
-    `max_age_s` and `max_total_bytes` are `purge`'s, `settings` options of `gr.Blocks.launch`. What
-    a caller's `app_kwargs` have comes beside the page's own middlewares and lifespan.
+    `max_age_s` and `max_total_bytes` are arguments of `purge`, `settings` options of
+    `gr.Blocks.launch`. A caller's `app_kwargs` may add middlewares and a lifespan.
     """
 
     def launch(**options):
-        _log_no_callers_text()
+        _configure_log()
         theirs = options.pop("app_kwargs", None) or {}
         examples = {path for block in demo.blocks.values() for path in block.keep_in_cache}
         purger = Purger(demo.GRADIO_CACHE, max_age_s, max_total_bytes, keep=examples)
@@ -56,14 +56,13 @@ def launch_of(
 
         ours = [*_middleware(demo, options, purger), *theirs.get("middleware", ())]
         app_kwargs = theirs | {"lifespan": lifespan, "middleware": ours}
-        # The class is asked now: on ZeroGPU, `spaces` has put its own method there by then.
+        # Looked up only now, since on ZeroGPU `spaces` replaces the class's method.
         return type(demo).launch(demo, **{**settings, **options}, app_kwargs=app_kwargs)
 
     return launch
 
 
 def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middleware]:
-    """Return what stands in front of Gradio; it believes the proxy in front of it, if any."""
 
     def option(name: str, default: str = "") -> str:
         given = options.get(name)
@@ -71,7 +70,7 @@ def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middl
 
     in_space = "SPACE_ID" in os.environ
     behind_proxy = in_space or option("root_path") != ""
-    notebook = gr.utils.colab_check() or gr.utils.is_hosted_notebook()  # where Gradio shares
+    notebook = gr.utils.colab_check() or gr.utils.is_hosted_notebook()  # Gradio shares there
     shared = option("share", str(notebook)).lower() == "true"
     local = option("server_name", LOCAL_HOSTS[0]) in LOCAL_HOSTS and not shared and not behind_proxy
     forwarded = b"" if behind_proxy else b"|forwarded|x-forwarded-.*|x-real-ip"
@@ -81,7 +80,7 @@ def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middl
         functions={number for number, function in demo.fns.items() if function.fn},
         mcp=option("mcp_server").lower() == "true",
         drop_headers=re.compile(rb"x-gradio-.*" + forwarded),
-        proxies=_believe(os.environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES * in_space)),
+        proxies=_trust_proxies(os.environ.get("FORWARDED_ALLOW_IPS", SPACE_PROXIES * in_space)),
         on_upload=purger.note,
     )
     if local and not options.get("quiet"):
@@ -90,11 +89,9 @@ def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middl
     return [hosts, gate]
 
 
-def _believe(proxies: str) -> tuple:
-    """Have uvicorn believe X-Forwarded-For of these networks; return them parsed.
-
-    uvicorn takes one that does not parse for a host's name, and then believes nobody.
-    """
+def _trust_proxies(proxies: str) -> tuple:
+    """Make uvicorn believe X-Forwarded-For from these networks; return them parsed."""
+    # A network that doesn't parse must raise: uvicorn would take it for a host name.
     os.environ["FORWARDED_ALLOW_IPS"] = proxies
     try:
         return tuple(ipaddress.ip_network(one.strip()) for one in proxies.split(",") if one.strip())
@@ -104,8 +101,8 @@ def _believe(proxies: str) -> tuple:
         ) from None
 
 
-class _OwnWordsFormatter(logging.Formatter):
-    """Of other packages' records, which may hold a caller's text, log only where they come from."""
+class _OriginFormatter(logging.Formatter):
+    """Log only the origin of other packages' records, since they may hold a client's text."""
 
     def format(self, record: logging.LogRecord) -> str:
         if record.name.startswith("page."):
@@ -113,8 +110,8 @@ class _OwnWordsFormatter(logging.Formatter):
         return f"{record.levelname} in {record.module}.{record.funcName}, line {record.lineno}"
 
 
-def _log_no_callers_text() -> None:
-    """Log through `_OwnWordsFormatter`, unless whoever launches the page has set up a log."""
+def _configure_log() -> None:
+    """Log through `_OriginFormatter`, unless the launching program has configured logging."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_OwnWordsFormatter())
+    handler.setFormatter(_OriginFormatter())
     logging.basicConfig(handlers=[handler])

@@ -136,7 +136,7 @@ const redraw = async (more) => {
   while (unpainted.length) {
     const painted = !pen && paint(unpainted[0]);
     if (painted) unpainted.shift();
-    const latest = performance.now() + REST;
+    const latest = performance.now() + REST_MS;
     while (painted && asking && unpainted.length && performance.now() < latest) await nextFrame();
     await nextFrame();
   }

@@ -1,13 +1,13 @@
-// The browser's side of the page: it keeps the strokes that are drawn on the pad, asks what they
-// are while the pen moves, and shows the answers. It runs once, for the answer's gr.HTML, which
+// The browser's side of the page: it keeps the strokes that are drawn on the pad, sends them to the
+// server while the pen moves, and shows the answers. It runs once, for the answer's gr.HTML, which
 // gives it `server`; page/show.js and page/link.js follow it. Written for Gradio 6.31.
-const [WIDTH, HEIGHT] = [640, 480]; // of the pad's paper: PAD_SIZE of page/answer.py
-const [MOST_STROKES, MOST_POINTS] = [500, 4000]; // that the server takes
-const NEAR = 1.5; // pixels between two points of a stroke, at least
-const PERIOD = 100; // ms between two questions, at least
-const PATIENCE = 10_000; // ms for an answer
-const RETRY = 3000; // ms until a server that doesn't answer is asked again
-const REST = 300; // ms after a stroke, in which the next may begin
+const [WIDTH, HEIGHT] = [640, 480]; // PAD_SIZE of page/requests.py
+const [MAX_STROKES, MAX_POINTS] = [500, 4000]; // the server's limits
+const MIN_STEP = 1.5; // pixels between two points of a stroke
+const MIN_PERIOD_MS = 100; // between two requests
+const REQUEST_TIMEOUT_MS = 10_000;
+const RETRY_MS = 3000; // until the next request to a server that doesn't answer
+const REST_MS = 300; // after a stroke; the next one may begin
 const NO_WEBGL = "The pad needs WebGL, which this browser doesn't have. Use the Picture tab.";
 const one = (selector) => document.querySelector(selector);
 const OWN = -1; // the number of the pointer with which page/link.js paints
@@ -78,7 +78,7 @@ const follow = (event) => {
   const [left, top] = [event.clientX - frame.left, event.clientY - frame.top];
   if (left < 0 || left > frame.width || top < 0 || top > frame.height) return;
   const point = [Math.round((left - x) / scale), Math.round((top - y) / scale)];
-  if (Math.hypot(point[0] - pen.at(-2), point[1] - pen.at(-1)) < NEAR) return;
+  if (Math.hypot(point[0] - pen.at(-2), point[1] - pen.at(-1)) < MIN_STEP) return;
   pen.push(...point);
   ask();
 };
@@ -88,12 +88,12 @@ const onPad = (event) => webgl && event.target.closest?.("#pad .image-container"
 const lift = () => {
   brush()?.commit_pending_changes();
   if (pointer.pointerId !== OWN) change(strokes.slice(0, -1));
-  rest = performance.now() + REST;
+  rest = performance.now() + REST_MS;
   if (late) redraw([strokes.pop()]);
   [pen, late] = [null, false];
   if (!unpainted.length) remember();
   ask();
-  setTimeout(settle, REST + 1);
+  setTimeout(settle, REST_MS + 1);
 };
 // Forget the stroke.
 const drop = () => {
@@ -193,8 +193,8 @@ let wanted = false;
 let turn = 0; // an answer from before a clear, an undo or a change of the tab comes too late
 let wake = () => {};
 const drawn = () => {
-  let kept = strokes.filter((stroke) => stroke.length).slice(-MOST_STROKES);
-  while (kept.flat().length > 2 * MOST_POINTS)
+  let kept = strokes.filter((stroke) => stroke.length).slice(-MAX_STROKES);
+  while (kept.flat().length > 2 * MAX_POINTS)
     kept = kept.map((stroke) => stroke.filter((_, k) => k % 4 < 2)); // every second point
   return kept;
 };
@@ -223,14 +223,14 @@ const ask = async (anew = false) => {
     wanted = false;
     const [asked, mine, started] = [question(), turn, performance.now()];
     const whole = !unpainted.length; // a link's drawing is answered when it is whole
-    const answer = asked && (await Promise.race([answered(asked), wait(PATIENCE)]));
+    const answer = asked && (await Promise.race([answered(asked), wait(REQUEST_TIMEOUT_MS)]));
     const took = performance.now() - started;
     if (mine === turn && (whole || !answer)) show(asked ? (answer ?? gone()) : {});
     else if (mine === turn) think(answer.guesses[0]?.[0]);
     const awake = new Promise((done) => (wake = done));
-    const gap = asked && !answer ? RETRY : pen ? Math.max(PERIOD - took, took) : 0;
+    const gap = asked && !answer ? RETRY_MS : pen ? Math.max(MIN_PERIOD_MS - took, took) : 0;
     if (gap) await Promise.race([wait(gap), awake]);
-    if (gap === RETRY) wanted = true;
+    if (gap === RETRY_MS) wanted = true;
   }
   asking = false;
 };

@@ -1,4 +1,4 @@
-"""Uploads: which paths a caller may name, and the purge that keeps their folder small."""
+"""Check the paths of uploads that clients name, and purge the folder of uploads."""
 
 import asyncio
 import logging
@@ -12,16 +12,16 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 MAX_PATH = 1024  # characters
-# Gradio keeps an upload, and an example, in <folder>/<SHA-256 of its content>/<name>.
+# Gradio stores uploads and examples as <folder>/<SHA-256 of the content>/<name>.
 UPLOAD = re.compile(r"[/\\][0-9a-f]{64}[/\\](?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,255}")
-PURGED = re.compile(r"[0-9a-f]{64}|tmp\w+")  # Gradio's names of an upload's folder, and of a part
-FILE_OVERHEAD = 8192  # bytes that the disk needs beside a file's own: its folder, its inode
-EMPTY_SECONDS = 60  # after which an empty folder goes: an upload may be about to move there
-PURGE_SECONDS, PURGE_BYTES = 180, 100_000_000  # a purge comes after either
+PURGED = re.compile(r"[0-9a-f]{64}|tmp\w+")  # folders of uploads, and files not yet complete
+FILE_OVERHEAD = 8192  # bytes on the disk for a file's folder and inode
+EMPTY_SECONDS = 60  # age at which an empty folder is deleted: Gradio may still move a file there
+PURGE_SECONDS, PURGE_BYTES = 180, 100_000_000  # time or uploaded bytes until the next purge
 
 
 class NotUploadedError(ValueError):
-    """A caller named a file that was not uploaded to this server."""
+    """A client named a file that wasn't uploaded to this server."""
 
 
 class DeletedUploadError(NotUploadedError):
@@ -29,22 +29,19 @@ class DeletedUploadError(NotUploadedError):
 
 
 def resolve_upload(file: dict | str, folder: str | Path) -> Path:
-    """Return the path of an upload that a caller of an endpoint names.
+    """Return the path of an upload that a client names.
 
     Parameters
     ----------
-    file : dict or str
-        Gradio's FileData as a dict, of which only the path counts; or the path alone.
-    folder : str or Path
-        The folder of uploads, as Gradio names it (`demo.GRADIO_CACHE`).
+    file : dict or str, Gradio's FileData as a dict with a "path", or the path
+    folder : str or Path, the folder of uploads (`demo.GRADIO_CACHE`)
 
     Raises
     ------
     NotUploadedError
-        If it names anything but a regular file at an upload's place in the folder. Symbolic links
-        below the folder are not followed.
+        Unless it is a regular file where Gradio stores uploads. Symbolic links are refused.
     DeletedUploadError
-        If there is no file at that place.
+        If there is no file.
     """
     path = file.get("path") if isinstance(file, dict) else file
     if not isinstance(path, str) or not 0 < len(path) <= MAX_PATH or not os.path.isabs(path):
@@ -56,7 +53,7 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
         kinds = [os.lstat(part).st_mode for part in (os.path.dirname(path), path)]
     except FileNotFoundError:
         raise DeletedUploadError from None
-    except (OSError, ValueError):  # ValueError: no file system can have this name
+    except (OSError, ValueError):  # ValueError: the path holds a null character
         raise NotUploadedError from None
     if not (stat.S_ISDIR(kinds[0]) and stat.S_ISREG(kinds[1])):
         raise NotUploadedError
@@ -64,10 +61,10 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
 
 
 def purge(folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] = (), now=None):
-    """Delete the uploads that are too old, then the oldest while all are too large.
+    """Delete uploads older than `max_age_s`, then the oldest until `max_total_bytes` are left.
 
-    What Gradio does not name as it names uploads stays, and so does `keep`, which counts. Links
-    are deleted, never followed. Gradio's own `delete_cache` knows no sum, nor broken uploads.
+    The paths in `keep` are never deleted, but count. Only files and links named like uploads are
+    deleted. Gradio's own `delete_cache` limits neither the sum nor unfinished uploads.
     """
     now = time.time() if now is None else now
     files, folders = [], []
@@ -79,7 +76,7 @@ def purge(folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] 
                 info = os.lstat(path)
             except OSError:
                 continue
-            # A copy keeps its original's time of modification: when it came is the later.
+            # A copy keeps the mtime of its original; ctime says when it was made.
             changed = max(info.st_mtime, info.st_ctime)
             if not stat.S_ISDIR(info.st_mode):
                 size = max(info.st_size, getattr(info, "st_blocks", 0) * 512) + FILE_OVERHEAD
@@ -89,29 +86,18 @@ def purge(folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] 
     total = sum(size for _, size, _ in files)
     for changed, size, path in sorted(files):
         if now - changed <= max_age_s and total <= max_total_bytes:
-            break  # so are all younger ones
+            break  # all later files are younger
         if path not in keep:
             with suppress(OSError):
                 Path(path).unlink(missing_ok=True)
                 total -= size
-    for path in reversed(folders):  # the inner ones first
-        with suppress(OSError):  # it is not empty
+    for path in reversed(folders):  # inner folders first
+        with suppress(OSError):  # not empty
             os.rmdir(path)
 
 
 class Purger:
-    """Purge a folder at the start, every three minutes, and when much has been uploaded.
-
-    Parameters
-    ----------
-    folder : str or Path
-    max_age_s : float
-        Seconds since a file last changed.
-    max_total_bytes : int
-        Bytes of all that may be left.
-    keep : collection of str
-        Paths that stay: the page's examples.
-    """
+    """Call `purge` at the start, every three minutes, and after 100 MB of uploads."""
 
     def __init__(self, folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] = ()):
         self.limits = folder, max_age_s, max_total_bytes, keep
@@ -119,13 +105,11 @@ class Purger:
         self.much = asyncio.Event()
 
     def note(self, size: int) -> None:
-        """Count the bytes of an upload."""
         self.uploaded += size
         if self.uploaded >= PURGE_BYTES:
             self.much.set()
 
     async def run(self) -> None:
-        """Purge until cancelled."""
         while True:
             self.uploaded = 0
             self.much.clear()

@@ -1,13 +1,10 @@
-"""Have the page run on ZeroGPU, the only hardware on which a free account may host it."""
+"""Let the page run on ZeroGPU, the only hardware on which a free account may host it."""
 
 import os
 
 
 def declare_gpu_function() -> None:
-    """Register a function for the GPU where the Space runs on ZeroGPU; elsewhere do nothing.
-
-    ZeroGPU stops a Space that has registered none before its first `launch()`.
-    """
+    """Register a GPU function if the page runs on ZeroGPU, which stops Spaces that have none."""
     if not os.environ.get("SPACES_ZERO_GPU"):
         return
     import spaces  # imports PyTorch, 400 MB; the Space's builder picks its version

@@ -1,7 +1,7 @@
-"""What may be a digit: the ink between two cuts, in MNIST's form.
+"""Candidates for digits: the ink between two cuts, in MNIST's form.
 
-A line of five digits that touch has more than a hundred candidates, so that what can be done once
-for all of them is: strokes are as wide as MNIST's before the line is cut.
+Five digits that touch have over a hundred candidates. To save time, the strokes of the whole line
+get MNIST's width before it is cut.
 """
 
 from collections.abc import Iterator
@@ -17,39 +17,45 @@ from reading.stroke_width import BOX_SIZE, STROKE_WIDTH, normalize_stroke_width,
 
 HEIGHT = 2 * BOX_SIZE  # pixels: the height that a line is scaled to before it is cut
 MAX_WIDTH = 1.4  # line heights; a candidate with a cut through ink is no wider
-TARGET_STROKE = (2.5, 2.8)  # pixels of a stroke's width in the 20-pixel box
-MARGIN = 8  # pixels around a line, for its strokes to grow
+TARGET_STROKE = (2.5, 2.8)  # range of a stroke's width, pixels in the 20-pixel box
+MARGIN = 8  # pixels around a line, in which its strokes may grow
 MIN_SHAPE_SCORE = -6.5  # candidates below this are dropped before the network runs
-# What the shape of a candidate adds to its score. benchmarks/fit_numbers.py fits the factors.
-SHAPE = {
+# Factors of a candidate's shape in its score, fitted by benchmarks/fit_numbers.py.
+SHAPE_FACTORS = {
     "gaps": -0.18,  # cuts through paper within the candidate
-    "low": -3.28,  # log of the line's height over its own
+    "low": -3.28,  # log of the line's height divided by its own
     "width": -2.30,  # in heights of the line
-    "long": -2.74,  # length of the strokes in heights of the line, above 2.5
+    "long": -2.74,  # length of its strokes in heights of the line, beyond 2.5
     "cut": -3.03,  # whether its first cut crosses ink
-    "alone": 2.38,  # whether it is all of the line: most people draw one digit
+    "alone": 2.38,  # whether it is the whole line: most people draw one digit
 }
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The ink between any two cuts."""
+    """The candidates in a line. The first is the whole line."""
 
-    edges: np.ndarray  # (N, 2) int: between which cuts; the first is all of the line
+    edges: np.ndarray  # (N, 2) int: indices of the cuts on the left and on the right
     boxes: np.ndarray  # (N, 4) float: left, top, right and bottom in the line, pixels
-    shape: np.ndarray  # (N, len(SHAPE)) float
+    shape: np.ndarray  # (N, len(SHAPE_FACTORS)) float: the features of `SHAPE_FACTORS`
     digits: np.ndarray  # (N, 28, 28) float32, in MNIST's form
 
 
 def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[Candidates]:
-    """Yield the candidates in a line: first what stands apart, then what may be cut out, too."""
+    """Yield the candidates in a line twice: with cuts through paper, then also through ink.
+
+    Parameters
+    ----------
+    line : float32 ndarray of shape (H, W), ink in [0, 1]
+    height, stroke : float, height of the tallest part and width of a stroke, pixels
+    """
     scale = HEIGHT / height
     padded = pad(line, MARGIN)
     bold, width = set_stroke_width(padded, stroke, height, TARGET_STROKE)
     size = [max(3, round(side * scale)) for side in padded.shape[::-1]]
     small, bold = (cv2.resize(ink, size, interpolation=cv2.INTER_AREA) for ink in (padded, bold))
     inked, bold = np.minimum(small, bold), (255 * bold).astype(np.uint8)
-    whole = frame([normalize_stroke_width(line)])  # as it is where one digit is asked for
+    whole = frame([normalize_stroke_width(line)])  # the same as in `to_mnist`
     grown = (width - stroke) / 2 * np.array([1, 1, -1, -1])
 
     def candidates(cuts: Cuts) -> Candidates:
@@ -63,22 +69,22 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
 
     yield candidates(find_gaps(inked, HEIGHT))
     cuts = find_cuts(inked, HEIGHT, max(1, scale * min(stroke, width)))
-    if len(cuts) > 2:  # more than its ends
+    if len(cuts) > 2:  # more than the line's ends
         yield candidates(cuts)
 
 
 def only_candidate(digits: np.ndarray) -> Candidates:
-    """Return the one candidate of a picture that is a digit, whatever it holds."""
+    """Return the single candidate of a picture that was cropped to one digit."""
     one = np.array([[0, 1]])
-    return Candidates(one, np.array([[0.0, 0, 1, 1]]), np.zeros((1, len(SHAPE))), digits)
+    return Candidates(one, np.array([[0.0, 0, 1, 1]]), np.zeros((1, len(SHAPE_FACTORS))), digits)
 
 
 def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Return between which cuts there may be a digit, the boxes of the ink there, and the ink."""
+    """Return pairs of cuts that may enclose a digit, with the box and the ink between them."""
     ink = line > 255 * INK
     left, right = (side[:, ink].astype(np.float32) for side in (cuts.left, cuts.right))
     enough = right @ left.T >= MIN_INK * HEIGHT**2
-    # Of two cuts that cross, what is to the left of the first may be to the right of the second.
+    # Where two cuts cross, ink left of the first may be right of the second. Allow little of it.
     enough &= (left * (1 - right)) @ (right * (1 - left)).T < MIN_INK * HEIGHT**2
     clear, end = cuts.is_clear().tolist(), len(cuts) - 1
     gaps = np.cumsum(clear).tolist()
@@ -86,7 +92,7 @@ def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list
     start = (to_right > 0).any(axis=1).argmax(axis=1).tolist()
     stop = (line.shape[1] - ((line * to_left) > 0).any(axis=1)[:, ::-1].argmax(axis=1)).tolist()
     edges, boxes, inks = [], [], []
-    # All of the line is always a candidate: so there is always a path.
+    # The whole line is always a candidate, so there is always a path.
     for first, last in [(0, end), *zip(*np.nonzero(np.triu(enough, 1)), strict=True)]:
         low, high = start[first], stop[last]
         if (edges and (first, last) == (0, end)) or high <= low:
@@ -104,7 +110,7 @@ def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list
 
 
 def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
-    """Return what `SHAPE` names."""
+    """Return the features of `SHAPE_FACTORS`."""
     left, top, right, bottom = boxes.T
     width, height = right - left, bottom - top
     line_height = height.max()
@@ -125,15 +131,15 @@ def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
 
 
 def _is_plausible(edges: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Return which candidates the network is to be asked about."""
-    plausible = shape @ list(SHAPE.values()) > MIN_SHAPE_SCORE
+    """Return which candidates the network has to read."""
+    plausible = shape @ list(SHAPE_FACTORS.values()) > MIN_SHAPE_SCORE
     plausible |= np.diff(edges)[:, 0] == 1
     plausible[0] = True
     return plausible
 
 
 def _usual_strokes(ink: np.ndarray, stroke: float) -> np.ndarray:
-    """Return ink with strokes as wide as MNIST's, once it is framed."""
+    """Return ink whose strokes will have MNIST's width after it is framed."""
     side = max(ink.shape)
     if STROKE_WIDTH[0] <= BOX_SIZE * stroke / side <= STROKE_WIDTH[1]:
         return ink

@@ -1,8 +1,7 @@
-"""Which places of a picture speak for a digit, and which against it: exactly, not estimated.
+"""The exact evidence for and against each digit, patch by patch of the picture.
 
-Behind its second convolution the network is linear: the scores (logits) are those of blank paper
-plus a sum over the hundred places of its 10×10 maps. What a place adds to a digit's score is the
-evidence there.
+After its second convolution, the network is linear. So a digit's score (logit) is that of a blank
+page, plus a sum over the 100 patches of the 10×10 feature maps.
 """
 
 from functools import lru_cache
@@ -14,39 +13,32 @@ from lenet import LeNet
 
 
 def evidence(maps2: np.ndarray, model: LeNet) -> np.ndarray:
-    """Return what each place adds to the score of each digit.
+    """Return what each patch adds to the score of each digit.
 
     Parameters
     ----------
-    maps2 : float32 ndarray of shape (16, 10, 10)
-        What the second convolution computed of a picture, behind its activation: the third of
-        `LeNet.layers`.
-    model : LeNet
-        In eval mode, on the CPU.
+    maps2 : float32 ndarray of shape (16, 10, 10), the third output of `LeNet.layers`
+    model : LeNet, in eval mode, on the CPU
 
     Returns
     -------
-    contributions : float64 ndarray of shape (10, 10, 10)
-        Of each digit, row and column. The hundred of a digit add up to its score less that of
-        blank paper.
+    contributions : float64 ndarray of shape (10, 10, 10), by digit, row and column
+        A digit's contributions add up to its score minus that of a blank page.
     """
     return np.einsum("dmij,mij->dij", _factors(model), maps2 - blank_layers(model)[2])
 
 
 @lru_cache(1)
 def blank_layers(model: LeNet) -> list[np.ndarray]:
-    """Return what each layer computes of blank paper, as `LeNet.layers` does; logits last."""
+    """Return the output of `LeNet.layers` for a blank page, without the batch's dimension."""
     with torch.inference_mode():
         return [layer[0].numpy() for layer in model.layers(torch.zeros(1, 1, 28, 28))]
 
 
 @lru_cache(1)
 def _factors(model: LeNet) -> np.ndarray:
-    """Return what the maps before the second pooling count for each digit's score.
-
-    Of shape (10, 16, 10, 10): digit, map, row, column. A place is one of four that are averaged.
-    """
+    """Return each digit's weights of the maps before the second pooling, (10, 16, 10, 10)."""
     linears = (model.linear3, model.linear2, model.linear1)
     three, two, one = (linear.weight.detach().double() for linear in linears)
-    pooled = (three @ two @ one).reshape(10, 16, 5, 5).numpy() / 4
+    pooled = (three @ two @ one).reshape(10, 16, 5, 5).numpy() / 4  # a mean of four
     return pooled.repeat(2, axis=2).repeat(2, axis=3)

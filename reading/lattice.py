@@ -1,7 +1,7 @@
-"""The graph of cuts: every candidate for a digit is an edge, every number a path.
+"""Find the best path through the cuts. Candidates are edges, and numbers are paths.
 
-After LeCun et al. 1998, section VII. A path's score is the sum of its edges' scores; what
-share of exp(score) a number's paths have is its probability (section VI, "forward training").
+LeCun et al. 1998, section VII. A path's score is the sum of its edges' scores. A number's
+probability is its paths' share of the sum of exp(score) (section VI, "forward training").
 """
 
 import math
@@ -11,70 +11,63 @@ from heapq import nlargest
 
 import numpy as np
 
-from reading.candidates import SHAPE, Candidates
+from reading.candidates import SHAPE_FACTORS, Candidates
 
 BEAM = 8  # numbers kept at each cut
-MIN_SHARE = 1e-4  # of all paths; a candidate's digit with a smaller share is dropped
-MIN_FOLLOWED = 30  # kept whatever their share, so that a sure number has rivals
+MIN_SHARE = 1e-4  # share of all paths; a candidate's digit with less is dropped
+MIN_FOLLOWED = 30  # digits of candidates that are always kept, so that a sure number has rivals
 
-# What the network's answer adds to a candidate's score, beside its shape (`SHAPE`).
-ANSWER = {
-    "digit": -2.84,  # each
-    "log probability": 1.38,  # of the digit that it is taken for
+# Factors of the network's answer in a candidate's score, besides `SHAPE_FACTORS`.
+ANSWER_FACTORS = {
+    "digit": -2.84,  # constant, for each digit
+    "log probability": 1.38,  # of the digit that it is read as
     "holes": 0.99,
-    "more holes": -1.32,  # than one
-    "energy": 3.01,  # how far the network's scores rise over their mean
+    "more holes": -1.32,  # beyond one
+    "energy": 3.01,  # see `energy`
     "energy squared": 3.50,
 }
-# Of the network's scores for a digit, in 99 of 100 cases. A plus sign has less, most letters, too.
-MIN_ENERGY = 4.9
-CROWDED = 1.1  # heights: digits that hang together in so little width are doubted
+MIN_ENERGY = 4.9  # 99% of digits have more; a plus sign and most letters have less
+MAX_CROWDED_WIDTH = 1.1  # heights; connected digits in less width are doubted
 
 
 def score(
     candidates: Candidates, energies: np.ndarray, log_probabilities: np.ndarray
 ) -> np.ndarray:
-    """Return the score of each candidate as each digit."""
-    shape = candidates.shape @ list(SHAPE.values())
+    """Return the score of each candidate as each digit, (N, 10)."""
+    shape = candidates.shape @ list(SHAPE_FACTORS.values())
     answer = answer_features(candidates.digits, energies) @ [
-        value for name, value in ANSWER.items() if name != "log probability"
+        value for name, value in ANSWER_FACTORS.items() if name != "log probability"
     ]
-    return (shape + answer)[:, None] + ANSWER["log probability"] * log_probabilities
+    return (shape + answer)[:, None] + ANSWER_FACTORS["log probability"] * log_probabilities
 
 
 def answer_features(digits: np.ndarray, energies: np.ndarray) -> np.ndarray:
-    """Return what `ANSWER` names, without the log probability."""
+    """Return the features of `ANSWER_FACTORS`, (N, 5), without the log probability."""
     holes = _holes(digits)
     scaled, one = energies / 10, np.ones(len(digits))
     return np.stack([one, holes, np.maximum(holes - 1, 0), scaled, scaled**2], axis=1)
 
 
 def is_crowded(candidates: Candidates, path: Sequence[int]) -> bool:
-    """Return whether a path cuts what hangs together, and is hardly wider than one digit.
-
-    A star is; digits that touch seldom are.
-    """
-    left, top, right, bottom = candidates.boxes[0]  # of all of the line
-    cut = candidates.shape[path, list(SHAPE).index("cut")]
-    return bool(cut.any()) and right - left < CROWDED * (bottom - top)
+    """Return whether a path cuts ink that is hardly wider than one digit, such as a star."""
+    left, top, right, bottom = candidates.boxes[0]  # of the whole line
+    cut = candidates.shape[path, list(SHAPE_FACTORS).index("cut")]
+    return bool(cut.any()) and right - left < MAX_CROWDED_WIDTH * (bottom - top)
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
-    """Return how far scores rise over their mean: high for a digit of any kind.
+    """Return the log of the sum of exp(logit - mean logit) for logits (N, 10): high for a digit.
 
-    The negative energy of Liu et al. 2020, "Energy-based out-of-distribution detection", of scores
-    that are moved to a mean of 0, which training leaves open.
+    The negative energy of Liu et al. 2020, "Energy-based out-of-distribution detection". The mean
+    is subtracted because training doesn't determine it.
     """
     centered = logits - logits.mean(axis=1, keepdims=True)
     return np.log(np.exp(centered).sum(axis=1))
 
 
 def _holes(digits: np.ndarray) -> np.ndarray:
-    """Return how many pieces of paper the ink of pictures encloses, less a piece of ink beyond one.
-
-    By Euler's formula: pixels, less pairs of neighbours, and squares of four, make the pieces of
-    ink less the holes.
-    """
+    """Return the number of holes in each picture's ink, minus its parts beyond one."""
+    # Euler's formula: pixels - pairs of neighbors + squares of four = parts - holes.
     ink = digits > 0.4
     pairs = ink[:, 1:] & ink[:, :-1]
     squares = pairs[:, :, 1:] & pairs[:, :, :-1]
@@ -84,28 +77,28 @@ def _holes(digits: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Guess:
-    """A number that a line may be."""
+    """A number that a line may hold."""
 
     number: str
     probability: float
-    path: tuple[int, ...]  # the candidates that are its digits
+    path: tuple[int, ...]  # indices of its candidates
 
 
 def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
-    """Return the likeliest numbers, best first.
+    """Return the likeliest numbers, best first, for edges (N, 2) and scores (N, 10).
 
-    Numbers that are read along several paths count once, with the sum of their probabilities.
+    A number with several paths appears once, with the sum of their probabilities.
     """
     end = int(edges.max())
     totals = np.logaddexp.reduce(scores, axis=1)
     share, total = _shares(edges, totals)
-    share = share[:, None] * np.exp(scores - totals[:, None])  # of each candidate as each digit
+    share = share[:, None] * np.exp(scores - totals[:, None])  # for each candidate and digit
     least = min(MIN_SHARE, np.sort(share, axis=None)[-MIN_FOLLOWED:][0])
     arriving = [[] for _ in range(end + 1)]
     for edge, digit in np.argwhere(share >= least).tolist():
         arriving[edges[edge, 1]].append((edge, str(digit), float(scores[edge, digit])))
     starts = edges[:, 0].tolist()
-    # Of each cut, numbers with the log of their sum, their best path's score, and that path.
+    # For each cut: number -> (log of its paths' sum, score of its best path, that path).
     beams = [{"": (0.0, 0.0, ())}] + [{} for _ in range(end)]
     for cut in range(1, end + 1):
         found = {}
@@ -124,9 +117,9 @@ def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
 
 
 def _shares(edges: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return what share of all paths' exp(score) goes through each edge, and the log of it all.
+    """Return each edge's share of the sum of exp(score) over all paths, and the log of that sum.
 
-    By the forward-backward algorithm (Rabiner 1989, section III).
+    The forward-backward algorithm (Rabiner 1989, section III).
     """
     first, last = edges.T
     end = last.max()
@@ -142,6 +135,5 @@ def _shares(edges: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _log_add(one: float, other: float) -> float:
-    """Return log(exp(one) + exp(other))."""
     high, low = max(one, other), min(one, other)
     return high + math.log1p(math.exp(low - high))

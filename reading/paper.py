@@ -1,7 +1,7 @@
-"""What the writing lies on: where it is, how bright, and whether the ink on it is darker.
+"""Find the paper: its place, its brightness, and whether the ink on it is darker or lighter.
 
-Ink is narrow, and there is less of it than of the paper around it. What is broad is a surface:
-the sheet, a desk, a bar. The sheet is the surface that the strongest stroke lies on.
+Ink is narrow and covers less than the paper around it. Everything broad is a surface, such as a
+sheet, a desk or a bar. The paper is the surface that the strongest stroke lies on.
 """
 
 from dataclasses import dataclass, replace
@@ -11,21 +11,21 @@ import numpy as np
 
 from reading.picture import border, shrink
 
-SMALL_SIDE = 40  # pixels; smaller pictures are examined to their faintest pixel
-UNIFORM_NOISE = 3  # of 255; paper that varies less is a screen's or a drawing's
-MIN_CONTRAST = 0.1  # of black on white; anything fainter counts as blank paper
-THUMBNAIL_SIDE = 32  # pixels: enough to tell paper from ink
-STROKES_SIDE = 80  # pixels: enough to find strokes
-SURFACE_SIDE = 320  # pixels: enough to find the edges of a sheet
-PARTS_WEIGHT = 0.17  # how much the log of the ratio of parts counts (logistic regression)
+SMALL_SIDE = 40  # pixels; smaller pictures count as cropped to a digit, without noise
+UNIFORM_NOISE = 3  # gray levels; paper that varies less is from a screen or a drawing
+MIN_CONTRAST = 0.1  # 1 = black on white; less counts as blank paper
+THUMBNAIL_SIDE = 32  # pixels, enough to tell paper from ink
+STROKES_SIDE = 80  # pixels, enough to find strokes
+SURFACE_SIDE = 320  # pixels, enough to find the edges of a sheet
+PARTS_WEIGHT = 0.17  # factor of the log ratio of parts in the vote (logistic regression)
 MAX_STROKE, TYPICAL_STROKE = 1 / 6, 1 / 16  # widths, in shorter sides of the picture
-PEN_STROKE = 0.1  # of the writing's extent: half the width of most pens' strokes
-MIN_WRITING = 0.12  # of a sheet's extent; smaller marks on it are no writing
-MIN_SHEET = 1.3  # times as broad as its strokes; what is narrower is no sheet
-MIN_RECTANGLE = 0.88  # of the rectangle around it that a sheet fills; a bold 0 fills less
-LOG_STEPS = 40  # gray levels for each factor e of light
-MAX_STEP = 4  # such levels between neighbors; a shadow's edge has less, a sheet's more
-MIN_COVERED = 0.95  # of the strongest stroke's pixels that lie on the sheet
+PEN_STROKE = 0.1  # share of the writing's extent: half the width of most pens' strokes
+MIN_WRITING = 0.12  # share of a sheet's extent; smaller marks aren't writing
+MIN_SHEET = 1.3  # breadth of a sheet, at least, in those of the broadest stroke on it
+MIN_RECTANGLE = 0.88  # share of its rectangle that a sheet fills; a bold 0 fills less
+LOG_STEPS = 40  # levels per factor e of brightness
+MAX_STEP = 4  # such levels between neighbors: more than at a shadow's edge, less than a sheet's
+MIN_COVERED = 0.95  # share of the strongest stroke's pixels that lie on the sheet
 LOGARITHMS = (LOG_STEPS * np.log(np.arange(256) + 16)).astype(np.uint8)
 
 
@@ -34,13 +34,13 @@ class Paper:
     """The surface that the writing lies on."""
 
     is_light: bool  # whether the ink is darker
-    level: float | None  # of 255; None if it is lit unevenly
-    noise: float = 0.0  # of 255: the median distance from the level
-    mask: np.ndarray | None = None  # (H, W), 1 = paper and what is written on it; None if all is
+    level: float | None  # brightness in [0, 255]; None in uneven light
+    noise: float = 0.0  # median distance from the level, gray levels
+    mask: np.ndarray | None = None  # uint8 (H, W), 1 = paper and its writing; None if all is paper
 
 
 def find_paper(gray: np.ndarray) -> Paper:
-    """Find the paper in a picture."""
+    """Return the paper in a gray picture, uint8 (H, W)."""
     edge = border(gray).astype(np.float32)
     distance = np.abs(edge - np.median(edge))
     small = max(gray.shape) <= SMALL_SIDE
@@ -48,7 +48,7 @@ def find_paper(gray: np.ndarray) -> Paper:
     if (distance > 255 * MIN_CONTRAST).mean() > 0.15:  # much of the border may be ink
         edge = _paper_at_border(gray, edge)
         level = np.median(edge)
-        # A drawing's or a screen's paper, unlike a photograph's, has one level to the last bit.
+        # The paper of a drawing or a screen has exactly one level, that of a photograph doesn't.
         uniform = small or ((edge == level).mean() > 0.6 and (gray == level).mean() > 0.12)
     if small or (uniform and _is_ink(gray, np.median(edge))):
         return _uniform(gray, edge)
@@ -64,7 +64,7 @@ def find_paper(gray: np.ndarray) -> Paper:
 
 
 def _uniform(gray: np.ndarray, paper: np.ndarray) -> Paper:
-    """Return the paper of which some pixels are given."""
+    """Return the paper of a picture, given some of its pixels."""
     level = float(np.median(paper))
     step = 1 if max(gray.shape) <= SMALL_SIDE else 2
     difference = gray[::step, ::step] - np.float32(level)
@@ -73,9 +73,9 @@ def _uniform(gray: np.ndarray, paper: np.ndarray) -> Paper:
 
 
 def _is_ink(gray: np.ndarray, level: float) -> bool:
-    """Return whether what differs from a level is ink, not a sheet that is written on.
+    """Return whether the pixels that differ from a level are ink, not a sheet with writing.
 
-    A sheet is broad, and has narrow strokes in it; what is in a bold 0 is about as broad as it.
+    A sheet is broad, with narrow strokes on it. The hole in a bold 0 is about as broad as the ink.
     """
     thumbnail = shrink(gray, STROKES_SIDE).astype(np.float32)
     mask = (np.abs(thumbnail - level) > 255 * MIN_CONTRAST).view(np.uint8)
@@ -99,14 +99,15 @@ def _is_ink(gray: np.ndarray, level: float) -> bool:
 
 
 def _strokes(thumbnail: np.ndarray) -> np.ndarray:
-    """Return by how much strokes are darker than the paper around them; 0 elsewhere."""
-    # Without light strokes: they would part a dark sheet into pieces that are narrow.
+    """Return how much darker strokes are than the paper around them; 0 elsewhere."""
+    # Light strokes would divide a dark sheet into narrow pieces, so they are removed first.
     thumbnail = remove_strokes(thumbnail, False, TYPICAL_STROKE)
     closed = remove_strokes(thumbnail, True)
     around = cv2.medianBlur(thumbnail, max(3, min(thumbnail.shape) // 4 | 1))
     darker = cv2.subtract(np.minimum(closed, around), thumbnail)
-    # What runs along the picture's border is a bar or a frame.
-    for level in (darker.max() / 2, 255 * MIN_CONTRAST / 2):  # ruled lines may join it to a digit
+    # Parts along the picture's border are bars or frames. Ruled lines may connect them to a digit,
+    # so the higher level comes first.
+    for level in (darker.max() / 2, 255 * MIN_CONTRAST / 2):
         mask = (darker > level).view(np.uint8)
         count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask)
         along = np.bincount(border(labels), minlength=count) > 0.5 * boxes[:, 2:4].max(axis=1)
@@ -126,7 +127,7 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: b
     contours, _ = cv2.findContours(filled[1:-1, 1:-1], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     mask = np.zeros(gray.shape, np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.concatenate(contours)), 1)
-    # Writing is all on one surface: what cuts through it is a shadow.
+    # Writing lies on one surface, so an edge that cuts through it is a shadow's.
     _, labels = cv2.connectedComponents((strokes > strokes.max() / 2).view(np.uint8))
     main = cv2.resize((labels == labels[row, column]).view(np.uint8), gray.shape[::-1])
     found = mask[main > 0]
@@ -145,24 +146,23 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: b
 
 
 def remove_strokes(gray: np.ndarray, is_light: bool, narrow: float = MAX_STROKE) -> np.ndarray:
-    """Return a picture without what is darker, or lighter, than the paper and narrow."""
+    """Return a gray picture without its narrow parts, dark ones if `is_light`, else light ones."""
     size = max(3, int(min(gray.shape) * narrow))
     operation = cv2.MORPH_CLOSE if is_light else cv2.MORPH_OPEN
     return cv2.morphologyEx(gray, operation, np.ones((size, size), np.uint8))
 
 
 def inner(picture: np.ndarray) -> np.ndarray:
-    """Return a picture without an eighth of it on each side."""
+    """Return a picture without the outer eighth on each side."""
     top, left = (side // 8 for side in picture.shape)
     return picture[top : picture.shape[0] - top, left : picture.shape[1] - left]
 
 
 def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
-    """Return the pixels of the border that are paper, where it may cut through the ink.
+    """Return the paper's pixels on a border that may cut through the ink.
 
-    Ink hangs together, and where it fills the picture it cuts the paper into parts: the four
-    corners and the inside of a 0. The border votes for its larger share, the parts for the many;
-    what nowhere reaches half across the picture is no digit, but paper in its corners.
+    Paper has the larger share of the border, and more parts, such as four corners and the hole of
+    a 0. If no part of a color reaches half across the picture, it is paper, since a digit does.
     """
     thumbnail = shrink(gray, THUMBNAIL_SIDE)
     otsu, light = cv2.threshold(thumbnail, 0, 1, cv2.THRESH_OTSU)
@@ -177,6 +177,6 @@ def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
 
 
 def _measure_parts(mask: np.ndarray) -> tuple[int, float]:
-    """Return how many parts a mask has, and how far one reaches, in sides of the picture."""
+    """Return a mask's number of parts, and the largest extent of one in sides of the picture."""
     count, _, boxes, _ = cv2.connectedComponentsWithStats(mask)
     return count - 1, (boxes[1:, 2:4] / mask.shape[::-1]).max(initial=0)

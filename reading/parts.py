@@ -1,4 +1,4 @@
-"""The connected parts of ink, and which of them are a line of writing."""
+"""Find the connected parts of ink, and choose those that are the line of writing."""
 
 from dataclasses import dataclass
 
@@ -9,26 +9,26 @@ from reading.ink import NOTHING_MESSAGE, Ink
 from reading.picture import NoDigitError, border
 
 TWO_LINES_MESSAGE = "I see two lines. Please write one number on one line."
-MAX_PARTS = 32  # of a line: eight digits with up to four strokes each
+MAX_PARTS = 32  # parts of a line: eight digits of up to four strokes
 # A part that encloses writing is a frame:
-MIN_ENCLOSED = 0.25  # of the frame's shorter side; a dot inside a 0 is smaller
-DIRECTIONS = 36  # from the enclosed part, in which the frame is looked for
-MIN_AROUND = 0.8  # of these directions, in which a frame is seen
+MIN_ENCLOSED = 0.25  # share of a frame's shorter side that it encloses; a dot in a 0 is smaller
+DIRECTIONS = 36  # number of directions from the enclosed part in which to look for the frame
+MIN_AROUND = 0.8  # share of these directions in which a frame lies
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The connected parts of a picture's ink, in the rectangle that holds all of it."""
+    """The connected parts of a picture's ink, in the rectangle that encloses them."""
 
-    labels: np.ndarray  # (h, w) int32: the part that each pixel is of, 0 = paper
-    corner: np.ndarray  # the column and the row of the picture that `labels` starts at
-    boxes: np.ndarray  # (N, 4) int: left, top, width and height of each, pixels of `labels`
-    mass: np.ndarray  # (N,) sums of squared ink; 0 for what is no writing: the paper and frames
+    labels: np.ndarray  # (h, w) int32: each pixel's part, 0 = paper
+    corner: np.ndarray  # (2,) int: column and row in the picture where `labels` starts
+    boxes: np.ndarray  # (N, 4) int: left, top, width and height of each part, pixels of `labels`
+    mass: np.ndarray  # (N,) float: sums of squared ink; 0 for the paper, frames and bars
     main: int  # the part that is most likely writing
-    on_even_paper: bool  # as `reading.ink.Ink` has it
+    on_even_paper: bool  # from `reading.ink.Ink`
 
     def crop_to(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ink of some parts, cropped to it, and where in the picture it starts."""
+        """Return the ink of some parts (float32, 0 or 1), and its left and top in the picture."""
         left, top = low = self.boxes[chosen, :2].min(axis=0)
         right, bottom = (self.boxes[chosen, :2] + self.boxes[chosen, 2:4]).max(axis=0)
         ink = chosen[self.labels[top:bottom, left:right]].astype(np.float32)
@@ -41,11 +41,11 @@ def find_parts(ink: Ink) -> Parts:
     left, top, width, height = cv2.boundingRect(mask)
     corner = np.array([left, top])
     mask = np.ascontiguousarray(mask[top : top + height, left : left + width])
-    # Grana's algorithm: of OpenCV 5's it alone counts pixels quickly, three times as fast.
+    # Grana's algorithm is three times as fast as OpenCV 5's default.
     count, labels, boxes, centers = cv2.connectedComponentsWithStatsWithAlgorithm(
         mask, 8, cv2.CV_32S, cv2.CCL_GRANA
     )
-    inked = np.flatnonzero(mask.view(bool))  # of bytes it takes ten times as long
+    inked = np.flatnonzero(mask.view(bool))  # ten times as fast as for uint8
     part_of_pixel = labels.ravel()[inked]
     amount = ink.amount[top : top + height, left : left + width].ravel()[inked]
     mass = np.bincount(part_of_pixel, np.square(amount), minlength=count)
@@ -54,9 +54,9 @@ def find_parts(ink: Ink) -> Parts:
     if ink.on_even_paper:
         mass[_bars(boxes[:, :4] + [left, top, 0, 0], mass, shape)] = 0
         return Parts(labels, corner, boxes[:, :4], mass, int(mass.argmax()), True)
-    # In a photograph the digit is a long stroke about the middle; a shadow's corner is
-    # broad for its length, and what runs along the border is the table, but for a digit
-    # that the picture cuts off: its centre is nearer to the middle.
+    # In a photograph, the digit is a long stroke near the middle. A shadow's corner is broad for
+    # its length. Parts along the border are the table, unless they reach toward the middle, like
+    # a digit that is cut off.
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).ravel()[inked]
     depths = np.bincount(part_of_pixel, depth, minlength=count)
     mean_depth = depths / np.maximum(boxes[:, cv2.CC_STAT_AREA], 1)
@@ -70,9 +70,9 @@ def find_parts(ink: Ink) -> Parts:
 
 
 def _surrounds(labels: np.ndarray, boxes: np.ndarray, mass: np.ndarray) -> np.ndarray:
-    """Return which parts are no writing: frames around others, and what lies outside of these.
+    """Return which parts are frames around other parts, or lie outside such frames.
 
-    A frame is seen from the middle of what it encloses in nearly all directions.
+    A frame lies in nearly all directions from the middle of the part that it encloses.
     """
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     size = boxes[:, 2:].max(axis=1)
@@ -94,7 +94,7 @@ def _surrounds(labels: np.ndarray, boxes: np.ndarray, mass: np.ndarray) -> np.nd
 
 
 def _bars(boxes: np.ndarray, mass: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Return which parts run all along a side of the picture, if others stay clear of it."""
+    """Return which parts run along a whole side of the picture, if no others touch a side."""
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     at_side = (low <= 1) | (high >= shape - 1)
     bars = ((boxes[:, 2:] > 0.95 * shape) & at_side[:, ::-1]).any(axis=1) & (mass > 0)
@@ -104,11 +104,14 @@ def _bars(boxes: np.ndarray, mass: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def choose_line(parts: Parts) -> np.ndarray:
-    """Return the parts that are the line of writing: no specks, no underlines, nothing far off."""
+    """Return which parts, bool (N,), are the line of writing, without specks and underlines.
+
+    Raises NoDigitError if there is no line, or more than one.
+    """
     boxes, mass, main = parts.boxes, parts.mass, parts.main
     part = mass > 0.02 * mass[main]
     if mass[main] == 0 or part.sum() > MAX_PARTS:
-        raise NoDigitError(NOTHING_MESSAGE)  # noise, cloth, a page of text
+        raise NoDigitError(NOTHING_MESSAGE)  # many parts are noise, cloth or a page of text
     if part.sum() == 1:
         return part
     _, top, width, height = boxes.T
@@ -116,17 +119,17 @@ def choose_line(parts: Parts) -> np.ndarray:
     if not parts.on_even_paper:
         part &= _in_line(boxes, part, main)
     tall = np.max(np.maximum(height, width / 4)[part & (mass > 0.3 * mass[main])])
-    # An underline lies below a digit; a dash between two is part of the line.
+    # An underline lies below a digit. A dash between two digits belongs to the line.
     flat = part & (width > 4 * height)
     digits = part & (np.maximum(width, height) > 0.25 * tall) & ~flat
     beside, _ = _gaps(boxes, boxes[digits])
     under = (beside < 0) & (top[:, None] > (bottom - 0.1 * height)[digits])
     part &= ~(flat & under.any(axis=1) & ~((beside < 0) & ~under).any(axis=1))
-    # Specks and points stand alone; a stroke of a broken digit is near the rest of it.
+    # Specks and points stand alone. A stroke of a broken digit is near the rest of it.
     big = part & (np.maximum(width, height) > 0.25 * tall)
     part &= big | (np.maximum(*_gaps(boxes, boxes[big])).min(axis=1, initial=tall) < 0.1 * tall)
     beside, below = _gaps(boxes[big], boxes[big])
-    # The halves of an 8 may be apart; where there are digits side by side, so are lines.
+    # The halves of a single 8 may be farther apart than two lines of several digits.
     apart = (0.15 if (beside > 0).any() else 0.3) * tall
     one_above_other = (beside < -0.3 * np.minimum.outer(width[big], width[big])) & (below > apart)
     if (one_above_other & np.logical_and.outer(*[height[big] > 0.4 * tall] * 2)).any():
@@ -135,14 +138,14 @@ def choose_line(parts: Parts) -> np.ndarray:
 
 
 def _gaps(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the paper beside, and above or below, each pair of boxes; negative: they overlap."""
+    """Return the horizontal and vertical gaps between pairs of boxes, negative if they overlap."""
     low, high = boxes[:, None, :2], (boxes[:, :2] + boxes[:, 2:])[:, None]
     gaps = np.maximum(low, others[:, :2]) - np.minimum(high, others[:, :2] + others[:, 2:])
     return gaps[..., 0], gaps[..., 1]
 
 
 def _in_line(boxes: np.ndarray, part: np.ndarray, main: int) -> np.ndarray:
-    """Return which parts of a photograph stand beside the main one, or beside one that does."""
+    """Return which parts of a photograph form a row with the main part."""
     beside, _ = _gaps(boxes, boxes)
     middle = boxes[:, 1] + boxes[:, 3] / 2
     side = max(boxes[main, 3], boxes[main, 2] / 4)

@@ -1,4 +1,4 @@
-"""A picture as it was sent becomes gray pixels, of a size that is quick to examine."""
+"""Load a picture and turn it into gray pixels, small enough to read quickly."""
 
 from pathlib import Path
 
@@ -6,25 +6,29 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-MAX_PIXELS = 16_000_000  # to decode; a JPEG of many more is decoded to fewer
-MAX_SIDE = 640  # pixels, the longest side that a picture is examined at
+MAX_PIXELS = 16_000_000  # limit for decoding; larger JPEGs are decoded at a fraction of their size
+MAX_SIDE = 640  # pixels, the longest side of a picture that is read
 
 DAMAGED_MESSAGE = "I couldn't read this picture. It may be damaged: please try a PNG or JPEG."
 
 
 class NoDigitError(ValueError):
-    """There is no digit to read. The message says why, in words fit for the page."""
+    """There is no digit to read. The page shows the message, which says why."""
 
 
 def load_pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
-    """Return a picture's pixels: its first frame, upright, as bytes."""
+    """Return a picture's first frame, upright, as uint8 (H, W), (H, W, 3) or (H, W, 4).
+
+    `image` is as in `reading.preprocess.to_mnist`. Raises NoDigitError if it is damaged, too large
+    or an array of another shape. Raises TypeError for another type, OSError without such a file.
+    """
     if isinstance(image, np.ndarray):
         return _to_bytes(image)
     if isinstance(image, str | Path):
         image = Image.open(image)
     if not isinstance(image, Image.Image):
         raise TypeError(f"a picture is a file's path, a PIL image or an array, not {image!r:.60}")
-    if isinstance(image, ImageFile.ImageFile):  # a file, not decoded yet
+    if isinstance(image, ImageFile.ImageFile):  # not decoded yet
         scale = MAX_SIDE / 2 / max(1, *image.size)
         image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
         if (pixels := image.width * image.height) > MAX_PIXELS:
@@ -36,31 +40,29 @@ def load_pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
         if image.tell():  # n_frames would parse the whole file
             image.seek(0)
         image.load()
-        if image.mode[0] in "IF":  # 16 or 32 bits a pixel, of which few may be in use
+        if image.mode[0] in "IF":  # 16 or 32 bits per pixel
             return stretch(np.asarray(image))
-        factor = -(-max(image.size) // MAX_SIDE)  # rounded up: averaging whole pixels is fast
+        factor = -(-max(image.size) // MAX_SIDE)  # rounded up, since averaging whole pixels is fast
         if factor > 1 and image.mode not in ("1", "P", "PA"):
             image = image.reduce(factor)
         if image.mode != "L":
             has_alpha = image.has_transparency_data
             image = image.convert("L" if image.mode == "1" else "RGBA" if has_alpha else "RGB")
         return np.asarray(ImageOps.exif_transpose(image))
-    except Exception as error:  # Pillow's decoders raise whatever a broken file makes them
+    except Exception as error:  # Pillow's decoders raise errors of many kinds on broken files
         raise NoDigitError(DAMAGED_MESSAGE) from error
 
 
 def stretch(values: np.ndarray) -> np.ndarray:
-    """Return a picture of 16 bits or more a pixel, of which few may be in use, as bytes.
+    """Convert a picture with 16 bits or more per pixel, which may use a part of their range.
 
     Parameters
     ----------
-    values : ndarray of shape (H, W) or (H, W, C)
-        Of any range; infinite values and those that are no numbers count as 0.
+    values : ndarray of shape (H, W) or (H, W, C), any range; NaN and infinity count as 0
 
     Returns
     -------
-    pixels : uint8 ndarray of shape (h, w) or (h, w, C)
-        The least value is 0, the largest 255; no side is longer than `MAX_SIDE`.
+    pixels : uint8 ndarray of shape (h, w) or (h, w, C), from 0 to 255, h and w at most `MAX_SIDE`
     """
     if values.dtype != np.uint16:
         values = np.nan_to_num(values.astype(np.float32), copy=False, posinf=0, neginf=0)
@@ -69,18 +71,9 @@ def stretch(values: np.ndarray) -> np.ndarray:
 
 
 def shrink(pixels: np.ndarray, longest: int = MAX_SIDE) -> np.ndarray:
-    """Return a picture averaged down until no side is longer than `longest` pixels.
+    """Return a picture averaged down until its longer side has at most `longest` pixels.
 
-    Parameters
-    ----------
-    pixels : uint8 or float32 ndarray of shape (H, W) or (H, W, C)
-    longest : int
-        Pixels.
-
-    Returns
-    -------
-    pixels : ndarray of the same dtype
-        The picture itself where it is small enough.
+    `pixels` are uint8 or float32, (H, W) or (H, W, C). Small pictures are returned as they are.
     """
     scale = longest / max(*pixels.shape[:2], 1)
     if scale >= 1:
@@ -90,11 +83,10 @@ def shrink(pixels: np.ndarray, longest: int = MAX_SIDE) -> np.ndarray:
 
 
 def to_gray(pixels: np.ndarray) -> np.ndarray:
-    """Return how bright a picture is.
+    """Return a picture, uint8 (H, W), (H, W, 3) or (H, W, 4), in gray and shrunk to `MAX_SIDE`.
 
-    What is transparent becomes the paper that the ink is seen on: white around dark ink, black
-    around light ink. Where ink and paper are equally bright, their colours differ, and the
-    brightness is that along the line between the two colours (the first principal component).
+    Transparent pixels become paper: white around dark ink, black around light ink. If ink and paper
+    are equally bright, gray is the first principal component of the colors.
     """
     pixels = shrink(pixels)
     if pixels.ndim == 2:
@@ -126,22 +118,13 @@ def border(pixels: np.ndarray) -> np.ndarray:
 
 
 def crop(digit: np.ndarray) -> np.ndarray:
-    """Return a picture cropped to what is not 0.
-
-    Parameters
-    ----------
-    digit : ndarray of shape (H, W), not all 0
-
-    Returns
-    -------
-    digit : ndarray of shape (h, w)
-    """
+    """Return an array of shape (H, W), not all 0, cropped to its nonzero values."""
     rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
     return digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def pad(digit: np.ndarray, width: int) -> np.ndarray:
-    """Return a picture with `width` pixels of 0 around it."""
+    """Return an array with `width` pixels of 0 around it."""
     return cv2.copyMakeBorder(digit, *[width] * 4, cv2.BORDER_CONSTANT, value=0)
 
 
@@ -151,7 +134,7 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
         array = array[..., 0]
     if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         raise NoDigitError(
-            f"A picture is of shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}."
+            f"A picture has shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}."
         )
     if array.dtype.kind in "fb":
         array = np.nan_to_num(shrink(array.astype(np.float32))).clip(0, 1) * 255

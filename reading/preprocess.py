@@ -1,11 +1,8 @@
-"""Any picture of a digit becomes the picture that MNIST's authors would have made of it.
+"""Bring a picture of a digit into MNIST's form. A network trained on MNIST needs it.
 
-LeCun et al. 1998, section III-A: digits "size normalized to fit in a 20x20 pixel box while
-preserving their aspect ratio", with an anti-aliasing filter, then centred in 28x28 "by
-computing the center of mass of the pixels". A network that has seen only such pictures reads
-only such pictures well. The steps: gray pixels (picture.py), ink (ink.py), here the digit's own
-ink, strokes as wide as MNIST's (stroke_width.py), and here the frame. What is small already
-(small.py) skips the middle.
+LeCun et al. 1998, section III-A: digits are "size normalized to fit in a 20x20 pixel box while
+preserving their aspect ratio", with an anti-aliasing filter, then centered in 28x28 "by computing
+the center of mass of the pixels".
 """
 
 from collections.abc import Sequence
@@ -22,9 +19,9 @@ from reading.small import restore
 from reading.stroke_width import BOX_SIZE, normalize_stroke_width
 
 IMAGE_SIZE = 28  # pixels, the side of MNIST's pictures
-CENTER = 14.0  # index of the center of mass in 69,998 of MNIST's 70,000 pictures, ± 0.5 pixels
+CENTER = 14.0  # index of the center of mass, ± 0.5 pixels in 69,998 of MNIST's 70,000 pictures
 
-SEVERAL_MESSAGE = "That looks like several digits. One at a time, please."
+SEVERAL_MESSAGE = "I see several digits. Please write one digit."
 
 
 def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
@@ -32,29 +29,26 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    image : PIL.Image.Image, ndarray of shape (H, W), (H, W, 3) or (H, W, 4), str or Path
-        Any size and mode, dark ink on light paper or light on dark, anywhere in the picture;
-        a drawing, a screen, a scan or a photograph. Arrays are uint8 in [0, 255], or float or
-        bool in [0, 1]; a fourth channel is alpha. Of a file, named or open, the
-        first frame is loaded, a large JPEG smaller than it is.
+    image : PIL.Image.Image, str or Path, or ndarray of shape (H, W), (H, W, 3) or (H, W, 4)
+        A drawing, screenshot, scan or photograph of any size and mode, dark on light or light on
+        dark. Arrays are uint8 in [0, 255], or float or bool in [0, 1]; a fourth channel is alpha.
+        Only the first frame of a file is read.
 
     Returns
     -------
-    digit : float32 ndarray of shape (28, 28)
-        In [0, 1], 0 = paper, 1 = ink. The ink's longer side is 20 pixels, its centre of mass
-        within half a pixel of index 14.0 on both axes, unless that would cut off more than
-        half a pixel of ink.
+    digit : float32 ndarray of shape (28, 28), in [0, 1], 0 = paper, 1 = ink
+        The ink's longer side is 20 pixels. On both axes, its center of mass is at index 14.0 ± 0.5,
+        unless this would cut off more than half a pixel of ink.
 
     Raises
     ------
     NoDigitError
-        If there is nothing, or more than one digit, to read, or the picture is damaged, a file
-        of more than `reading.picture.MAX_PIXELS` pixels, or an array of another shape. The
-        message is fit for the page.
+        If there is no digit or more than one, or the picture is damaged, an array of another shape,
+        or a file of over `reading.picture.MAX_PIXELS` pixels. The page shows the message.
     """
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
-    # A small one was cropped by somebody already, and its grays are all it has: its strokes stay.
+    # A small picture was already cropped to a digit, and has too few pixels to change its strokes.
     if max(gray.shape) <= SMALL_SIDE:
         return frame([restore(ink.amount)])[0]
     parts = find_parts(ink)
@@ -65,7 +59,7 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
 
 
 def _are_apart(boxes: np.ndarray) -> bool:
-    """Return whether there are large parts with paper between them."""
+    """Return whether there is paper between large parts."""
     low, high = boxes[:, 0], boxes[:, 0] + boxes[:, 2]
     size = boxes[:, 2:].max(axis=1)
     large = size > 0.5 * size.max()
@@ -74,24 +68,23 @@ def _are_apart(boxes: np.ndarray) -> bool:
 
 
 def frame(digits: Sequence[np.ndarray]) -> np.ndarray:
-    """Return digits sized to the 20-pixel box and placed in 28x28 by their centers of mass.
+    """Return digits scaled to the 20-pixel box and placed in 28×28 by their centers of mass.
 
     Parameters
     ----------
-    digits : sequence of N ndarrays of shape (h, w)
-        Cropped to the ink: float32 in [0, 1], or uint8 in [0, 255].
+    digits : sequence of N ndarrays of shape (h, w), cropped to the ink
+        float32 in [0, 1] or uint8 in [0, 255].
 
     Returns
     -------
-    framed : float32 ndarray of shape (N, 28, 28)
-        In [0, 1].
+    framed : float32 ndarray of shape (N, 28, 28), in [0, 1]
     """
     boxes = np.zeros((len(digits), BOX_SIZE, BOX_SIZE), np.float32)
     sizes = np.empty((len(digits), 2), int)
     for box, size, digit in zip(boxes, sizes, digits, strict=True):
         scale = BOX_SIZE / max(digit.shape)
         height, width = size[:] = [max(1, round(side * scale)) for side in digit.shape]
-        # Averaging areas is the anti-aliasing that gives MNIST its grays; it cannot enlarge.
+        # Averaging areas gives grays like MNIST's anti-aliasing, but it can't enlarge.
         how = cv2.INTER_AREA if scale <= 1 else cv2.INTER_CUBIC
         resized = cv2.resize(digit, (width, height), interpolation=how)
         is_bytes = digit.dtype == np.uint8
@@ -102,7 +95,7 @@ def frame(digits: Sequence[np.ndarray]) -> np.ndarray:
     framed = np.zeros((len(digits), IMAGE_SIZE, IMAGE_SIZE), np.float32)
     for digit, box, (top, left), (height, width) in zip(framed, boxes, corners, sizes, strict=True):
         digit[top : top + height, left : left + width] = box[:height, :width]
-    # Where the frame's edge kept a lopsided digit from its place, half a pixel may leave the frame.
+    # A lopsided digit may be off center at the frame's edge. Move up to half a pixel of it outside.
     missing = CENTER - centers - corners
     for k in np.flatnonzero(np.abs(missing).max(axis=1, initial=0) > 0.5):
         down, right = np.sign(missing[k]) * (np.abs(missing[k]) - 0.35).clip(0, 0.5)

@@ -1,4 +1,4 @@
-"""A picture becomes the number that is written in it, or the probabilities of one digit.
+"""Read the number in a picture, or the probabilities of one digit.
 
 read(Image.open("postcode.png")).guesses    # [("75005", 0.93), ("75006", 0.02), …]
 recognize(Image.open("seven.png"))          # {"0": …, …, "9": …}
@@ -29,66 +29,41 @@ DIGITS = "0123456789"
 GUESS_COUNT = 3
 MAX_DIGITS = 8
 CONFIDENT = 0.7  # name the two best guesses if the best has less
-# Doubt a digit whose two best guesses together have less. Two, since a 1 and a 7 can look alike.
+# Doubt a digit if its two best guesses have less together. Two, since a 1 and a 7 can look alike.
 PAIR_CONFIDENT = 0.9
-MIN_HEIGHT = 0.55  # of the tallest digit; a smaller one is doubted
-LIKELY_RIVAL = 0.25  # of the best guess's probability; such rivals' doubts are told, too
-SURE = 0.95  # the number's probability; surer digits aren't doubted for touching in a narrow space
-SURE_WITHOUT_CUTS = 0.95  # the number's probability; below, its parts are cut
-ENERGY_PER_WIDTH = 9  # per height of width; below, a digit may be two that touch
+MIN_HEIGHT = 0.55  # in heights of the tallest digit; doubt a smaller digit
+MIN_RIVAL_SHARE = 0.25  # share of the best probability; show the marks of likelier rivals
+CROWDED_CONFIDENT = 0.95  # doubt a crowded number that is less probable (`lattice.is_crowded`)
+UNCUT_CONFIDENT = 0.95  # cut the parts of a number that is less probable
+MIN_ENERGY_PER_WIDTH = 9  # per line height of its width; a digit with less may be two that touch
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
 
 @dataclass(frozen=True)
 class DigitReading:
-    """What the network made of one digit.
+    """The network's reading of one digit."""
 
-    Attributes
-    ----------
-    digit : float32 ndarray of shape (28, 28)
-        The picture that the network received, in MNIST's form: 0 = paper, 1 = ink.
-    layers : list of float32 ndarrays
-        As `LeNet.layers` computes them, without the batch's dimension.
-    probabilities : dict of str to float
-        Of "0" to "9", calibrated; they sum to 1, less what speaks for several digits.
-    box : tuple of four floats
-        Left, top, right and bottom of the digit's ink, as shares of the picture's width and
-        height. Of a picture that is read as one digit whatever it holds, all of it.
-    is_digit : bool
-        Whether it seems to be a digit at all.
-    """
-
-    digit: np.ndarray
-    layers: list[np.ndarray]
+    digit: np.ndarray  # float32 (28, 28), the network's input: 0 = paper, 1 = ink
+    layers: list[np.ndarray]  # `LeNet.layers` without the batch's dimension
+    # Calibrated, for "0" to "9". The sum is 1, minus the probability that it is several digits.
     probabilities: dict[str, float]
+    # Left, top, right and bottom of the ink, in [0, 1]; a picture of one digit has the default.
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-    is_digit: bool = True
+    is_digit: bool = True  # False for a mark that doesn't look like a digit
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read in a picture of a number.
+    """The result of `read`."""
 
-    Attributes
-    ----------
-    guesses : list of (str, float)
-        The likeliest numbers, three at most, best first, with their calibrated probabilities.
-    digits : list of DigitReading
-        The digits of the best guess, from left to right.
-    doubt : str
-        A sentence, fit for the page, if something in the picture is no digit; else empty.
-    text : str
-        The headline: the number, or "3 ? 4" if a mark is among its digits.
-    """
-
-    guesses: list[tuple[str, float]]
-    digits: list[DigitReading]
-    doubt: str
-    text: str = ""
+    guesses: list[tuple[str, float]]  # up to three numbers, calibrated probabilities, best first
+    digits: list[DigitReading]  # the best guess's digits, from left to right
+    doubt: str  # the page's sentence if something isn't a digit, else ""
+    text: str = ""  # the number, with marks such as "3 ? 4"
 
 
 def read_digit(image: Image.Image | np.ndarray, model: LeNet) -> DigitReading:
-    """Read the digit in a picture."""
+    """Read the digit in a picture; arguments and errors are those of `recognize`."""
     digit = to_mnist(image)
     with torch.inference_mode():
         layers = model.layers(torch.from_numpy(digit)[None, None])
@@ -99,24 +74,22 @@ def read_digit(image: Image.Image | np.ndarray, model: LeNet) -> DigitReading:
 
 
 def recognize(image: Image.Image | np.ndarray, model: LeNet | None = None) -> dict[str, float]:
-    """Return the probabilities of the ten digits in a picture of one.
+    """Return the probabilities of the ten digits in a picture of one digit.
 
     Parameters
     ----------
-    image : PIL.Image.Image or ndarray
-        As `reading.preprocess.to_mnist` takes it.
-    model : LeNet, optional
-        The default is that of `reading.weights.load_weights`, loaded at the first call.
+    image : PIL.Image.Image, str or Path, or ndarray; see `reading.preprocess.to_mnist`
+    model : LeNet, optional; by default, `reading.weights.load_weights` loads it once
 
     Returns
     -------
-    probabilities : dict of str to float
-        Of "0" to "9"; they sum to 1. Calibrated: of the answers given at 90 %, 9 in 10 are right.
+    probabilities : dict of str to float, "0" to "9", with sum 1
+        Calibrated: 9 of 10 answers with 90% are right.
 
     Raises
     ------
     NoDigitError
-        If there is nothing to read; the message is fit for the page.
+        If there is no digit, or more than one. The page shows the message.
     """
     return read_digit(image, model or _default_model()).probabilities
 
@@ -126,21 +99,14 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
 
     Parameters
     ----------
-    image : PIL.Image.Image or ndarray
-        As `reading.preprocess.to_mnist` takes it.
-    model : LeNet, optional
-        In eval mode, on the CPU. The default is as in `recognize`.
-    cut : bool
-        Whether to cut parts that are hardly one digit; False saves time.
-
-    Returns
-    -------
-    reading : Reading
+    image : PIL.Image.Image, str or Path, or ndarray; see `reading.preprocess.to_mnist`
+    model : LeNet, optional, in eval mode, on the CPU; the default is that of `recognize`
+    cut : bool, whether to cut parts that may be several digits; False saves time
 
     Raises
     ------
     NoDigitError
-        If there is nothing to read, or more than a number; the message is fit for the page.
+        If there is no number, or more than one. The page shows the message.
     """
     model = model or _default_model()
     candidates, boxes, signs, layers, energies, probabilities, guesses = _guess(image, model, cut)
@@ -148,9 +114,9 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     if len(chosen.path) > MAX_DIGITS:
         raise NoDigitError(LONG_MESSAGE if np.mean(known) > 0.5 else DOUBT_MESSAGE)
     text = with_marks(chosen.number, known, boxes[list(chosen.path)], signs)
-    # A sign that is taken for a part of the digit beside it is found in a rival's path.
+    # The best path may merge a mark with the digit beside it; a likely rival's path shows it.
     for rival in guesses[1:]:
-        is_likely = rival.probability >= LIKELY_RIVAL * guesses[0].probability
+        is_likely = rival.probability >= MIN_RIVAL_SHARE * guesses[0].probability
         if not is_likely or MARK in text or not all(known):
             break
         is_digit = _seem_digits(candidates, energies, probabilities, rival, signs)
@@ -176,7 +142,7 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
 
 
 def _guess(image, model: LeNet, cut: bool) -> tuple:
-    """Return the candidates, what the network computes of them, and the best numbers."""
+    """Return the candidates, the network's output for them, and the best numbers."""
     for found in candidates_of(image):
         candidates, *_ = found
         with torch.inference_mode():
@@ -185,7 +151,7 @@ def _guess(image, model: LeNet, cut: bool) -> tuple:
             probabilities = model.probabilities(logits).numpy()
         energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
         scores = lattice.score(candidates, energies, logs)
-        # One digit is as likely as the network says, less what speaks for several.
+        # As one digit, the whole line's total score is shared out by the network's probabilities.
         scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
         guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
         if not cut or _is_sure(candidates, energies, guesses[0]):
@@ -194,15 +160,15 @@ def _guess(image, model: LeNet, cut: bool) -> tuple:
 
 
 def _is_sure(candidates: Candidates, energies: np.ndarray, guess: lattice.Guess) -> bool:
-    """Return whether what stands apart is digits so surely that none is two that touch."""
+    """Return whether the parts are so surely digits that cuts through ink aren't needed."""
     path = list(guess.path)
     left, _, right, _ = candidates.boxes[path].T
-    least = ENERGY_PER_WIDTH * (right - left) / np.ptp(candidates.boxes[0, [1, 3]])
-    return guess.probability >= SURE_WITHOUT_CUTS and bool((energies[path] >= least).all())
+    least = MIN_ENERGY_PER_WIDTH * (right - left) / np.ptp(candidates.boxes[0, [1, 3]])
+    return guess.probability >= UNCUT_CONFIDENT and bool((energies[path] >= least).all())
 
 
 def _seem_digits(candidates, energies, probabilities, guess, signs: Signs) -> list[bool]:
-    """Return whether each candidate of a guess's path seems to be a digit."""
+    """Return whether each candidate of a guess's path looks like a digit."""
     path = list(guess.path)
     *_, second, first = np.sort(probabilities[path]).T
     is_digit = energies[path] >= lattice.MIN_ENERGY
@@ -210,14 +176,14 @@ def _seem_digits(candidates, energies, probabilities, guess, signs: Signs) -> li
     height = np.diff(candidates.boxes[path][:, [1, 3]])[:, 0]
     is_digit &= height >= MIN_HEIGHT * height.max()
     is_digit &= ~_are_brackets(guess.number, candidates.boxes[path])
-    is_digit &= guess.probability >= SURE or not lattice.is_crowded(candidates, path)
+    is_digit &= guess.probability >= CROWDED_CONFIDENT or not lattice.is_crowded(candidates, path)
     left, right = candidates.boxes[path][:, [0, 2]].T[..., None]
     is_digit &= ~((left < signs.dotted) & (signs.dotted < right)).any(axis=1)
     return is_digit.tolist()
 
 
 def _are_brackets(number: str, boxes: np.ndarray) -> np.ndarray:
-    """Return which are a pair that reaches above and below all that is between."""
+    """Return which candidates are a pair of brackets: taller than everything between them."""
     outer = np.zeros(len(boxes), bool)
     if len(boxes) > 2 and number[0] == number[-1] == "1":
         top, bottom = boxes[1:-1, 1].min(), boxes[1:-1, 3].max()
@@ -228,10 +194,10 @@ def _are_brackets(number: str, boxes: np.ndarray) -> np.ndarray:
 def candidates_of(
     image: Image.Image | np.ndarray,
 ) -> Iterator[tuple[Candidates, np.ndarray, Signs]]:
-    """Yield what may be digits in a picture: first what stands apart, then with what is cut out."""
+    """Yield candidates, their boxes in [0, 1] and signs: first the parts, then also cut parts."""
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
-    if max(gray.shape) <= SMALL_SIDE:  # somebody has cropped it to a digit already
+    if max(gray.shape) <= SMALL_SIDE:  # already cropped to a digit
         digits = frame([restore(ink.amount)])
         yield only_candidate(digits), np.array([[0.0, 0.0, 1.0, 1.0]]), Signs()
         return
@@ -242,7 +208,7 @@ def candidates_of(
     if (chosen & ~signs).any():
         chosen = chosen & ~signs
     line, corner = parts.crop_to(chosen)
-    # A dash is no tall digit: no part holds more than about eight digits side by side.
+    # At least an eighth of a part's width, so that a dash isn't scaled up like a digit.
     height = float(max(parts.boxes[chosen, 3].max(), parts.boxes[chosen, 2].max() / MAX_DIGITS))
     scale = min(1.0, 4 * BOX_SIZE / height)
     if scale < 1:
@@ -256,5 +222,4 @@ def candidates_of(
 
 @cache
 def _default_model() -> LeNet:
-    """Return the model that the environment names."""
     return load_weights(*configured_repo()).model

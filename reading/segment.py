@@ -1,11 +1,9 @@
-"""A line of writing, cut in more places than it has digits.
+"""Cut a line of writing in more places than it has digits.
 
-What lies between two cuts may be a digit; which cuts are right, the network says later (LeCun
-et al. 1998, section VII, "heuristic over-segmentation"). A cut says which ink is to its left and
-which to its right. Some follow a path from the top of the line to its bottom that crosses as
-little ink as it can: none between two digits that stand apart, however they slant or reach over
-one another. Where digits run into one another, others leave each stroke to the side that most of
-it is on.
+The ink between two cuts may be a digit. The network decides later which cuts are right (LeCun et
+al. 1998, section VII, "heuristic over-segmentation"). There are two kinds of cuts. Paths run from
+top to bottom and cross as little ink as possible, none if digits are apart, even if they slant or
+overlap. Through wide parts, other cuts keep each stroke whole, on the side of most of it.
 """
 
 from dataclasses import dataclass
@@ -13,48 +11,48 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from reading.strokes import Strokes, find_strokes, nearest
+from reading.skeleton import Strokes, find_strokes, nearest
 
-CLEAR = 0.1  # stroke widths of ink; a cut that crosses less goes through paper
-INK = 0.4  # a pixel with more is surely ink
-MIN_INK = 0.012  # squared heights of ink between two cuts
+MAX_CLEAR = 0.1  # stroke widths of ink; a cut that crosses less goes through paper
+INK = 0.4  # amount; a pixel with more is surely ink
+MIN_INK = 0.012  # ink between two cuts, at least, in squared heights
 # Paths
 MAX_CUT = 2.5  # stroke widths of ink that a path may cross
-SIDESTEP = 0.1  # the cost of a step to the side, in pixels of ink: keeps paths straight
-ROWS = (0.3, 0.5, 0.7)  # heights at which the cheapest paths are picked
-REACH = 0.06  # heights between two paths, at least
+SIDESTEP = 0.1  # cost of a step to the side, in pixels of ink; keeps paths straight
+ROWS = (0.3, 0.5, 0.7)  # shares of the height at which to choose the cheapest paths
+MIN_PATH_DISTANCE = 0.06  # heights
 # Strokes
 MIN_WIDE = 0.85  # heights; a wider part may be several digits that touch
-MAX_NARROW = 0.6  # heights; a single part that is no wider is one digit
-STEP = 0.125  # heights between two lines that split strokes into left and right
-SLANT = 0.15  # pixels to the side for each pixel up: the slant of most handwriting
-MAJORITY = 0.75  # share of a stroke on one side of a line that puts all of it there
-TURNS = (0.0, 0.8)  # radians; strokes that turn less where they meet may be one stroke
+MAX_NARROW = 0.6  # heights; a line of one part that is not wider is one digit
+SPLIT_STEP = 0.125  # heights between two lines that assign strokes to the left or right
+SLANT = 0.15  # pixels to the right for each pixel up: the slant of most handwriting
+MAJORITY = 0.75  # share of a stroke on one side of a line that puts the whole stroke there
+MAX_TURNS = (0.0, 0.8)  # radians; limits below which two strokes that meet count as one
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """Cuts through a line, from left to right; the first and the last are its ends."""
+    """Cuts through a line from left to right. The first and last are the line's ends."""
 
-    left: np.ndarray  # (count, h, w) bool: what is to the left of each
-    right: np.ndarray  # to the right; where strokes of both sides cross, ink is of both
-    crossed: np.ndarray  # (count,) float: widths of a stroke of the ink that a cut crosses
+    left: np.ndarray  # (count, h, w) bool: pixels to the left of each cut
+    right: np.ndarray  # (count, h, w) bool: to the right; crossing strokes may be in both
+    crossed: np.ndarray  # (count,) float: ink that a cut crosses, in stroke widths
 
     def __len__(self) -> int:
         return len(self.crossed)
 
     def is_clear(self) -> np.ndarray:
         """Return which cuts cross no ink."""
-        return self.crossed < CLEAR
+        return self.crossed < MAX_CLEAR
 
 
 def find_gaps(line: np.ndarray, height: float) -> Cuts:
-    """Return the cuts between what stands apart, one beside the other."""
+    """Return cuts through paper for ink, float32 (h, w), and the line's height in pixels."""
     ink = (line > INK).view(np.uint8)
     count, labels, boxes, centers = cv2.connectedComponentsWithStats(ink)
     parts = 1 + np.flatnonzero(boxes[1:, cv2.CC_STAT_AREA] >= MIN_INK * height**2)
     parts = parts[np.argsort(boxes[parts, 0])]
-    # What stands above or below another belongs to it.
+    # Parts above one another belong together.
     reach = np.maximum.accumulate(boxes[parts, 0] + boxes[parts, 2])
     group = np.cumsum(np.append(0, centers[parts[1:], 0] > reach[:-1]))
     place = np.zeros(line.shape, int)
@@ -67,12 +65,12 @@ def find_gaps(line: np.ndarray, height: float) -> Cuts:
 
 
 def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
-    """Return where a line of writing may be cut."""
+    """Return cuts through paper and ink, as `find_gaps` does; `stroke` is a stroke's width."""
     ink, least = line > INK, MIN_INK * height**2
-    if _is_one_narrow_part(ink, MAX_NARROW * height):  # as most digits are that stand alone
+    if _is_one_narrow_part(ink, MAX_NARROW * height):  # like most single digits
         none = np.empty((0, *line.shape), bool)
         return _between_ends(none, none, np.empty(0))
-    paths = _cheapest_paths(line, MAX_CUT * stroke, round(REACH * height))
+    paths = _cheapest_paths(line, MAX_CUT * stroke, round(MIN_PATH_DISTANCE * height))
     left = np.arange(line.shape[1]) <= paths[:, :, None]
     cuts = _distinct(Cuts(left, ~left, _contact(ink, left, ~left) / stroke), ink, least)
     left, right = _by_strokes(ink, cuts.left[cuts.is_clear()], height, stroke)
@@ -85,7 +83,7 @@ def find_cuts(line: np.ndarray, height: float, stroke: float) -> Cuts:
 
 
 def _between_ends(left: np.ndarray, right: np.ndarray, crossed: np.ndarray) -> Cuts:
-    """Return cuts with the line's ends before and behind them."""
+    """Add the line's ends to its cuts."""
     end = np.ones((1, *left.shape[1:]), bool)
     return Cuts(
         np.concatenate([~end, left, end]),
@@ -95,13 +93,13 @@ def _between_ends(left: np.ndarray, right: np.ndarray, crossed: np.ndarray) -> C
 
 
 def _is_one_narrow_part(ink: np.ndarray, most: float) -> bool:
-    """Return whether all ink hangs together, in no more than so many columns."""
+    """Return whether all ink is connected and at most `most` columns wide."""
     ink = ink.view(np.uint8)
     return cv2.boundingRect(ink)[2] <= most and cv2.connectedComponents(ink)[0] == 2
 
 
 def _contact(ink: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return how many pixels of ink to the left of cuts lie beside one to the right."""
+    """Return how many pixels of ink left of each cut have a neighbor right of it."""
     left, right = left & ink & ~right, right & ink & ~left
     beside = (left[:, :, :-1] & right[:, :, 1:]) | (left[:, :, 1:] & right[:, :, :-1])
     below = (left[:, :-1] & right[:, 1:]) | (left[:, 1:] & right[:, :-1])
@@ -109,7 +107,7 @@ def _contact(ink: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray
 
 
 def _distinct(cuts: Cuts, ink: np.ndarray, least: float) -> Cuts:
-    """Return the cuts with at least so much ink between any two, those that cross least first."""
+    """Return cuts with at least `least` ink between any two, preferring those that cross less."""
     sides = np.stack([cuts.left[:, ink], cuts.right[:, ink]]).astype(np.float32)
     flat = sides.transpose(1, 0, 2).reshape(len(cuts), -1)
     common, own = flat @ flat.T, flat.sum(axis=1)
@@ -123,10 +121,10 @@ def _distinct(cuts: Cuts, ink: np.ndarray, least: float) -> Cuts:
 
 
 def _cheapest_paths(ink: np.ndarray, most: float, reach: int) -> np.ndarray:
-    """Return paths that cross less ink than their neighbours do, of shape (paths, rows)."""
+    """Return the columns of paths that cross less ink than their neighbors, (paths, rows)."""
     (down, up), (up_to, down_to) = _costs(np.stack([ink, ink[::-1]]))
     up, down_to = up[::-1], down_to[::-1]
-    up_to, down_to = up_to.tolist(), down_to.tolist()  # soon walked through step by step
+    up_to, down_to = up_to.tolist(), down_to.tolist()  # fast to walk through step by step
     paths = []
     for share in ROWS:
         row = int(len(ink) * share)
@@ -146,9 +144,9 @@ def _cheapest_paths(ink: np.ndarray, most: float, reach: int) -> np.ndarray:
 
 
 def _costs(inks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least cost of a path from the first row to each pixel, and how it comes there.
+    """Return the least cost of a path from the first row to each pixel, and its last step.
 
-    A path goes on to one of the three pixels below (seams, as in Avidan and Shamir 2007).
+    A path continues at one of the three pixels below (seams, Avidan and Shamir 2007).
     """
     count, height, width = inks.shape
     costs = np.full((height, count, width + 2), 1e9, np.float32)
@@ -169,25 +167,25 @@ def _costs(inks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _by_strokes(
     ink: np.ndarray, clear: np.ndarray, height: float, stroke: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is to the left and to the right of cuts through parts that are wide."""
-    part = (~clear).sum(axis=0)  # between clear cuts
-    lines = []  # the column where it crosses the middle row, and the part
+    """Return the pixels to the left and to the right of cuts through wide parts."""
+    part = (~clear).sum(axis=0)  # each pixel's index between the clear cuts
+    lines = []  # column in the middle row, and part
     for index in range(len(clear) + 1):
         x, _, wide, _ = cv2.boundingRect((ink & (part == index)).view(np.uint8))
         if wide > MIN_WIDE * height:
-            columns = np.linspace(x, x + wide, round(wide / (STEP * height)) + 1)[1:-1]
+            columns = np.linspace(x, x + wide, round(wide / (SPLIT_STEP * height)) + 1)[1:-1]
             lines += [(column, index) for column in columns]
     if not lines:
         return clear[:0], clear[:0]
     strokes = find_strokes(ink.view(np.uint8), stroke)
     column, index = np.array(lines).T[:, :, None]
-    found = [_sides(strokes.joined(turn), column, index, part) for turn in TURNS]
+    found = [_sides(strokes.joined(turn), column, index, part) for turn in MAX_TURNS]
     left, right = (np.concatenate(side) for side in zip(*found, strict=True))
     return left, right
 
 
 def _sides(strokes: Strokes, column, index, part) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is to the left and to the right of lines that leave strokes whole."""
+    """Return the pixels to the left and to the right of lines that leave strokes whole."""
     rows, columns = part.shape
     lean = SLANT * (rows / 2 - np.arange(rows))
     x, y = strokes.points
@@ -197,7 +195,7 @@ def _sides(strokes: Strokes, column, index, part) -> tuple[np.ndarray, np.ndarra
     place = (part[y, x] @ of / length).round()
     left = np.where(place == index, share >= MAJORITY, place < index)
     right = np.where(place == index, share <= 1 - MAJORITY, place > index)
-    # Where strokes meet that are on different sides, the ink is of both.
+    # The ink where strokes of different sides meet belongs to both sides.
     meet = strokes.meetings.T.astype(np.float32)
     torn = (~(left | right)) @ meet > 0
     left = np.concatenate([left, (left @ meet > 0) & ~torn], axis=1)

@@ -1,4 +1,4 @@
-"""Signs among digits that their place and shape give away: points, commas, dashes, slashes."""
+"""Find points, commas, dashes and slashes among digits by their place and shape."""
 
 import re
 from collections.abc import Sequence
@@ -8,30 +8,28 @@ import numpy as np
 
 from reading.parts import Parts
 
-MARK = "?"  # stands for what is not a digit
+MARK = "?"  # shown in place of a sign
 DOUBT_MESSAGE = "This may not be a digit."
 
-MAX_LOW = 0.4  # of the line's height; every digit is taller
-MAX_DOT = 0.25  # of the line's height: width and height of a dot
-MAX_SPECK = 1.6  # stroke widths: dust, or a full stop
-MIN_SLASH_HEIGHT = 0.95  # of the line's height
-MIN_LEAN = np.deg2rad(12)  # off the vertical: a slash; few people's 1 leans so far
-MAX_SPREAD = 0.4  # stroke widths: a straight stroke's standard deviation from its axis
+MAX_LOW = 0.4  # line heights; every digit is taller
+MAX_DOT = 0.25  # line heights, width and height of a dot
+MAX_SPECK = 1.6  # stroke widths; dust or a period
+MIN_SLASH_HEIGHT = 0.95  # line heights
+MIN_LEAN = np.deg2rad(12)  # a slash leans farther to the right, few people's 1 does
+MAX_SPREAD = 0.4  # stroke widths, standard deviation of a straight stroke from its axis
 
 
 @dataclass(frozen=True)
 class Signs:
-    """Where signs stand that are no candidates, and what has a point below.
+    """The places of signs in a line, apart from its candidates."""
 
-    `between` is in shares of the picture's width, `dotted` in pixels of the line.
-    """
-
+    # Centers of signs, in picture widths; centers of parts with a point below, pixels of the line.
     between: np.ndarray = field(default_factory=lambda: np.empty(0))
     dotted: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndarray, np.ndarray]:
-    """Tell signs from the parts of digits."""
+    """Return which parts are signs, and which have a point below them, both bool (N,)."""
     left, top, width, height = parts.boxes.T
     right, bottom, size = left + width, top + height, np.maximum(width, height)
     tall = height[chosen].max()
@@ -51,7 +49,7 @@ def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndar
     near = (-overlap[:, digits]).min(axis=1) < tall
     speck = size < min(MAX_DOT * tall, MAX_SPECK * stroke)
     signs = own & beside & in_line & np.where(speck, before & after, near)
-    # A point below what stands alone: ? and !
+    # Question and exclamation marks have a point below them.
     point = own & (size < MAX_DOT * tall) & (np.minimum(width, height) > 0.5 * size)
     inside = (center[:, None] > left) & (center[:, None] < right)
     gap = top[:, None] - bottom
@@ -62,7 +60,7 @@ def find_signs(parts: Parts, chosen: np.ndarray, stroke: float) -> tuple[np.ndar
 
 
 def _is_slash(parts: Parts, part: int, stroke: float) -> bool:
-    """Return whether a part is one straight stroke that leans far."""
+    """Return whether a part is a single straight stroke that leans far."""
     left, top, width, height = parts.boxes[part]
     if not np.tan(MIN_LEAN) < (width - stroke) / max(height - stroke, 1) < 1.5:
         return False
@@ -72,7 +70,7 @@ def _is_slash(parts: Parts, part: int, stroke: float) -> bool:
 
 
 def with_marks(number: str, is_digit: Sequence[bool], boxes: np.ndarray, signs: Signs) -> str:
-    """Return a number with a mark for each run of what is no digit: "3 ? 14"."""
+    """Return a number with one mark for each run of signs and non-digits, such as "3 ? 14"."""
     characters = [
         (center, digit if known else MARK)
         for center, digit, known in zip(
@@ -85,7 +83,7 @@ def with_marks(number: str, is_digit: Sequence[bool], boxes: np.ndarray, signs: 
 
 
 def describe_doubt(text: str) -> str:
-    """Return a sentence that says what was read beside what is no digit."""
+    """Return the page's sentence for a text with marks, "" without any."""
     words = text.split()
     numbers = [word for word in words if word != MARK]
     if len(numbers) == len(words):
@@ -99,5 +97,5 @@ def describe_doubt(text: str) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """Return "3", "3 and 4", "3, 4 and 5"."""
+    """Return a list as a phrase: "3", "3 and 4", "3, 4 and 5"."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

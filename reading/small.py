@@ -1,6 +1,6 @@
-"""Pictures of MNIST's own size: cropped, shrunk, perhaps stretched and made bilevel before us.
+"""Restore pictures of about MNIST's size, which were cropped, shrunk, stretched or made bilevel.
 
-Old collections of digits are like that, and what people make for programs such as this one.
+Old data sets of digits hold such pictures, and people prepare them for programs like this one.
 """
 
 import cv2
@@ -8,41 +8,38 @@ import numpy as np
 
 from reading.picture import crop, pad
 
-FAINT = 0.1  # of the most ink; fainter pixels join no strokes
-HALO = 0.08  # of the most ink; fainter pixels don't widen the digit's box
-SPECK_SIDE = 0.3  # of the largest part's longer side
-SPECK_DISTANCE = 0.1  # of that side, and more than a pixel; bilevel strokes are often broken
-BLUR = 0.5  # pixels, standard deviation: gives a bilevel picture the grays of shrinking
-SQUARE = (0.8, 1.25)  # width in heights; an upright 1 is never so broad unless stretched
-CROSSINGS = 1.3  # mean number of strokes in a row or column; above, it is not a 1
-NARROWEST_WIDTH = 0.2  # heights: how thin an unstretched 1 is at its thin places
+FAINT = 0.1  # amount of ink; fainter pixels don't connect strokes
+HALO = 0.08  # amount of ink; fainter pixels, such as a JPEG's halo, don't widen the digit's box
+SPECK_SIDE = 0.3  # size of a speck, at most, in longer sides of the largest part
+SPECK_DISTANCE = 0.1  # in the same unit, and over a pixel; nearer parts are of broken strokes
+BLUR = 0.5  # pixels, standard deviation; gives a bilevel picture grays
+SQUARE = (0.8, 1.25)  # width in heights; a 1 is so broad only if it was stretched
+CROSSINGS = 1.3  # mean number of strokes in a row or column; a 1 has fewer
+NARROWEST_WIDTH = 0.2  # heights, width of a 1 at its thin places
 
 
 def restore(amount: np.ndarray) -> np.ndarray:
-    """Return the digit in a small picture, its strokes as they are.
+    """Return the digit in a small picture, cropped to its ink, smoothed if it is bilevel.
 
     Parameters
     ----------
-    amount : float32 ndarray of shape (H, W)
-        Ink in [0, 1], not all 0.
+    amount : float32 ndarray of shape (H, W), ink in [0, 1], not all 0
 
     Returns
     -------
-    digit : float32 ndarray of shape (h, w)
-        In [0, 1], cropped to the ink. Of a bilevel picture, smoothed.
+    digit : float32 ndarray of shape (h, w), in [0, 1]
     """
     digit = remove_specks(amount)
-    # A halo of faint gray, as a JPEG leaves it, doesn't widen the box.
     left, top, width, height = cv2.boundingRect((digit > HALO).view(np.uint8))
     digit = digit[top : top + height, left : left + width]
-    if ((digit > 0.05) & (digit < 0.95)).any():  # its grays tell where its edges run
+    if ((digit > 0.05) & (digit < 0.95)).any():  # its edges have grays already
         return digit
     digit = cv2.GaussianBlur(pad(unstretch(digit), 2), (0, 0), BLUR)
     return crop(np.where(digit > 0.02, digit, 0))
 
 
 def remove_specks(amount: np.ndarray) -> np.ndarray:
-    """Return ink without what is small and lies apart from the large parts."""
+    """Return ink without small parts that are apart from the large ones."""
     count, labels, boxes, _ = cv2.connectedComponentsWithStats((amount > FAINT).view(np.uint8))
     if count < 3:  # the paper and one part
         return amount
@@ -57,7 +54,7 @@ def remove_specks(amount: np.ndarray) -> np.ndarray:
 
 
 def unstretch(digit: np.ndarray) -> np.ndarray:
-    """Return a single stroke that fills a square, a 1 that was stretched, as narrow as a 1 is."""
+    """Return a 1 that was stretched to a square as narrow as a usual 1; other digits unchanged."""
     height, width = digit.shape
     if not SQUARE[0] <= width / height <= SQUARE[1]:
         return digit
@@ -75,5 +72,4 @@ def unstretch(digit: np.ndarray) -> np.ndarray:
 
 
 def _crossings(mask: np.ndarray) -> np.ndarray:
-    """Return how often each row crosses the ink."""
     return mask[:, 0] + (mask[:, 1:] & ~mask[:, :-1]).sum(axis=1)

@@ -1,19 +1,18 @@
-"""Strokes become as wide as MNIST's, and what is open between them stays open."""
+"""Give strokes MNIST's width without closing the gaps between them."""
 
 import cv2
 import numpy as np
 
 from reading.picture import crop, pad, shrink
 
-BOX_SIZE = 20  # pixels, the longest side of a digit in MNIST's pictures
-STROKE_WIDTH = (2.0, 3.4)  # pixels in the box: the usual range in MNIST
-# Of a gap between strokes, once the box is four times as large:
-GAP_SLOPE = 0.7  # of the distance to the ink: 1 beside a stroke, 0 midway between two
-MIN_GAP = 3  # pixels; narrower gaps are noise
+BOX_SIZE = 20  # pixels, the longer side of a digit in MNIST's pictures
+STROKE_WIDTH = (2.0, 3.4)  # pixels in the box, the usual range in MNIST
+GAP_SLOPE = 0.7  # the distance to the ink rises by 1 per pixel beside a stroke, by 0 between two
+MIN_GAP = 3  # pixels at four times the box's size; narrower gaps are noise
 
 
 def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
-    """Return a digit with strokes as wide as MNIST's, `STROKE_WIDTH` once it is in the box."""
+    """Return a digit, float32 (h, w), whose strokes get `STROKE_WIDTH` when it is framed."""
     factor = max(digit.shape) / (4 * BOX_SIZE)
     if factor > 1:
         digit = shrink_strokes(digit, factor)
@@ -25,7 +24,11 @@ def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
 def set_stroke_width(
     ink: np.ndarray, width: float, side: float, wanted: tuple[float, float] = STROKE_WIDTH
 ) -> tuple[np.ndarray, float]:
-    """Return ink with strokes of a wanted width, in place, and how wide they are now."""
+    """Return ink with strokes of another width, and this width in pixels.
+
+    `width` is the present one in pixels, `wanted` a range in pixels for a longer side of 20 pixels
+    (now `side` pixels).
+    """
     change = _change(width, side, wanted)
     if change > 0:
         return _widen(ink, change), width + change
@@ -35,13 +38,13 @@ def set_stroke_width(
 
 
 def _change(width: float, side: float, wanted: tuple[float, float]) -> int:
-    """Return by how many pixels strokes are to grow: the digit grows or shrinks by as much."""
+    """Return by how many pixels strokes must grow, given that the digit grows with them."""
     share = np.clip(BOX_SIZE * width / side, *wanted)
     return round((share * side - BOX_SIZE * width) / (BOX_SIZE - share))
 
 
 def shrink_strokes(ink: np.ndarray, factor: float) -> np.ndarray:
-    """Return ink `factor` times smaller, no stroke of which has vanished."""
+    """Return ink `factor` times smaller, after widening strokes that would vanish."""
     missing = int(np.ceil(1.5 * factor - stroke_width(ink)))
     if missing > 0:  # a hairline
         ink = _dilate(ink, missing)
@@ -49,26 +52,21 @@ def shrink_strokes(ink: np.ndarray, factor: float) -> np.ndarray:
 
 
 def stroke_width(digit: np.ndarray) -> float:
-    """Return the mean width of the strokes.
-
-    Across a stroke of width w, the distance to the paper rises from 1 to about w / 2 and falls
-    again: its mean is (w + 1) / 4.
-    """
+    """Return the mean width of the strokes in pixels."""
+    # Across a stroke of width w, the distance to the paper has a mean of about (w + 1) / 4.
     mask = (pad(digit, 1) > 0.5).view(np.uint8)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     return 4 * float(depth.sum()) / max(1, int(mask.sum())) - 1
 
 
 def _dilate(digit: np.ndarray, by: int) -> np.ndarray:
-    """Return a digit with strokes `by` pixels wider."""
     return crop(cv2.dilate(pad(digit, by), _disk(by)))
 
 
 def _widen(digit: np.ndarray, by: int) -> np.ndarray:
-    """Return a digit with strokes `by` pixels wider, but not where they would meet.
+    """Return a digit with strokes `by` pixels wider, except where a gap would close.
 
-    A 6's counter and the mouth of an open 4 stay: three pixels along the middle of the gap,
-    where the distance to the ink does not rise (the medial axis of the paper).
+    Three pixels along the medial axis of the paper stay, such as in a 6 or an open 4.
     """
     paper = (digit < 0.5 * digit.max()).view(np.uint8)
     distance = cv2.distanceTransform(paper, cv2.DIST_L2, 5)
@@ -79,5 +77,4 @@ def _widen(digit: np.ndarray, by: int) -> np.ndarray:
 
 
 def _disk(growth: int) -> np.ndarray:
-    """Return the kernel that makes strokes wider, or thinner, by `growth` pixels."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (growth + 1, growth + 1))

@@ -27,7 +27,7 @@ from playwright.sync_api import expect
 from serving import ROOT
 from space_host import proxy_to
 
-from page.answer import BRUSH_RADIUS, PAD_SIZE
+from page.requests import BRUSH_RADIUS, PAD_SIZE
 
 EXAMPLES = ROOT / "examples" / "digits"
 SHOTS = ROOT / "screenshots"  # CI keeps it

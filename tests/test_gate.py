@@ -187,7 +187,7 @@ def test_an_address_has_so_many_requests_and_another_its_own(method, path, numbe
         assert (await ask(entry, "GET", STREAM)).status_code == (429 if number == 256 else 200)
         assert (await ask(entry, "GET", STREAM, client="8.8.4.4")).status_code == 200
         release.set()
-        assert {(await one).status_code for one in asking} == {200} and not entry.callers
+        assert {(await one).status_code for one in asking} == {200} and not entry.clients
 
     asyncio.run(asyncio.wait_for(together(), 20))
 

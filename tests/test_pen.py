@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from serving import ROOT
 
-from page.answer import Question
+from page.requests import ReadRequest
 from page.worker import draw_strokes
 
 NEAR = np.ones((5, 5), np.uint8)  # two pixels of half the pad's size, each way
@@ -43,7 +43,7 @@ def expect_the_same(page, strokes: int) -> None:
     while True:  # the pad paints ten times a second, or less where others use the machine
         question = page.asked[-1]["strokes"] if page.asked else []
         asked = (
-            draw_strokes(Question(strokes=question).strokes)
+            draw_strokes(ReadRequest(strokes=question).strokes)
             if question
             else np.full((240, 320), 255)
         )

@@ -148,7 +148,7 @@ async def test_who_leaves_has_no_more_questions_asked_and_no_second_with_the_wor
 
 
 async def test_the_queue_is_bounded_and_says_so_and_one_asker_does_not_fill_it():
-    async with workers(longest_queue=3, longest_line=2) as pool:
+    async with workers(max_waiting=3, max_waiting_of_one=2) as pool:
         many = begin(pool, *["nap"] * 3, client="many")  # of which one is with a worker
         others = begin(pool, "nap", "nap")  # of these, too
         await asyncio.sleep(0)

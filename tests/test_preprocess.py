@@ -132,8 +132,8 @@ REFUSED = {
     "white": (Image.new("L", (280, 280), 255), "found no number"),
     "transparent": (Image.new("RGBA", (280, 280)), "found no number"),
     "grain": (GRAIN, "found no number"),
-    "near": (draw("42,30 42,70", "57,30 57,70", width=14), "One at a time"),
-    "far apart": (draw("42,30 42,70", "85,30 85,70", width=14), "One at a time"),
+    "near": (draw("42,30 42,70", "57,30 57,70", width=14), "write one digit"),
+    "far apart": (draw("42,30 42,70", "85,30 85,70", width=14), "write one digit"),
     "no picture": (np.zeros((4, 4, 2)), "shape"),  # which is the caller's mistake
 }
 

@@ -23,7 +23,7 @@ from playwright.sync_api import expect
 from serving import ROOT
 from test_browser import FOUR, TWO, moved
 
-from page.answer import with_article
+from page.requests import with_article
 from page.worker import answer_strokes, answer_upload, draw_strokes
 from reading.signs import DOUBT_MESSAGE
 from reading.weights import WeightsLoader

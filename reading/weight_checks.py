@@ -1,4 +1,4 @@
-"""Checks of what comes from the Hub: files are short, and finite weights are not broken."""
+"""Checks of weights from the Hub: files are small, and the network computes finite numbers."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,16 @@ import torch
 from lenet import LeNet
 from reading.preprocess import IMAGE_SIZE
 
-MAX_FILE = 1_000_000  # bytes; the weights take 250 KB, the figures of their run 20 KB
-LARGEST = 1000.0  # of a weight; with these no picture can make any step overflow float32
-TEMPERATURES = (0.01, 100.0)  # that are taken; training finds 0.5 to 2
+MAX_FILE = 1_000_000  # bytes; weights take 250 KB, metrics.json 20 KB
+MAX_WEIGHT = 1000.0  # absolute value of a weight, so that no layer can overflow float32
+TEMPERATURE_RANGE = (0.01, 100.0)  # range; training finds 0.5 to 2
 
 
 class LimitedProgress:
-    """A progress bar for `hf_hub_download(tqdm_class=…)` that shows nothing and ends it in time.
+    """A hidden progress bar for `hf_hub_download(tqdm_class=…)` that ends long downloads.
 
-    The client writes whatever a server sends, however long the server said that it is; it tells
-    its progress bar of each piece first.
+    The client doesn't stop when a server sends more than it announced, but it reports each piece
+    to its progress bar before it writes it.
     """
 
     def __init__(self, total: int | None = None, initial: int = 0, **ignored):
@@ -25,13 +25,12 @@ class LimitedProgress:
         self.limit(total or 0)
 
     def update(self, received: int) -> None:
-        """Raise ValueError if more than `MAX_FILE` bytes have come."""
         self.received += received
         self.limit(self.received)
 
     def limit(self, length: int) -> None:
         if length > MAX_FILE:
-            raise ValueError(f"a file of the Hub's is longer than {MAX_FILE:,} bytes")
+            raise ValueError(f"a file of the Hub is longer than {MAX_FILE:,} bytes")
 
     def __enter__(self):
         return self
@@ -46,20 +45,16 @@ def check_file_size(file: Path) -> None:
 
 
 def check_model(model: LeNet) -> None:
-    """Check that a network's numbers stay in bounds, and that it tells a stroke from blank paper.
+    """Raise ValueError if weights are out of bounds or the network can't tell a stroke from paper.
 
-    Raises
-    ------
-    ValueError
-        If a weight or the temperature is out of bounds, a step or a probability is not finite, or
-        the answer is the same for all digits or for both pictures.
+    The network must also give finite numbers, and different scores to different digits.
     """
-    least, most = TEMPERATURES
-    if not least <= model.temperature <= most:  # not printed: a whole number may have any length
+    least, most = TEMPERATURE_RANGE
+    if not least <= model.temperature <= most:  # not printed: an integer may have any length
         raise ValueError(f"the temperature is not between {least:g} and {most:g}")
     for name, parameter in model.named_parameters():
-        if not parameter.abs().max() <= LARGEST:
-            raise ValueError(f"{name} holds a weight that is not between ±{LARGEST:g}")
+        if not parameter.abs().max() <= MAX_WEIGHT:
+            raise ValueError(f"{name} holds a weight that is not between ±{MAX_WEIGHT:g}")
     pictures = torch.zeros(2, 1, IMAGE_SIZE, IMAGE_SIZE)
     pictures[1, 0, 4:24, 13:16] = 1  # a stroke; the other stays blank
     with torch.inference_mode():
@@ -67,7 +62,7 @@ def check_model(model: LeNet) -> None:
         steps.append(model.probabilities(steps[-1].double()))
     if not all(step.isfinite().all() for step in steps):
         raise ValueError("the network gives numbers that are not finite")
-    # Exact equality will not do: the same sum, taken in another order, differs in its last bits.
+    # Equal scores may differ in their last bits, since sums are computed in different orders.
     blank, stroke = steps[-2]
     least = 1e-5 * float(stroke.abs().max())
     if float(stroke.max() - stroke.min()) <= least:
@@ -77,13 +72,13 @@ def check_model(model: LeNet) -> None:
 
 
 def read_accuracy(metrics: Path) -> float | None:
-    """Return the test accuracy in a run's metrics.json, in [0, 1], or None if it holds none."""
+    """Return the test accuracy in [0, 1] from a run's metrics.json, or None if it has none."""
     try:
         with metrics.open("rb") as file:
             content = file.read(MAX_FILE + 1)
         accuracy = json.loads(content)["test_accuracy"] if len(content) <= MAX_FILE else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    # A bool is an int, too; NaN compares as false.
+    # A bool is also an int. NaN fails the comparison.
     is_number = isinstance(accuracy, int | float) and not isinstance(accuracy, bool)
     return float(accuracy) if is_number and 0 <= accuracy <= 1 else None

@@ -7,7 +7,7 @@ import torch
 from huggingface_hub import hf_hub_download
 
 from lenet import LeNet
-from reading.checks import LimitedProgress, check_model, read_accuracy
+from reading.weight_checks import LimitedProgress, check_model, read_accuracy
 from reading.weights import EMBEDDED_WEIGHTS
 
 

@@ -1,7 +1,6 @@
-"""The strokes of ink: thinned to lines, parted where they meet, and joined where one goes on.
+"""Find pen strokes in ink: thin it to lines, split these where they meet, and join straight ones.
 
-Where two digits cross, the eye follows each stroke across the other: it goes on as straight as it
-came.
+A stroke continues in its direction where it crosses another, such as the next digit's.
 """
 
 from dataclasses import dataclass, replace
@@ -10,13 +9,13 @@ import cv2
 import numpy as np
 
 # All in widths of a stroke:
-MEETING = 0.55  # radius around a junction, where a line's course is lost
-SHARED = 1.5  # length of a line between two junctions; there, strokes overlap
-SPUR = 0.5  # length of a dead end at a junction: an edge of the ink, not a stroke
-REACH = 2.0  # length of a line that its direction is taken from
+MEETING_RADIUS = 0.55  # radius around a junction where a line's direction is unreliable
+MAX_OVERLAP = 1.5  # a shorter line between two junctions is an overlap of strokes
+MAX_SPUR = 0.5  # a shorter dead end at a junction is the ink's edge, not a stroke
+END_LENGTH = 2.0  # length of a line's end that gives its direction
 
-# A pixel's eight neighbours, clockwise from the one above, are the bits of a byte.
-NEIGHBOURS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
+# A pixel's eight neighbors, clockwise from the one above, are the bits of a byte.
+NEIGHBORS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
 BITS = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.uint8)
 ARMS = ((BITS == 0) & (np.roll(BITS, -1, axis=1) == 1)).sum(axis=1).astype(np.uint8)
 
@@ -26,14 +25,14 @@ class Strokes:
     """The strokes of ink, and the places where they meet."""
 
     points: np.ndarray  # (2, N) int: x and y of the pixels of the thinned strokes
-    stroke: np.ndarray  # (N,) int: which stroke each of them is of
-    owner: np.ndarray  # (h, w) int: the nearest stroke, or place, counted on from the strokes
+    stroke: np.ndarray  # (N,) int: the stroke of each of these pixels
+    owner: np.ndarray  # (h, w) int: the nearest stroke, or the number of strokes + nearest place
     meetings: np.ndarray  # (places, strokes) bool: which strokes meet at a place
-    joints: np.ndarray  # (J, 2) int: which may be one, two at each end at most, straightest first
-    turns: np.ndarray  # (J,): how far such a stroke would turn, radians
+    joints: np.ndarray  # (J, 2) int: pairs of strokes that may be one, straightest first
+    turns: np.ndarray  # (J,) float: angles of these joints, radians
 
     def joined(self, turn: float) -> "Strokes":
-        """Return the strokes of which those that turn less than so much are one."""
+        """Return the strokes after joining those with an angle below `turn`."""
         count = self.meetings.shape[1]
         name = np.arange(count)
         for one, other in self.joints[self.turns < turn]:
@@ -46,16 +45,16 @@ class Strokes:
 
 
 def find_strokes(ink: np.ndarray, width: float) -> Strokes:
-    """Return the strokes of ink, each parted from the others where it meets them."""
+    """Return the strokes of ink, uint8 (h, w) of 0 and 1, with strokes `width` pixels wide."""
     lines = thin(ink)
-    disk = np.ones((2 * round(MEETING * width) + 1,) * 2, np.uint8)
-    meeting = cv2.dilate(lines & (cv2.LUT(_neighbours(lines), ARMS) > 2).view(np.uint8), disk)
+    disk = np.ones((2 * round(MEETING_RADIUS * width) + 1,) * 2, np.uint8)
+    meeting = cv2.dilate(lines & (cv2.LUT(_neighbors(lines), ARMS) > 2).view(np.uint8), disk)
     segments, places, contacts = _part(lines, meeting)
     length = np.bincount(segments.ravel())
     places_at = np.zeros(len(length), int)
     np.add.at(places_at, np.unique(contacts[2:], axis=1)[0], 1)
-    bridge = (places_at > 1) & (length < SHARED * width)
-    spur = (places_at == 1) & (length < SPUR * width)
+    bridge = (places_at > 1) & (length < MAX_OVERLAP * width)
+    spur = (places_at == 1) & (length < MAX_SPUR * width)
     bridge[0] = spur[0] = False
     lines &= ~spur[segments].view(np.uint8)
     segments, places, contacts = _part(lines, meeting | bridge[segments].view(np.uint8))
@@ -65,7 +64,7 @@ def find_strokes(ink: np.ndarray, width: float) -> Strokes:
     meetings = np.zeros((places.max(), count), bool)
     meetings[contacts[3] - 1, contacts[2] - 1] = True
     identity = np.where(segments, segments, (places + count) * ((places > 0) & (lines > 0)))
-    joints, turns = _joints(points, stroke, contacts, REACH * width)
+    joints, turns = _joints(points, stroke, contacts, END_LENGTH * width)
     return Strokes(points, stroke, nearest(identity) - 1, meetings, joints, turns)
 
 
@@ -80,16 +79,16 @@ def thin(ink: np.ndarray) -> np.ndarray:
     pixels = 0
     while pixels != (pixels := cv2.countNonZero(ink)):
         for table in removable:
-            ink = ink & ~cv2.LUT(_neighbours(ink), table.view(np.uint8))
+            ink = ink & ~cv2.LUT(_neighbors(ink), table.view(np.uint8))
     return ink
 
 
-def _neighbours(ink: np.ndarray) -> np.ndarray:
-    return cv2.filter2D(ink, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
+def _neighbors(ink: np.ndarray) -> np.ndarray:
+    return cv2.filter2D(ink, -1, NEIGHBORS, borderType=cv2.BORDER_CONSTANT)
 
 
 def _part(lines: np.ndarray, meeting: np.ndarray):
-    """Return the segments of lines between the places where they meet, and what touches what."""
+    """Return the segments of lines, the places where these meet, and the contacts of both."""
     segments = cv2.connectedComponents(lines & ~meeting)[1]
     places = cv2.connectedComponents(meeting)[1]
     near = cv2.dilate(places.astype(np.float32), np.ones((3, 3), np.uint8)).astype(int)
@@ -98,8 +97,8 @@ def _part(lines: np.ndarray, meeting: np.ndarray):
 
 
 def _joints(points, stroke, contacts, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return which strokes may be one, and how far it would turn where they meet."""
-    # An end is the contacts of a stroke with a place that are side by side.
+    """Return pairs of strokes that may be one, and their angles."""
+    # Contacts of a stroke with a place that are side by side are one end of the stroke.
     ends = []
     for x, y, segment, place in contacts.T.tolist():
         for end in ends:
@@ -135,11 +134,11 @@ def _angle(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def nearest(labels: np.ndarray) -> np.ndarray:
-    """Return the label, other than 0, that is nearest to each pixel."""
-    labelled = labels > 0
+    """Return the nearest label other than 0 for each pixel of an int array (h, w)."""
+    labeled = labels > 0
     _, cell = cv2.distanceTransformWithLabels(
-        (~labelled).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~labeled).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     label_of = np.zeros(cell.max() + 1, int)
-    label_of[cell[labelled]] = labels[labelled]
+    label_of[cell[labeled]] = labels[labeled]
     return label_of[cell]
