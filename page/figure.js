@@ -40,8 +40,8 @@ const EVIDENCE =
 const why = make("div",
   '<div class="heading"><h2>Why?</h2><fieldset class="digits"></fieldset></div><fieldset class="rivals"></fieldset>' +
   `<div class="evidence">${EVIDENCE + EVIDENCE}</div><p class="sum"></p><p class="sum"></p>` +
-  "<p class='note'>A score is the sum of 100 patches and a head start: what a blank page scores. " +
-  "The highest score wins.</p>");
+  "<p class='note'>Each colored square adds to a score or takes from it. The head start is the score " +
+  "of a blank page. The highest score wins.</p>");
 // Offer choices in a row, anew only if they are others: the one in focus would lose it.
 const offer = (name, legend, choices, chosen) => {
   const row = why.querySelector(`.${name}s`);
@@ -61,7 +61,7 @@ const drawEvidence = (k, input, [, map, parts], title, against) => {
   const [gains, losses, start, score] = parts.map((part) => Math.abs(part).toFixed(1));
   why.querySelectorAll(".sum")[k].innerHTML =
     `${gains} for ${first} − ${losses} ${k ? `for ${other}` : "against"} ` +
-    `${parts[2] < 0 ? "−" : "+"} ${start} head start = <b>${parts[3] < 0 ? "−" : ""}${score}</b>`;
+    `${parts[2] < 0 ? "−" : "+"} ${start} head start = <b>${parts[3] < 0 ? "−" : ""}${score}</b>${k ? " ahead" : ""}`;
 };
 const compare = () => {
   const { input, answer, rivals, rival } = shown;

@@ -242,19 +242,15 @@ const answered = async (asked) => {
     return null;
   }
 };
+const begin = () => {
+  thoughts.length = 0;
+  ask(true);
+};
 window.lenet = {
   undo,
   redo,
   clear,
   share: () => share(), // page/link.js
-  turn(to) {
-    tab = to;
-    thoughts.length = 0;
-    ask(true);
-  },
-  look(file) {
-    picture = file;
-    thoughts.length = 0;
-    ask(true);
-  },
+  turn: (to) => begin((tab = to)),
+  look: (file) => begin((picture = file)),
 };

@@ -10,7 +10,7 @@ const gone = () => ({
 const percent = (p) => (p < 0.001 ? "&lt;0.1%" : p > 0.999 ? "&gt;99.9%" : `${(100 * p).toFixed(1)}%`);
 const row = (guess) => guess
   ? `<li><b>${guess[0]}</b><span class="bar"><i style="width:${100 * guess[1]}%"></i></span><span>${percent(guess[1])}</span></li>`
-  : '<li aria-hidden="true"><span></span><span class="bar"></span></li>';
+  : '<li aria-hidden="true"></li>';
 
 let latest = {}; // the last answer
 const thoughts = []; // the headlines of this drawing
