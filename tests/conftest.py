@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx2 as httpx
 import numpy as np
 import pytest
 from browser import TEN_FRAMES_A_SECOND, clear, expect_no_answer, launch_browser, wait_for_the_pad
@@ -113,6 +114,12 @@ def server(site) -> Server:
 @pytest.fixture(scope="session")
 def page_url(server) -> str:  # with a slash at its end
     return server.url
+
+
+@pytest.fixture(scope="module")
+def http(page_url) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=page_url, timeout=30) as http:
+        yield http
 
 
 @pytest.fixture(scope="module")  # while Playwright is there, other modules can't run asyncio
