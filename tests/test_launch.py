@@ -7,35 +7,13 @@ from pathlib import Path
 from unittest.mock import AsyncMock, MagicMock, Mock
 
 import gradio as gr
-import httpx
 import pytest
-from conftest import serve_page
-from serving import ROOT
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 import app
 from page import environment
 from page.gate import Gate
 from page.launch import LOCAL_HOSTS
-
-# What `gradio app.py` tells the page it runs; watching all the folders would keep a processor busy.
-WATCHED = {"DIRS": ROOT / "page", "MODULE_NAME": "app", "DEMO_PATH": ROOT / "app.py"}
-WATCHED = {f"GRADIO_WATCH_{name}": str(value) for name, value in WATCHED.items()}
-PROXIES = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "http_proxy")}  # which is silent
-PROXIES |= {"ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
-
-
-def test_the_page_is_whole_and_its_limits_are_in_force(tmp_path):
-    """Though `gradio app.py` watches it, and proxies are named: Gradio asks itself at its start."""
-    with (
-        serve_page(tmp_path / "log", **WATCHED, **PROXIES) as server,
-        httpx.Client(base_url=server.url, timeout=30, trust_env=False) as http,
-    ):
-        config = http.get("config").json()
-        assert (ROOT / "page" / "style.css").read_text() in config["css"]
-        assert app.THEME._get_theme_css() == http.get("theme.css").text
-        assert http.post("gradio_api/process_recording", json={}).status_code == 404
-        assert http.get("", headers={"Host": "evil.example"}).status_code == 400
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such rights")
