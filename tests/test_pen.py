@@ -248,7 +248,7 @@ def test_a_broken_link_gets_a_sentence_and_none_freezes_the_tab(new_page, page_u
 
 
 LINK = (ROOT / "page" / "link.js").read_text()
-BROKEN = ["", "x", "AAAA.", "AAAA..AAAA", "%00", "AAAA" * 1001, "____", "<script>alert(1)</script>"]
+BROKEN = ["", "AAAA.", "AAAA..AAAA", "%00", "AAAA" + "gg" * 1999, "____", "<script></script>"]
 
 
 @pytest.mark.parametrize("strokes, points", [(1, 4000), (150, 2)])
