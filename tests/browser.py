@@ -21,16 +21,14 @@ DIGITS = {
           + [(0.73, 0.5), (0.67, 0.25), (0.5, 0.15)]],
     "4": [[(0.38, 0.15), (0.25, 0.55), (0.75, 0.55)], [(0.62, 0.3), (0.6, 0.85)]],
     "X": [[(0.2, 0.15), (0.8, 0.85)], [(0.8, 0.15), (0.2, 0.85)]],
+    "42": [[(0.2, 0.2), (0.05, 0.6), (0.45, 0.6)], [(0.35, 0.35), (0.34, 0.9)],
+           [(0.64, 0.34), (0.72, 0.26), (0.84, 0.26), (0.9, 0.36), (0.82, 0.54), (0.62, 0.78)]
+           + [(0.94, 0.78)]],
 }  # fmt: skip
 
 
 def launch_browser(playwright, *more: str):
-    """Start the system's Chromium or Chrome, else Playwright's own, with `more` arguments.
-
-    Parameters
-    ----------
-    playwright : playwright.sync_api.Playwright
-    """
+    """Start the system's Chromium or Chrome, else Playwright's own, with `more` arguments."""
     names = ("chromium", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)), None)
     arguments = ["--no-sandbox", "--disable-background-networking"]
@@ -110,4 +108,4 @@ def expect_answer(page, digit: str) -> None:
 def expect_no_answer(page) -> None:
     expect(page.locator(".guesses b")).to_have_count(0, timeout=TIMEOUT)
     expect(page.locator(".words")).to_contain_text(re.compile("^Draw|^Drop"))
-    expect(page.locator(".figure")).to_have_count(0)
+    expect(page.locator(".figure, .boxes")).to_have_count(0)

@@ -10,10 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx2 as httpx
 import numpy as np
 import pytest
-from browser import TEN_FRAMES_A_SECOND, clear, expect_no_answer, launch_browser, wait_for_the_pad
+from browser import (
+    TEN_FRAMES_A_SECOND,
+    TIMEOUT,
+    clear,
+    expect_no_answer,
+    launch_browser,
+    wait_for_the_pad,
+)
 from loopback_hub import WRITE_TOKEN, Hub
+from playwright.sync_api import expect, sync_playwright
 from serving import ROOT, Server, serve
 
 HUB = Hub()
@@ -41,7 +50,8 @@ def hub(monkeypatch):
 
 def pytest_collection_modifyitems(items):
     # The files that take longest begin first, so that none is left to one process at last.
-    items.sort(key=lambda item: item.path.stem not in ("test_train", "test_browser", "test_space"))
+    longest = [f"test_{name}" for name in ("browser", "pen", "space", "train", "views")]
+    items.sort(key=lambda item: item.path.stem not in longest)
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -106,24 +116,28 @@ def site(tmp_path_factory) -> Iterator[SimpleNamespace]:
 
 
 @pytest.fixture(scope="session")
-def server(site) -> Server:
-    return site.server
+def page_url(site) -> str:  # with a slash at its end
+    return site.server.url
 
 
-@pytest.fixture(scope="session")
-def page_url(server) -> str:  # with a slash at its end
-    return server.url
+@pytest.fixture(scope="module")
+def http(page_url) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=page_url, timeout=30) as http:
+        yield http
 
 
 @pytest.fixture(scope="module")  # while Playwright is there, other modules can't run asyncio
-def browser():
-    """Chromium: the system's, else Playwright's own. Where there is none, the tests fail."""
-    from playwright.sync_api import sync_playwright
-
+def playwright():
     with sync_playwright() as playwright:
-        browser = launch_browser(playwright)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright):
+    """Chromium: the system's, else Playwright's own. Where there is none, the tests fail."""
+    browser = launch_browser(playwright)
+    yield browser
+    browser.close()
 
 
 @contextmanager
@@ -160,14 +174,11 @@ def new_page(browser):
 
 
 def opened(page, address: str):
+    """Open the page; wait until all has come: Gradio reports a stream that the next visit ends."""
     page.goto(address)
     wait_for_the_pad(page)
+    expect(page.locator("#source")).to_contain_text("MNIST", timeout=TIMEOUT)
     return page
-
-
-@pytest.fixture
-def visit(new_page, page_url):
-    return lambda *size, query="", **how: opened(new_page(page_url, *size, **how), page_url + query)
 
 
 @pytest.fixture(scope="module")

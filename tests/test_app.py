@@ -1,47 +1,35 @@
-"""The page's endpoints, called by Gradio's client on the real server, and the README's examples."""
+"""The page's endpoints on the real server, whatever they are sent, and the README's examples."""
 
 import contextlib
 import io
+import os
 import re
+import signal
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-import numpy as np
 import pytest
-from client import EXAMPLES, FILE
+from attacks import ATTACKS, encode
+from client import EXAMPLES, FILE, call, sentence, upload
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from serving import ROOT
+from serving import ROOT, children
 
 from app import recognize
 from reading import reader
 from reading.preprocess import NoDigitError
 
 SEVEN = Image.open(EXAMPLES / "7-crossed.png").convert("L")
-ON_NOTHING = Image.merge("LA", (Image.new("L", SEVEN.size), ImageOps.invert(SEVEN)))
-
-
-def encoded(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, kind, **options)
-    return content.getvalue()
+SEEN, PNG = "That is a 7.", encode("PNG", SEVEN)
 
 
 @pytest.fixture(scope="module")
 def client(page_url):
     return Client(page_url, verbose=False)
-
-
-@pytest.fixture
-def file(tmp_path):
-    """Save a picture, or bytes; give it as the client sends it."""
-
-    def save(content):
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.png"
-        path.write_bytes(content if isinstance(content, bytes) else encoded(content))
-        return handle_file(path)
-
-    return save
 
 
 def test_recognize_returns_ten_probabilities_or_raises():
@@ -53,60 +41,19 @@ def test_recognize_returns_ten_probabilities_or_raises():
         recognize(Image.new("L", (280, 280), 255))
 
 
-def test_the_three_best_guesses_for_people_and_for_programs(client, file):
-    label, words, _ = client.predict(file(SEVEN), api_name="/upload")
-    reading = client.predict(picture=file(SEVEN), api_name="/read")
+def test_the_three_best_guesses_for_people_and_for_programs(client, tmp_path):
+    SEVEN.save(tmp_path / "seven.png")
+    Image.new("L", (50, 50), 200).save(tmp_path / "blank.png")
+    seven, blank = (handle_file(tmp_path / f"{name}.png") for name in ("seven", "blank"))
+    label, words, _ = client.predict(seven, api_name="/upload")
+    reading = client.predict(picture=seven, api_name="/read")
     assert words == reading["words"] == "That is a 7." and label["label"] == "7"
     expected = {name: pytest.approx(p, abs=1e-5) for name, p in reader.read(SEVEN).guesses}
     assert {g["label"]: g["confidence"] for g in label["confidences"]} == expected
     assert {g["number"]: g["probability"] for g in reading["guesses"]} == expected
-
-
-SIDEWAYS = Image.Exif()
-SIDEWAYS[0x0112] = 6
-
-
-@pytest.mark.parametrize(
-    "picture, words",
-    [
-        (ON_NOTHING, "That is a 7."),
-        (encoded(SEVEN.rotate(90), "JPEG", exif=SIDEWAYS), "That is a 7."),
-        (Image.fromarray(np.asarray(SEVEN).astype("u2") * 250), "That is a 7."),
-        (b"a letter, not a picture", "PNG, JPEG"),
-        (encoded(SEVEN)[:400], "damaged"),
-        (Image.new("L", (50, 50), 200), "no number"),
-    ],
-)
-def test_what_people_upload_is_read_or_gets_a_sentence(client, file, picture, words):
-    label, said, layers = client.predict(file(picture), api_name="/upload")
-    assert words in said and bool(label) == bool(layers) == ("7" in said)
-    reading = client.predict(picture=file(picture), api_name="/read")
-    assert reading["words"] == said and bool(reading["guesses"]) == bool(label)
-
-
-def test_sketch_reads_the_layers_else_the_composite(client, file):
-    nothing, white = file(Image.new("RGBA", (280, 280))), file(Image.new("L", (280, 280), 255))
-    for layers, composite, words in (
-        ([file(ON_NOTHING), nothing], white, "a 7."),
-        ([nothing], file(SEVEN), "a 7."),
-        ([], file(SEVEN), "a 7."),
-        ([nothing], white, "draw"),
-        ([], None, "draw"),
-    ):
-        sketch = {"background": None, "layers": layers, "composite": composite}
-        label, said, figure = client.predict(sketch, api_name="/sketch")
-        assert words in said.lower() and bool(label) == bool(figure) == (words == "a 7.")
-
-
-TO_FETCH = {"path": "http://127.0.0.1/gradio_api/file=/etc/passwd", **FILE}
-
-
-@pytest.mark.parametrize(
-    "picture", [None, "7.png", {}, {"path": 3}, {"path": "/etc/passwd"}, TO_FETCH]
-)
-def test_read_takes_nothing_but_an_upload(client, picture):
-    with pytest.raises(AppError, match="Wrong arguments"):
-        client.predict(picture=picture, api_name="/read")
+    label, words, layers = client.predict(blank, api_name="/upload")
+    assert "no number" in words and not (label or layers)
+    assert client.predict(picture=blank, api_name="/read") == {"guesses": [], "words": words}
 
 
 def test_three_endpoints_are_public_and_read_is_described_in_types_and_words(client):
@@ -122,15 +69,6 @@ def test_three_endpoints_are_public_and_read_is_described_in_types_and_words(cli
     assert guess == {"number": {"type": "string"}, "probability": {"type": "number"}}
 
 
-def test_every_example_is_read_as_it_is_named(client):
-    examples = sorted(EXAMPLES.iterdir())
-    assert len(examples) >= 10
-    for example in examples:  # as 7-crossed.png, 42-plain.png, letter-X.png
-        _, words, _ = client.predict(handle_file(example), api_name="/upload")
-        name, _ = example.name.split("-")
-        assert (f" {name}." if name.isdigit() else "may not be a digit") in words, example.name
-
-
 def test_the_readmes_python_and_curl_do_what_they_say(monkeypatch, page_url):
     monkeypatch.chdir(ROOT)
     readme = (ROOT / "README.md").read_text().replace("http://127.0.0.1:7860/", page_url)
@@ -143,3 +81,84 @@ def test_the_readmes_python_and_curl_do_what_they_say(monkeypatch, page_url):
     assert first == "7" and "That is a 7. [{'label': '7'" in second
     run = subprocess.run(["bash", "-ec", script], capture_output=True, text=True)
     assert "event: complete" in run.stdout and "That is a 7." in run.stdout, run
+
+
+def test_a_picture_gets_its_sentence_and_nothing_that_a_decoder_says_is_logged(site, http):
+    def logged() -> list[bytes]:  # but what Gradio says at its start
+        return [line for line in site.log.read_bytes().splitlines() if line[:2] != b"* "]
+
+    before = logged()
+    for content, expected in (
+        (PNG, SEEN), (PNG[: len(PNG) // 2], "damaged"), (ATTACKS["jpeg_of_scans"](), "too long"),
+        (ATTACKS["png_of_gamma"](), "found no number"),
+        (encode("PNG", (6000, 5000), "1"), "too many pixels"), (b"a letter", "PNG, JPEG"),
+    ):  # fmt: skip
+        file = upload(http, content)
+        assert expected in sentence(http, "upload", file)
+        said = sentence(http, "sketch", {"layers": [], "composite": file})
+        assert expected in said or "Draw a digit" in said
+    assert logged() == before
+
+
+ENDPOINT = st.sampled_from(["sketch", "upload", "read"])
+TEXT = st.text(max_size=20) | st.sampled_from(["/etc/passwd", "app.py", "data:image/png;base64,AA"])
+LEAF = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
+KEY = st.sampled_from(["path", "url", "meta", "_type", "size", "layers", "composite", "id"])
+SHAPELESS = st.recursive(
+    LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY, inner), max_leaves=8
+)
+PICTURE = st.fixed_dictionaries({"path": TEXT, "meta": st.just(FILE["meta"])}) | SHAPELESS
+SKETCH = st.fixed_dictionaries(
+    {}, optional={"layers": st.lists(PICTURE, max_size=3), "composite": PICTURE, "id": LEAF}
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(name=ENDPOINT, data=st.lists(SKETCH | PICTURE, max_size=3))
+def test_whatever_the_arguments_are_they_get_a_sentence(http, name, data):
+    text = call(http, f"call/{name}", {"data": data})
+    assert re.match("200|422", text), text
+    assert re.search("Wrong arguments|[Dd]raw|Input should|required", text), text
+    assert not re.search(r"Traceback|/root|/home|/tmp|root:|\.py:", text), text
+
+
+def test_a_sketch_is_its_layers_else_its_composite_and_has_few(http):
+    ink = Image.merge("LA", (Image.new("L", SEVEN.size), ImageOps.invert(SEVEN)))
+    pictures = ink, Image.new("RGBA", (280, 280)), Image.new("L", (280, 280), 255), SEVEN
+    ink, nothing, white, seven = (upload(http, encode("PNG", picture)) for picture in pictures)
+    for layers, composite, expected in (
+        ([ink, nothing], white, SEEN), ([nothing], white, "Draw"), ([], None, "Draw"),
+        ([nothing] * 8, seven, SEEN), ([], seven, SEEN), ([nothing] * 9, seven, "Wrong arguments"),
+    ):  # fmt: skip
+        sketch = {"layers": layers, "composite": composite}
+        assert expected in sentence(http, "sketch", sketch)
+
+
+def test_visitors_never_see_one_anothers_answers(http):
+    paths = sorted(EXAMPLES.iterdir()) * 3  # as 7-crossed.png, 42-plain.png, letter-X.png
+
+    def read(path: Path) -> str:
+        return sentence(http, "upload", upload(http, path.read_bytes()))
+
+    with ThreadPoolExecutor(9) as visitors:
+        said = [*visitors.map(read, paths)]
+    assert len(paths) >= 30
+    for path, words in zip(paths, said, strict=True):
+        name, _ = path.name.split("-")
+        assert (f" {name}." if name.isdigit() else "may not be a digit") in words, path.name
+
+
+def test_one_that_is_stuck_is_given_up_after_three_seconds(site, http):
+    """Both workers are, and the next after them answers."""
+    file, (fork_server, *_) = upload(http, PNG), children(site.server.process.pid)
+    deadline = time.monotonic() + 60
+    while len(workers := children(fork_server)) < 2:
+        assert time.monotonic() < deadline, "there are not two workers"
+        time.sleep(0.05)
+    for process in workers:
+        os.kill(process, signal.SIGSTOP)
+    for _ in workers:
+        started = time.monotonic()
+        assert "couldn't read" in sentence(http, "upload", file)
+        assert time.monotonic() - started > 2.5
+    assert sentence(http, "upload", file) == SEEN

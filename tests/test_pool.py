@@ -128,10 +128,11 @@ async def test_who_is_behind_a_stuck_question_does_not_wait_for_its_end(forks):
 
 async def test_askers_take_turns_and_each_has_one_question_with_the_workers():
     async with workers() as pool:
+        alone = await ask_all(pool, "nap", "nap", client="a")  # though a worker is idle
         many = [begin(pool, "nap", "nap", "nap", client=client) for client in "ab"]
         late = await pool.ask("nap", client="c")
         answers = [await asyncio.gather(*own) for own in many]
-    for own in answers:
+    for own in (alone, *answers):
         assert all(before[3] <= after[2] for before, after in pairwise(own))
     assert late[2] < max(own[1][2] for own in answers)
 

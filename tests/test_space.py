@@ -1,12 +1,17 @@
-"""The page as a Space on ZeroGPU, in the Hub's frame, for programs, and by MCP."""
+"""The page as a Space on ZeroGPU: in the Hub's frame, for programs, by MCP, and attacked."""
 
 import asyncio
 import base64
 import re
 import shutil
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -18,7 +23,7 @@ from gradio_client import Client, handle_file
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import expect
-from serving import ROOT, serve
+from serving import ROOT, children, serve
 from space_host import HUB_HOST, SPACE, SPACE_HOST, proxy_to
 
 # Gradio would start a Node server before the page, but for `ssr_mode`; this one nobody could start.
@@ -29,7 +34,7 @@ IMPORTED = (sys.executable, "-c", "import app; app.demo.launch()")
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory) -> Iterator[SimpleNamespace]:
-    """A Space's port, and its server's address, with its owner's weights."""
+    """A Space's port, server and log, with its owner's weights."""
     folder, started = tmp_path_factory.mktemp("space"), []
     log = folder / "log"
     HUB.add("me/lenet-mnist", {f.name: f.read_bytes() for f in (ROOT / "weights").iterdir()})
@@ -44,7 +49,7 @@ def space(tmp_path_factory) -> Iterator[SimpleNamespace]:
         serve(IMPORTED, log, **IN_SPACE, GRADIO_MCP_SERVER="True") as server,
         proxy_to(server.url, folder) as port,
     ):
-        yield SimpleNamespace(port=port, server=server.url)
+        yield SimpleNamespace(port=port, url=server.url, process=server.process, log=log)
         assert server.process.poll() is None, "the Space did not survive the tests"
     HUB.clear()
     assert len(started) == 1
@@ -62,13 +67,12 @@ HUB_SAYS = {"id": "me/lenet", "author": "me", "likes": 1, "runtime": {"stage": "
 
 
 @pytest.fixture
-def page(browser, space):
+def page(playwright, space):
     """A page in a browser that finds the Space and the Hub's page, and nobody else."""
     here = ",".join(f"MAP {host} 127.0.0.1:{space.port}" for host in (SPACE_HOST, HUB_HOST))
-    another = SimpleNamespace(chromium=browser.browser_type)
     # A context's `ignore_https_errors` has each connection refused once before it is let be.
     trust = "--ignore-certificate-errors"
-    chromium = launch_browser(another, f"--host-resolver-rules={here},MAP * ^NOTFOUND", trust)
+    chromium = launch_browser(playwright, f"--host-resolver-rules={here},MAP * ^NOTFOUND", trust)
     with watched_pages(chromium) as new_page:
         page = new_page((f"https://{SPACE_HOST}/", f"https://{HUB_HOST}/", *OTHERS))
         page.route(f"{OTHERS[0]}**", lambda route: route.fulfill(json=HUB_SAYS))
@@ -116,11 +120,11 @@ def test_programs_of_the_space(space, tmp_path):
 
 def test_a_program_has_a_picture_read_by_mcp_but_no_address_and_no_file(space):
     content = base64.b64encode((EXAMPLES / "8-plain.png").read_bytes()).decode()
-    pictures = f"data:image/png;base64,{content}", f"{space.server}robots.txt", "/etc/passwd"
+    pictures = f"data:image/png;base64,{content}", f"{space.url}robots.txt", "/etc/passwd"
 
     async def talk():
         async with (
-            streamable_http_client(f"{space.server}gradio_api/mcp/") as (reads, writes, _),
+            streamable_http_client(f"{space.url}gradio_api/mcp/") as (reads, writes, _),
             ClientSession(reads, writes) as session,
         ):
             await session.initialize()
@@ -134,3 +138,53 @@ def test_a_program_has_a_picture_read_by_mcp_but_no_address_and_no_file(space):
     assert "PNG" in tool.inputSchema["properties"]["picture"]["description"]
     assert not read.isError and "That is an 8." in read.content[0].text
     assert all(answer.isError for answer in refused)
+
+
+MCP = {"Accept": "application/json, text/event-stream"}
+
+
+def test_no_program_writes_in_the_log(space):
+    before = len(space.log.read_bytes())
+    for message in (
+        {"id": 1, "method": "tools/call", "params": {"name": "a\nFORGED", "arguments": {}}},
+        {"method": "notifications/x", "params": {"a": "FORGED" * 10_000}},
+        {"id": 1.5, "method": "a\nFORGED"},
+    ):
+        call = {"jsonrpc": "2.0", **message}
+        httpx.post(f"{space.url}gradio_api/mcp/", json=call, headers=MCP)
+    httpx.get(f"{space.url}gradio_api/call/read/nobody")  # which is logged, after those
+    written = space.log.read_bytes()[before:]
+    assert b"Refused" in written and b"FORGED" not in written and len(written) < 2000
+
+
+def test_callers_are_told_apart_by_what_their_proxy_says(space):
+    """Not by what they say: each of 256 requests claims another address before its own."""
+    url = httpx.URL(space.url)
+    head = "POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n"
+
+    def status(hops: str) -> int:
+        return httpx.get(f"{url}config", headers={"X-Forwarded-For": hops}).status_code
+
+    with ExitStack() as stack:
+        for n in range(256):
+            connection = stack.enter_context(socket.create_connection((url.host, url.port)))
+            hops = f"X-Forwarded-For: 1.2.3.{n}, 8.8.4.4, 10.0.0.5"
+            connection.sendall(f"{head}{hops}\r\n\r\n{{".encode())
+        ends = time.monotonic() + 30
+        while (seen := [status(hops) for hops in ("8.8.4.4", "9.9.9.9", "1.2.3.0")])[0] != 429:
+            assert time.monotonic() < ends
+        assert seen == [429, 200, 200]
+
+
+def test_a_space_listens_on_one_socket(space):
+    """Gradio would serve anyone's code at a second one, by a module that is there."""
+    assert (Path(find_spec("spaces").origin).parent / "reloading" / "server.py").exists()
+    own = set()
+    for process in (space.process.pid, *children(space.process.pid)):
+        for link in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                own.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+    tables = (Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    ports = [row[1].partition(":")[2] for row in rows if row[3] == "0A" and row[9] in own]
+    assert ports == [f"{httpx.URL(space.url).port:04X}"]
