@@ -117,10 +117,8 @@ def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
 
 
 def _shares(edges: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return each edge's share of the sum of exp(score) over all paths, and the log of that sum.
-
-    The forward-backward algorithm (Rabiner 1989, section III).
-    """
+    """Return each edge's share of the sum of exp(score) over all paths, and the log of that sum."""
+    # The forward-backward algorithm (Rabiner 1989, section III).
     first, last = edges.T
     end = last.max()
     forward, backward = np.full((2, end + 1), -np.inf)

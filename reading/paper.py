@@ -73,10 +73,8 @@ def _uniform(gray: np.ndarray, paper: np.ndarray) -> Paper:
 
 
 def _is_ink(gray: np.ndarray, level: float) -> bool:
-    """Return whether the pixels that differ from a level are ink, not a sheet with writing.
-
-    A sheet is broad, with narrow strokes on it. The hole in a bold 0 is about as broad as the ink.
-    """
+    """Return whether the pixels that differ from a level are ink, not a sheet with writing."""
+    # A sheet is broad, with narrow strokes. The hole in a bold 0 is about as broad as the ink.
     thumbnail = shrink(gray, STROKES_SIDE).astype(np.float32)
     mask = (np.abs(thumbnail - level) > 255 * MIN_CONTRAST).view(np.uint8)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3).max()

@@ -70,10 +70,8 @@ def find_parts(ink: Ink) -> Parts:
 
 
 def _surrounds(labels: np.ndarray, boxes: np.ndarray, mass: np.ndarray) -> np.ndarray:
-    """Return which parts are frames around other parts, or lie outside such frames.
-
-    A frame lies in nearly all directions from the middle of the part that it encloses.
-    """
+    """Return which parts are frames around other parts, or lie outside such frames."""
+    # A frame lies in nearly all directions from the middle of the part that it encloses.
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     size = boxes[:, 2:].max(axis=1)
     real = mass > 0

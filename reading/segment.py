@@ -144,10 +144,8 @@ def _cheapest_paths(ink: np.ndarray, most: float, reach: int) -> np.ndarray:
 
 
 def _costs(inks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least cost of a path from the first row to each pixel, and its last step.
-
-    A path continues at one of the three pixels below (seams, Avidan and Shamir 2007).
-    """
+    """Return the least cost of a path from the first row to each pixel, and its last step."""
+    # A path continues at one of the three pixels below (seams, Avidan and Shamir 2007).
     count, height, width = inks.shape
     costs = np.full((height, count, width + 2), 1e9, np.float32)
     costs[0, :, 1:-1] = inks[:, 0]

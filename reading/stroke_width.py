@@ -64,10 +64,8 @@ def _dilate(digit: np.ndarray, by: int) -> np.ndarray:
 
 
 def _widen(digit: np.ndarray, by: int) -> np.ndarray:
-    """Return a digit with strokes `by` pixels wider, except where a gap would close.
-
-    Three pixels along the medial axis of the paper stay, such as in a 6 or an open 4.
-    """
+    """Return a digit with strokes `by` pixels wider, except where a gap would close."""
+    # Three pixels along the medial axis of the paper stay, such as in a 6 or an open 4.
     paper = (digit < 0.5 * digit.max()).view(np.uint8)
     distance = cv2.distanceTransform(paper, cv2.DIST_L2, 5)
     rise = [cv2.Sobel(distance, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]

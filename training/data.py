@@ -82,10 +82,8 @@ def load_mnist(
 
 
 def _count_in(file: Path) -> int:
-    """Return the number of images or labels in a file; raise OSError if it's damaged.
-
-    Another data set in MNIST's format may have any count; with MNIST's counts, its MD5 must match.
-    """
+    """Return the number of images or labels in a file; raise OSError if it's damaged."""
+    # Other data in MNIST's format may have any count. With MNIST's counts, the MD5 must match.
     content = file.read_bytes()
     shape = (28, 28) if "images" in file.name else ()
     start = 8 + 4 * len(shape)

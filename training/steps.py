@@ -25,10 +25,8 @@ LossFn = Callable[..., tuple[Tensor, Tensor]]
 
 
 def _epoch_seed(seed: int, epoch: int, stream: int) -> int:
-    """Return the 32-bit seed of an epoch's order (stream 0) or augmentation (stream 1).
-
-    With a seed for each epoch, a resumed run needs no generator's state.
-    """
+    """Return the 32-bit seed of an epoch's order (stream 0) or augmentation (stream 1)."""
+    # With a seed for each epoch, a resumed run needs no generator's state.
     return int(np.random.SeedSequence([abs(seed), epoch, stream]).generate_state(1)[0])
 
 
