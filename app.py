@@ -243,6 +243,7 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
     gr.on([], recognize_sketch, pad, outputs, api_name="sketch", **how)
     gr.on([], recognize_upload, upload, outputs, api_name="upload", **how)
     gr.api(read, api_name="read", concurrency_limit=None)
+    [*demo.fns.values()][-1].inputs[0].example_payload = lambda: SAMPLE
     pad.example_payload = lambda: {"layers": [], "composite": SAMPLE}
     upload.example_payload = lambda: SAMPLE
 

@@ -61,7 +61,8 @@ def test_three_endpoints_are_public_and_read_is_described_in_types_and_words(cli
     assert set(endpoints) == {"/sketch", "/upload", "/read"}
     names = [answer["label"] for answer in endpoints["/upload"]["returns"]]
     assert names == ["guesses", "words", "figure"]
-    assert "examples/digits" in str(endpoints["/upload"]["parameters"][0]["example_input"])
+    for name in ("/upload", "/sketch", "/read"):
+        assert "examples/digits" in str(endpoints[name]["parameters"][0]["example_input"])
     read = endpoints["/read"]
     assert "handwritten number" in read["description"]
     (answer,) = read["returns"]
