@@ -41,9 +41,9 @@ MAX_LAYERS = 8  # layers of a drawing; the pad sends one
 MAX_SECONDS = 3  # timeout of an answer
 MAX_WAITING = 500  # requests that wait for a worker; further ones get "The page is busy"
 MAX_WAITING_OF_ONE = 64  # of these, requests from one address, such as a school's
-MAX_RUNNING = 600  # requests that Gradio serves; more than MAX_WAITING, so that the pool decides
+MAX_RUNNING = 600  # requests that Gradio serves; more than MAX_WAITING: the pool refuses first
 MAX_UPLOAD_AGE = 3600  # seconds until an upload is deleted
-MAX_UPLOADS = 500_000_000  # bytes of all uploads
+MAX_UPLOAD_BYTES = 500_000_000  # bytes of all uploads
 MAX_SESSIONS = 1000  # sessions that Gradio remembers; each call of the API makes one
 # One thread, since pictures are small. OpenCV reads its limit of pixels when it is imported.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -56,8 +56,9 @@ ANSWER = (
     '<ol class="guesses"></ol><p class="thoughts"></p>'
 )
 KEPT = "Drawings aren't saved. Uploaded pictures are deleted after an hour."
-PEN = "".join((HERE / "page" / f"{name}.js").read_text() for name in SCRIPTS)
+SCRIPT = "".join((HERE / "page" / f"{name}.js").read_text() for name in SCRIPTS)
 DELETED = "This picture has been deleted. Please upload it again."
+FAILED = "I couldn't read this drawing. Please try again."
 UNREADABLE = "I couldn't read this picture. Please try a PNG or JPEG."
 
 if gr.NO_RELOAD:  # `gradio app.py` runs this file again after changes, but needs one pool
@@ -110,8 +111,8 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
 async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
     """Read the number in a picture: a scan, a photograph or a drawing.
 
-    Returns the three best guesses with their probabilities; a sentence: how sure the first is, or
-    why there is none; the evidence and layers as JSON in an HTML element.
+    Returns the three best numbers with their probabilities, a sentence that says how sure the best
+    one is or why there is none, and HTML that holds the evidence and the layers as JSON.
     """
     if not image:
         return {}, INVITATION, ""
@@ -140,12 +141,12 @@ async def read(picture: Picture, request: gr.Request) -> Reading:
     first, as Gradio's clients do. The page fetches no URL. MCP takes a `data:` URL of up to 45 KB.
 
     Parameters:
-        picture: One number, as PNG, JPEG, WebP, BMP, GIF or TIFF.
+        picture: One number, as PNG, JPEG, WebP, GIF, BMP, AVIF, PPM or TIFF.
 
     Returns:
         guesses: up to three numbers and their probabilities, best first; empty without a number
         words: how sure the best guess is, or why there is none
-    """  # Gradio makes the API's documentation from this form
+    """  # Gradio makes the API's documentation from this docstring
     guesses, words, *_ = await _ask(request, "upload", _path_of(picture), None)
     return {"guesses": [{"number": n, "probability": p} for n, p in guesses], "words": words}
 
@@ -171,7 +172,7 @@ async def _ask(request: gr.Request, *asked) -> list:
     try:
         return await pool.ask(*asked, client=request.client.host)
     except (NoAnswerError, BusyError) as reason:
-        return [[], str(reason) or UNREADABLE, None, []]
+        return [[], str(reason) or (FAILED if request[0] == "strokes" else UNREADABLE), None, []]
 
 
 def _for_programs(guesses: list, words: str, figure: dict | None, *_) -> tuple[dict, str, str]:
@@ -193,7 +194,7 @@ THEME = gr.themes.Base(
 with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
     gr.Markdown(f"# {TITLE}\n{PURPOSE}", elem_id="head")
     with gr.Row(elem_id="top"):
-        gr.HTML(ANSWER, elem_id="answer", js_on_load=PEN, server_functions=[answer])
+        gr.HTML(ANSWER, elem_id="answer", js_on_load=SCRIPT, server_functions=[answer])
         with gr.Column(elem_id="given"):
             with gr.Tabs():
                 with gr.Tab("Draw") as draw_tab:
@@ -230,8 +231,8 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
     source = gr.Markdown(elem_id="source")
 
     upload.change(None, upload, js="(picture) => lenet.look(picture)")
-    draw_tab.select(None, js="() => lenet.turn('pad')")
-    picture_tab.select(None, js="() => lenet.turn('picture')")
+    draw_tab.select(None, js="() => lenet.switchTab('pad')")
+    picture_tab.select(None, js="() => lenet.switchTab('picture')")
     demo.load(describe_weights, outputs=source, api_visibility="private", show_progress="hidden")
 
     # The rest is the API for other programs; the page doesn't use it.
@@ -264,7 +265,7 @@ LAUNCH = {  # options that Gradio takes only at launch
     "num_workers": 0,  # Gradio's workers would serve uploads past the gate
     "ssr_mode": False,  # Node.js takes 120 MB, and the start fails if it takes 3 s to answer
 }
-demo.launch = make_launch(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOADS, LAUNCH)
+demo.launch = make_launch(demo, pool, MAX_UPLOAD_AGE, MAX_UPLOAD_BYTES, LAUNCH)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the page.")

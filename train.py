@@ -1,6 +1,6 @@
 """Train LeNet on MNIST.
 
-    python train.py                          # the page's weights, by the recipe "demo"
+    python train.py                          # the recipe of the page's weights
     python train.py --recipe paper           # the report's experiment: 20 epochs of Adam
     python train.py --push                   # train, then push to <you>/lenet-mnist
     python train.py --push-only runs/demo    # push a finished run
@@ -25,7 +25,7 @@ from lenet import LeNet
 from training import run
 from training.checkpoint import check_checkpoint, load_checkpoint, locked, save_checkpoint
 from training.data import batches_of, load_mnist, make_training_set, split
-from training.hub import check_hub, push
+from training.hub import prepare_repo, push
 from training.metrics import calibrated, measure
 from training.recipes import RECIPES, Recipe
 from training.state import make_state
@@ -66,7 +66,7 @@ def train(
         If there are too few images, or the loss is not finite.
     """
     order, device = torch.Generator().manual_seed(seed), images.device
-    images, labels = images.cpu(), labels.cpu()  # split and drawing compute on the CPU
+    images, labels = images.cpu(), labels.cpu()  # `split` and the drawings need the CPU
     train_index, validation_index = split(len(images), recipe.validation_share, order)
     training_set = make_training_set(images[train_index], labels[train_index], recipe, seed, device)
     validation = images[validation_index].to(device), labels[validation_index].to(device)
@@ -92,16 +92,16 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--recipe", choices=RECIPES, default="demo", help="training recipe (default: demo)")
     for name, kind in (("epochs", int), ("batch-size", int), ("lr", float)):
         add(f"--{name}", type=_positive(kind), help="replaces the recipe's value")
-    add("--seed", type=int, default=0, help="random seed; it repeats a run (default: 0)")
+    add("--seed", type=int, default=0, help="random seed; the same one repeats a run (default: 0)")
     add("--device", help="cpu, cuda, cuda:N or mps (default: cuda if it works, else cpu)")
     folder = {"type": Path, "metavar": "FOLDER"}
-    where = "holds MNIST/raw, downloaded if missing (default: data)"
+    where = "folder with MNIST/raw; it is downloaded if missing (default: data)"
     add("--data-dir", **folder, default="data", help=where)
     add("--output-dir", **folder, help="receives the results (default: runs/<recipe>)")
     exclusive = parser.add_mutually_exclusive_group().add_argument
     exclusive("--resume", action="store_true", help="continue the interrupted run in --output-dir")
     exclusive("--overwrite", action="store_true", help="discard the interrupted run and start over")
-    add("--min-accuracy", type=float, metavar="SHARE", help="fail if the test accuracy is lower")
+    add("--min-accuracy", type=float, metavar="SHARE", help="exit with 1 if the accuracy is lower")
     add("--push", action="store_true", help="after training, push the run to the Hugging Face Hub")
     add("--repo-id", metavar="OWNER/NAME", help="Hub repository (default: <you>/lenet-mnist)")
     add("--push-only", **folder, help="push a finished run, without training")
@@ -158,7 +158,7 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
     check_checkpoint(checkpoint, settings, arguments.resume, arguments.overwrite)
     repo_id = None
     if arguments.push:
-        repo_id = check_hub(arguments.repo_id, arguments.private, arguments.tag)
+        repo_id = prepare_repo(arguments.repo_id, arguments.private, arguments.tag)
     images, labels = load_mnist(arguments.data_dir, train=True, device=device)
     if not arguments.resume:
         checkpoint.unlink(missing_ok=True)
@@ -196,9 +196,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.push_only:
             run.check_finished(arguments.push_only)
-            repo_id = check_hub(arguments.repo_id, arguments.private)
+            repo_id = prepare_repo(arguments.repo_id, arguments.private)
             return _push(arguments.push_only, repo_id, arguments.tag)
-        run.check_space(arguments.output_dir)
+        run.check_disk_space(arguments.output_dir)
         with locked(arguments.output_dir) as checkpoint:
             return _run(arguments, checkpoint)
     except (OSError, ValueError, RuntimeError) as error:

@@ -3,9 +3,9 @@
     python benchmarks/all.py --data data                  # all except those in ON_REQUEST
     python benchmarks/all.py --data data real_digits siege
 
-In that README, each command is followed by the markers <!-- name --> and <!-- end -->. The script
-writes the command's output and the commit between them. If README.md has a table between markers
-of the same name, its rows and columns are updated too.
+In that file, each command is followed by the markers <!-- name --> and <!-- end -->. The script
+writes the command's output and the commit between them. If the top README.md has a table with the
+same markers, its cells are updated too. Commit your changes first.
 """
 
 import argparse

@@ -3,10 +3,10 @@
     python benchmarks/fit_numbers.py --numbers data/real-numbers --digits data/real-digits
 
 A number's probability is the share of its paths in the sum of exp(score) over all paths. The fit
-maximizes the likelihood of the written numbers (LeCun et al. 1998, section VI; Lafferty et al.
-2001, "Conditional random fields"). The script prints the mean loss on writers left out, then the
-factors fitted on all writers, for reading/candidates.py and reading/lattice.py. Run it again when
-the network's weights change.
+maximizes the likelihood of the labels (LeCun et al. 1998, section VI; Lafferty et al.
+2001, "Conditional random fields"). The script prints the mean loss on writers left out, then what
+to copy to reading/candidates.py and reading/lattice.py, fitted on all writers. Run it again when
+the weights, the cuts or the features change; give a new feature the factor 0 first.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from reading.reader import candidates_of
 from reading.weights import EMBEDDED_WEIGHTS
 
 NEVER = -1e9  # log of a probability of 0
-UNREADABLE = 0.02  # share of numbers without a right path among the candidates
+UNREADABLE = 0.02  # assumed share of numbers without a right path
 BATCH = 200
 FOLDS = 5
 
@@ -38,7 +38,7 @@ def prepare(model: LeNet, drawings) -> list[dict]:
     items = []
     for number, picture in drawings:
         try:
-            *_, (candidates, *_) = candidates_of(picture)
+            *_, (candidates, *_) = candidates_of(picture)  # the last: with cuts through ink, if any
         except NoDigitError:
             continue
         with torch.inference_mode():
@@ -57,6 +57,12 @@ def prepare(model: LeNet, drawings) -> list[dict]:
             }
         )
     return items
+
+
+def kind_of(item: dict) -> str:
+    if item["writer"].startswith("n"):  # as `load_numbers` names them
+        return "written"
+    return "composed" if len(item["label"]) > 1 else "single digits"
 
 
 def stack(items: list[dict]) -> list[dict]:
@@ -78,7 +84,7 @@ def stack(items: list[dict]) -> list[dict]:
 
 
 def losses(batch: dict, factors: torch.Tensor) -> torch.Tensor:
-    """Return minus the log probability of each written number.
+    """Return minus the log probability of each label.
 
     The first of `factors` is for the log probability, the others are for the features.
     """
@@ -153,14 +159,15 @@ def main() -> None:
     model = LeNet.from_pretrained(arguments.weights)
     items = prepare(model, load_drawings(arguments.numbers, arguments.digits))
     writers = sorted({item["writer"] for item in items})
-    left_out = []
+    left_out = {"written": [], "composed": [], "single digits": []}
     for fold in range(FOLDS):
         out = set(writers[fold::FOLDS])
         factors = fit([item for item in items if item["writer"] not in out])
-        rest = stack([item for item in items if item["writer"] in out])
-        left_out += [robust(losses(batch, factors)) for batch in rest]
-    loss = torch.cat(left_out).mean()
-    print(f"Mean loss on the numbers of writers left out: {loss:.4f} nats. The factors:\n\n```")
+        for kind, found in left_out.items():
+            rest = [i for i in items if i["writer"] in out and kind_of(i) == kind]
+            found += [robust(losses(batch, factors)) for batch in stack(rest)]
+    means = (f"{kind} {torch.cat(found).mean():.4f}" for kind, found in left_out.items())
+    print(f"Mean limited loss on writers left out: {', '.join(means)} nats. The factors:\n\n```")
     factors = fit(items)
     names = [
         "log probability",

@@ -16,7 +16,7 @@ score tells digits from letters, and how often small crops get the right polarit
 - letters.json: letters of CROHME 2011 to 2016, in the same form
 - usps-1000.npz: digits from envelopes, arrays `images` and `labels`
 --numbers is a folder with numbers.json: numbers written at a French school (CROHME 2011 to 2016),
-in the same form.
+in the same form, but with a list of strokes for each digit.
 
 The strokes are drawn as the page's pad sends them, or photographed by tests/handwriting.py. MNIST's
 test pictures, and small bilevel crops of them like those of old scanners, are read last. They are

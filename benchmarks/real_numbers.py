@@ -2,10 +2,11 @@
 
     python benchmarks/real_numbers.py --numbers data/real-numbers --digits data/real-digits
 
-For each set of numbers, the script prints how many are right at the first guess and among three,
-and how many have the right length, are refused or are doubted. The last columns are the expected
-calibration error (15 bins) and the time per picture. Then it prints how `recognize` and `read` do
-on single digits, and how long `read` takes for one digit and for five, against `recognize`.
+For each set of numbers, the script prints how many are right at the first guess and among three.
+It also prints how many have the right length, and how many are refused (no answer) or doubted. The
+last columns are the expected calibration error (15 bins) and the time per picture. Then it prints
+how `recognize` and `read` do on single digits, and how long `read` takes for one digit and for
+five, against `recognize`.
 
 --numbers and --digits are the folders of real_digits.py. Numbers are drawn at random size, place,
 brush width and slope from a fixed seed. Composed numbers combine digits of one writer, at gaps

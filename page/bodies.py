@@ -1,4 +1,4 @@
-"""Check the JSON body of a request. Only the page and clients of its API need to be understood."""
+"""Check the JSON body of a request. Only what the page and its API's clients send is valid."""
 
 from collections.abc import Collection
 from typing import Annotated, Any, Literal

@@ -1,7 +1,7 @@
 """Decode an uploaded picture with OpenCV, after checks that this takes little time and memory.
 
 Pillow isn't used: for some TIFFs, Pillow 12.3 returns freed memory, such as another visitor's
-picture. OpenCV 5.0 does so for animated PNGs, so `still_png` drops their chunks. OpenCV compares
+picture. OpenCV 5.0 does so for animated PNGs, so `still_png` drops the animation. OpenCV compares
 the size in a file's header with `OPENCV_IO_MAX_IMAGE_PIXELS`, which app.py sets for the workers.
 """
 
@@ -24,7 +24,7 @@ MAX_JPEG_WORK = 1_000_000_000  # pixels × colors, summed over the scans: about 
 MAX_PARTS = 50_000  # segments of a JPEG, chunks of a PNG, values of a TIFF tag
 
 OTHER_KIND = "I can read PNG, JPEG, WebP, GIF, BMP, AVIF, PPM and TIFF pictures."
-TOO_LONG = f"This file is too large. The limit is {MAX_FILE // 1_000_000} MB."
+FILE_TOO_LARGE = f"This file is too large. The limit is {MAX_FILE // 1_000_000} MB."
 TOO_LARGE = f"This picture has too many pixels. The limit is {MAX_PIXELS / 1e6:.0f} million."
 COSTLY = "This picture takes too long to read. Please save it again as PNG or JPEG."
 
@@ -76,7 +76,7 @@ def read_file(path: str | Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: the name holds a null character
         raise NoDigitError(DAMAGED_MESSAGE) from error
     if len(data) > MAX_FILE:
-        raise NoDigitError(TOO_LONG)
+        raise NoDigitError(FILE_TOO_LARGE)
     return data
 
 
@@ -162,7 +162,7 @@ def measure_jpeg(data: bytes) -> tuple[int, int]:
         elif marker == START_OF_SCAN and body:
             scans, passes = scans + 1, passes + body[0]
             limit(scans, MAX_JPEG_SCANS)
-            # One scan takes no longer than its bytes, and `flags_for_jpeg` limits its pixels.
+            # The file's size limits a single scan's time, and `flags_for_jpeg` limits its pixels.
             limit(passes * size[0] * size[1] if scans > 1 else 0, MAX_JPEG_WORK)
     return size
 

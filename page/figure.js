@@ -15,7 +15,7 @@ const asEvidence = (v) => [...(v > 0 ? MORE : LESS), 255 * Math.abs(v)];
 const asInk = (v) => [0, 0, 0, 70 * (v + 1)];
 
 const unpack = (letters) => [...letters].map((letter) => (SHADES.indexOf(letter) - 31) / 31);
-// Return the means of two by two values of square maps, the largest of which is 1.
+// Return the means of 2×2 blocks of square maps, scaled so that the largest is 1 or -1.
 const pool = (values, side) => {
   const means = [];
   for (let k = 0; k < values.length; k += k % side === side - 2 ? side + 2 : 2)
@@ -40,9 +40,9 @@ const EVIDENCE =
 const why = make("div",
   '<div class="heading"><h2>Why?</h2><fieldset class="digits"></fieldset></div><fieldset class="rivals"></fieldset>' +
   `<div class="evidence">${EVIDENCE + EVIDENCE}</div><p class="sum"></p><p class="sum"></p>` +
-  "<p class='note'>Each colored square adds to a score or takes from it. The head start is the score " +
-  "of a blank page. The highest score wins.</p>");
-// Offer choices in a row, anew only if they are others: the one in focus would lose it.
+  "<p class='note'>Each colored square adds to a score or takes from it. The head start is a blank " +
+  "page's score. The highest score wins.</p>");
+// Show choices in a row. Rebuild it only if they changed, since that loses the focus.
 const offer = (name, legend, choices, chosen) => {
   const row = why.querySelector(`.${name}s`);
   const html = choices.map(([value, content]) =>
@@ -84,7 +84,7 @@ const layers = make("div",
   `<h2>The layers</h2><div class="layers">${layer(["Input", "scaled like MNIST", "28×28 pixels"], '<canvas class="received ink"></canvas>')}` +
   MAPS.map(mapsOf).join("") + LINES.map((entry) => layer(entry, '<canvas class="line"></canvas>')).join("") +
   layer(["Output", "softmax", "10 probabilities"], '<ol class="bars"></ol>') + "</div>" +
-  '<p class="note"><i class="more"></i> Blue: more than for a blank page; <i class="less"></i> brown: less. ' +
+  '<p class="note"><i class="more"></i> Higher than for a blank page <i class="less"></i> lower. ' +
   "Point at a map or tap it to enlarge it.</p>");
 const drawLayers = ({ input, layers: values, output }) => {
   fill(layers.querySelector(".received"), unpack(input), 28, 28, asInk);

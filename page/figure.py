@@ -1,6 +1,6 @@
 """Explain an answer: the evidence for the guesses and the layers, which page/figure.js paints.
 
-Each value of a picture is sent as one letter, for 63 shades from -1 to 1; more look the same.
+Each value of a picture is sent as one letter: 63 shades from -1 to 1, as more would look the same.
 """
 
 from collections.abc import Sequence

@@ -35,7 +35,7 @@ WRONG_ARGUMENTS = 'Wrong arguments. See "Use via API" at the bottom of the page.
 NOT_FOUND = HTTPException(404, "The page has no such address.")
 WRONG = HTTPException(422, WRONG_ARGUMENTS)
 TOO_SLOW = HTTPException(408, "The rest of this request didn't arrive in time.")
-TOO_LARGE = HTTPException(413, "Too large: a request may have 64 KB, an upload 20 MB.")
+TOO_LARGE = HTTPException(413, "Too large. The limits are 64 KB, and 20 MB for an upload.")
 TOO_LONG = HTTPException(431, "The address or the headers of this request are too long.")
 TOO_MANY = HTTPException(429, "Too many requests at once from your address. Please wait a little.")
 CROSS_SITE = HTTPException(403, "Another website may not send requests to this page.")
@@ -98,7 +98,7 @@ class Gate:
 
         try:
             kind = self.check_head(scope)
-            address = network((scope.get("client") or [""])[0], self.proxies)
+            address = client_key((scope.get("client") or [""])[0], self.proxies)
             scope["client"] = (address, 0)
             with self.counted(address) as client:
                 await self.forward(kind, client, scope, receive, answer)
@@ -198,7 +198,7 @@ def is_cross_site(headers: Headers) -> bool:
     return headers.get("origin", "://" + hosts[0]).partition("://")[2] not in filter(None, hosts)
 
 
-def network(address: str, proxies: tuple) -> str:
+def client_key(address: str, proxies: tuple) -> str:
     """Return the client that an address counts for: itself, or the /64 network of an IPv6 address.
 
     Addresses of proxies count as one client. uvicorn returns them if X-Forwarded-For lists only

@@ -28,8 +28,8 @@ def patch(demo: gr.Blocks) -> None:
     for component in (gr.Image, gr.ImageEditor, Api):
         _take_uploads_only(component)
     _refuse_wrong_arguments(demo)
-    # For deep links, which this page lacks, Gradio keeps all values that a session sends and
-    # describes all components anew for each session, which takes a third of an answer's time.
+    # Gradio's deep links aren't used here. For them it keeps all values that a session sends, and
+    # describes all components for each session, which takes a third of an answer's time.
     _replace(SessionState, "_update_value_in_config", "self key value", lambda *_: None)
     begin = _original(SessionState, "__init__", "self blocks")
     bare = SimpleNamespace(default_config=demo.default_config, blocks={})
@@ -52,7 +52,7 @@ def patch(demo: gr.Blocks) -> None:
 
 
 def replace_card(description: str, picture: str) -> None:
-    """Replace the tags that links to the page are previewed by (frontend/index.html:19).
+    """Replace the meta tags that other sites make previews of (frontend/index.html:19).
 
     `description` is a sentence, `picture` the path of an upload.
     """

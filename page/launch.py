@@ -63,7 +63,6 @@ def make_launch(
 
 
 def _middleware(demo: gr.Blocks, options: Mapping, purger: Purger) -> list[Middleware]:
-
     def option(name: str, default: str = "") -> str:
         given = options.get(name)
         return os.environ.get(f"GRADIO_{name.upper()}", default) if given is None else str(given)

@@ -3,7 +3,7 @@ const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-
 const GRID = 2; // pixels of the pad
 const MARGIN = 64; // places of the grid beside the pad that a stroke may lead over
 const LONGEST_LINK = 4000; // letters; the server takes addresses of up to 4096
-const LONGEST_PIECE = 1500; // pixels: the pad paints a stroke anew, whole, with each movement
+const LONGEST_PIECE = 1500; // pixels: the pad paints a whole stroke with each movement
 const BROKEN_LINK = "This link holds no drawing that can be read. Draw a new one.";
 
 // Return the points, [[x, y], …], without those that lie nearer than `most` places to a line
@@ -50,7 +50,7 @@ const encodeStroke = (stroke, most) => {
   }
   return code;
 };
-// The code is as fine as a link is long enough for.
+// Use the finest code that fits into a link.
 const encode = (strokes) => {
   for (let most = 0.75; ; most *= 2) {
     const code = strokes.map((stroke) => encodeStroke(stroke, most)).join(".");
@@ -71,7 +71,7 @@ const decode = (code, width, height) => {
   return strokes.every((stroke) => stroke.every(fits)) ? strokes : null;
 };
 
-// The address holds the drawing, so that it outlives a reload; the link is without what else is there.
+// The address holds the drawing, so it survives a reload. `share` drops other parameters.
 const remember = () => {
   const [address, code] = [new URL(location), encode(drawn())];
   address.searchParams.delete("d");
@@ -109,7 +109,7 @@ const cut = (stroke) => {
 const paint = (stroke) => {
   const canvas = one("#pad canvas");
   if (!canvas?.offsetWidth) return false;
-  const { frame, scale, x, y } = paper();
+  const { frame, scale, x, y } = layOutPaper();
   const how = { pointerId: OWN, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true };
   const point = (type, k) => {
     const [left, top] = [frame.left + x + stroke[k] * scale, frame.top + y + stroke[k + 1] * scale];
@@ -118,7 +118,7 @@ const paint = (stroke) => {
   point("pointerdown", 0);
   if (late) drop();
   if (!pen) return false;
-  // With each movement the pad would paint the stroke anew, whole; at the end it does so, too.
+  // The pad would render the whole stroke with each movement. It does so at the end.
   const { renderer } = window.editor.app;
   renderer.render = () => {};
   for (let k = 2; k < stroke.length; k += 2) point("pointermove", k);

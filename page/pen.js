@@ -1,13 +1,13 @@
-// The browser's side of the page: it keeps the strokes that are drawn on the pad, sends them to the
-// server while the pen moves, and shows the answers. It runs once, for the answer's gr.HTML, which
-// gives it `server`; page/show.js and page/link.js follow it. Written for Gradio 6.31.
+// The browser's side of the page. It keeps the strokes that are drawn on the pad, sends them to the
+// server while the pen moves, and shows the answers. The answer's gr.HTML runs it once and gives it
+// `server`. show.js, figure.js and link.js follow in the same script. Written for Gradio 6.31.
 const [WIDTH, HEIGHT] = [640, 480]; // PAD_SIZE of page/requests.py
 const [MAX_STROKES, MAX_POINTS] = [500, 4000]; // the server's limits
 const MIN_STEP = 1.5; // pixels between two points of a stroke
 const MIN_PERIOD_MS = 100; // between two requests
 const REQUEST_TIMEOUT_MS = 10_000;
 const RETRY_MS = 3000; // until the next request to a server that doesn't answer
-const REST_MS = 300; // after a stroke; the next one may begin
+const REST_MS = 300; // after a stroke, in which the pen still counts as moving
 const NO_WEBGL = "The pad needs WebGL, which this browser doesn't have. Use the Picture tab.";
 const one = (selector) => document.querySelector(selector);
 const OWN = -1; // the number of the pointer with which page/link.js paints
@@ -17,8 +17,8 @@ const webgl = ["webgl2", "webgl"].some((kind) => document.createElement("canvas"
 const strokes = []; // each [x, y, x, y, …]
 const [past, future] = [[], []]; // the drawing before each change, and those that were undone
 let pen = null; // the stroke that is being drawn
-let pointer = null; // the event with which it began
-let late = false; // whether the pad was not ready for it
+let pointer = null; // the stroke's pointerdown event
+let late = false; // whether the pad was not ready for the stroke
 let rest = 0; // when the pen counts as resting
 const unpainted = []; // strokes that wait for page/link.js to paint them
 let picture = null; // the upload
@@ -27,14 +27,14 @@ const isMoving = () => pen || unpainted.length > 0 || performance.now() < rest;
 let tab = "pad";
 let view = { digit: 0, rival: null }; // what the explanation is to show
 
-// The pad's own tools, by what stays the same in every language. They would lie on the paper, so
+// The pad's own tools, by selectors that work in every language. They would cover the paper, so
 // style.css hides them, and buttons below the pad click them.
 const BRUSH = "#pad button[aria-label='Brush']";
 const UNDO = "#pad button:has(svg[aria-label='undo'])";
 const CLEAR = "#pad button[aria-label='Clear canvas']";
 const FILE = "#upload input[type=file]";
 
-const name = (selector, attributes) =>
+const setAttributes = (selector, attributes) =>
   document.querySelectorAll(selector).forEach((element) =>
     Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value)),
   );
@@ -44,8 +44,8 @@ const update = () => {
   // The pad starts, after the load and after every clear, with no tool chosen: strokes are lost
   // until somebody finds the brush. Its notice that says so (.empty) is the sign to choose it.
   if (one("#pad .empty")) one(BRUSH)?.click();
-  name("#pad .image-container", { role: "group", "aria-label": "Pad to draw on" });
-  name("#upload .empty", { role: "note" });
+  setAttributes("#pad .image-container", { role: "group", "aria-label": "Pad to draw on" });
+  setAttributes("#upload .empty", { role: "note" });
   document.querySelectorAll(".gallery-item img").forEach((image) => {
     const file = image.src.split("/").pop().split(".")[0];
     image.closest(".gallery-item").setAttribute("aria-label", `Example: ${file}`);
@@ -59,10 +59,10 @@ const offerTools = () => {
 new MutationObserver(update).observe(document.body, { childList: true, subtree: true });
 update();
 
-// The pen: a line from each place of the pointer on the pad to the next. Gradio leaves BORDER pixels
-// around the paper, and lays it out with its next frame, which may take a second. So the pen does it.
+// The pen draws a line from each place of the pointer on the pad to the next. Gradio leaves BORDER
+// pixels around the paper, and lays it out up to a second later. So this is done here, at once.
 const BORDER = 30;
-const paper = () => {
+const layOutPaper = () => {
   const frame = one("#pad .image-container").getBoundingClientRect();
   const scale = Math.min(
     (frame.width - 2 * BORDER) / WIDTH,
@@ -74,7 +74,7 @@ const paper = () => {
   return { frame, scale, x, y };
 };
 const follow = (event) => {
-  const { frame, scale, x, y } = paper();
+  const { frame, scale, x, y } = layOutPaper();
   const [left, top] = [event.clientX - frame.left, event.clientY - frame.top];
   if (left < 0 || left > frame.width || top < 0 || top > frame.height) return;
   const point = [Math.round((left - x) / scale), Math.round((top - y) / scale)];
@@ -106,7 +106,7 @@ addEventListener(
   "pointerdown",
   (event) => {
     if (!onPad(event)) return;
-    if (pen && event.pointerId === pointer.pointerId) lift(); // its end was not told
+    if (pen && event.pointerId === pointer.pointerId) lift(); // its pointerup never came
     // A palm lies on the pad before the pen does.
     if (pen && event.pointerType === "pen" && pointer.pointerType === "touch") drop();
     // A second finger, another button and the eraser end of a pen do not paint.
@@ -114,14 +114,14 @@ addEventListener(
     pointer = event;
     strokes.push((pen = []));
     follow(event);
-    // The pad looks whether the pointer is on its paper when it moves; the paper may have, too.
-    const { left, top } = paper().frame;
+    // The pad checks this only when the pointer moves, but its paper may have moved.
+    const { left, top } = layOutPaper().frame;
     const global = { x: event.clientX - left, y: event.clientY - top };
     brush()?.brush_cursor?.check_cursor_over_image({ global });
   },
   true,
 );
-addEventListener("pointerdown", () => (late = pen && !brush()?.is_drawing)); // the pad has seen it
+addEventListener("pointerdown", () => (late = pen && !brush()?.is_drawing)); // after the pad's own listener
 // The pad listens to all pointers, wherever they are, and after these listeners.
 const ofPen = (then) => (event) =>
   pen && (event.pointerId === pointer.pointerId ? then(event) : event.stopImmediatePropagation());
@@ -133,7 +133,7 @@ addEventListener(
   "webglcontextrestored",
   async ({ target }) => {
     if (target !== window.editor?.app.canvas) return;
-    await wait(0); // the pad has seen it, too
+    await wait(0); // after the pad's own listener, too
     if (pen) lift();
     const kept = strokes.splice(0);
     one(CLEAR).click();
@@ -185,12 +185,12 @@ addEventListener("paste", async ({ clipboardData }) => {
   one(FILE).dispatchEvent(new Event("change"));
 });
 
-// The question: one is on its way at a time, and when it has been answered, what is there then is
-// asked about. While the pen moves there is a pause between two, as long as an answer takes: where
-// many draw, each asks less often.
+// One request is open at a time. After its answer, the drawing is sent as it is then. While the pen
+// moves, the pause between two requests is as long as an answer takes, so that many visitors send
+// fewer requests each.
 let asking = false;
 let wanted = false;
-let turn = 0; // an answer from before a clear, an undo or a change of the tab comes too late
+let generation = 0; // an answer from before a clear, an undo or a change of the tab is dropped
 let wake = () => {};
 const drawn = () => {
   let kept = strokes.filter((stroke) => stroke.length).slice(-MAX_STROKES);
@@ -207,7 +207,7 @@ const question = () => {
 const ask = async (anew = false) => {
   if (!pen) offerTools();
   if (anew) {
-    [turn, rest] = [turn + 1, 0];
+    [generation, rest] = [generation + 1, 0];
     view = { digit: 0, rival: null };
     if (!question()) {
       thoughts.length = 0;
@@ -221,12 +221,12 @@ const ask = async (anew = false) => {
   asking = true;
   while (wanted) {
     wanted = false;
-    const [asked, mine, started] = [question(), turn, performance.now()];
+    const [asked, mine, started] = [question(), generation, performance.now()];
     const whole = !unpainted.length; // a link's drawing is answered when it is whole
     const answer = asked && (await Promise.race([answered(asked), wait(REQUEST_TIMEOUT_MS)]));
     const took = performance.now() - started;
-    if (mine === turn && (whole || !answer)) show(asked ? (answer ?? gone()) : {});
-    else if (mine === turn) think(answer.guesses[0]?.[0]);
+    if (mine === generation && (whole || !answer)) show(asked ? (answer ?? gone()) : {});
+    else if (mine === generation) think(answer.guesses[0]?.[0]);
     const awake = new Promise((done) => (wake = done));
     const gap = asked && !answer ? RETRY_MS : pen ? Math.max(MIN_PERIOD_MS - took, took) : 0;
     if (gap) await Promise.race([wait(gap), awake]);
@@ -251,6 +251,6 @@ window.lenet = {
   redo,
   clear,
   share: () => share(), // page/link.js
-  turn: (to) => begin((tab = to)),
+  switchTab: (to) => begin((tab = to)),
   look: (file) => begin((picture = file)),
 };

@@ -48,7 +48,7 @@ class Worker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     request: Request | None = None  # the one that it is answering
-    timeout: asyncio.Timeout | None = None  # its time is also the number of the request
+    timeout: asyncio.Timeout | None = None  # its deadline is also the number of the request
 
 
 @dataclass(eq=False)

@@ -39,9 +39,8 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
     Raises
     ------
     NotUploadedError
-        Unless it is a regular file where Gradio stores uploads. Symbolic links are refused.
-    DeletedUploadError
-        If there is no file.
+        Unless it is a regular file where Gradio stores uploads. Symbolic links are refused. If
+        there is no file, a DeletedUploadError.
     """
     path = file.get("path") if isinstance(file, dict) else file
     if not isinstance(path, str) or not 0 < len(path) <= MAX_PATH or not os.path.isabs(path):
@@ -63,7 +62,7 @@ def resolve_upload(file: dict | str, folder: str | Path) -> Path:
 def purge(folder, max_age_s: float, max_total_bytes: int, keep: Collection[str] = (), now=None):
     """Delete uploads older than `max_age_s`, then the oldest until `max_total_bytes` are left.
 
-    The paths in `keep` are never deleted, but count. Only files and links named like uploads are
+    Paths in `keep` are never deleted, but their sizes count. Only what is named like an upload is
     deleted. Gradio's own `delete_cache` limits neither the sum nor unfinished uploads.
     """
     now = time.time() if now is None else now

@@ -55,7 +55,7 @@ def answer_sketch(loader: WeightsLoader, layers: list[str], composite: str | Non
 
 
 def answer_strokes(loader: WeightsLoader, strokes: list, digit: int | None = 0) -> Answer:
-    """Read strokes; with `digit` None, for a growing drawing, skip cuts, doubts and explanation."""
+    """Read strokes; `digit` None, while the pen moves, skips cuts, doubts and explanation."""
     return _answer(loader, lambda: draw_strokes(strokes), digit, cut=digit is not None)
 
 
@@ -76,7 +76,7 @@ def describe_weights(loader: WeightsLoader) -> str:
     weights = loader.weights()
     words = {
         "embedded": "Bundled model",
-        "cache": "Using cached weights, as the Hub can't be reached",
+        "cache": "Cached weights, as the Hub's can't be loaded",
     }
     repo, commit = weights.repo_id, (weights.commit or "")[:7]
     link = f"Weights: [{repo}@{commit}]({constants.ENDPOINT}/{repo}), from the Hub"

@@ -16,17 +16,17 @@ from reading.segment import INK, MIN_INK, Cuts, find_cuts, find_gaps
 from reading.stroke_width import BOX_SIZE, STROKE_WIDTH, normalize_stroke_width, set_stroke_width
 
 HEIGHT = 2 * BOX_SIZE  # pixels: the height that a line is scaled to before it is cut
-MAX_WIDTH = 1.4  # line heights; a candidate with a cut through ink is no wider
-TARGET_STROKE = (2.5, 2.8)  # range of a stroke's width, pixels in the 20-pixel box
+MAX_WIDTH = 1.4  # line heights; only the line, a part and the ink of neighboring cuts are wider
+LINE_STROKE_WIDTH = (2.5, 2.8)  # pixels in the 20-pixel box, for the whole line
 MARGIN = 8  # pixels around a line, in which its strokes may grow
-MIN_SHAPE_SCORE = -6.5  # candidates below this are dropped before the network runs
+MIN_SHAPE_SCORE = -6.5  # set by hand; others are dropped, see `_is_plausible`
 # Factors of a candidate's shape in its score, fitted by benchmarks/fit_numbers.py.
 SHAPE_FACTORS = {
-    "gaps": -0.18,  # cuts through paper within the candidate
-    "low": -3.28,  # log of the line's height divided by its own
+    "gaps": -0.18,  # clear cuts within the candidate
+    "short": -3.28,  # log of the tallest candidate's height divided by its own
     "width": -2.30,  # in heights of the line
     "long": -2.74,  # length of its strokes in heights of the line, beyond 2.5
-    "cut": -3.03,  # whether its first cut crosses ink
+    "cut": -3.03,  # whether its first cut crosses ink, so that a path counts each cut once
     "alone": 2.38,  # whether it is the whole line: most people draw one digit
 }
 
@@ -42,7 +42,7 @@ class Candidates:
 
 
 def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[Candidates]:
-    """Yield the candidates in a line twice: with cuts through paper, then also through ink.
+    """Yield a line's candidates with cuts through paper; then, if there are any, with all cuts.
 
     Parameters
     ----------
@@ -51,11 +51,12 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
     """
     scale = HEIGHT / height
     padded = pad(line, MARGIN)
-    bold, width = set_stroke_width(padded, stroke, height, TARGET_STROKE)
+    bold, width = set_stroke_width(padded, stroke, height, LINE_STROKE_WIDTH)
     size = [max(3, round(side * scale)) for side in padded.shape[::-1]]
     small, bold = (cv2.resize(ink, size, interpolation=cv2.INTER_AREA) for ink in (padded, bold))
+    # Cut where the strokes are thinner, so that gaps stay open.
     inked, bold = np.minimum(small, bold), (255 * bold).astype(np.uint8)
-    whole = frame([normalize_stroke_width(line)])  # the same as in `to_mnist`
+    whole = frame([normalize_stroke_width(line)])
     grown = (width - stroke) / 2 * np.array([1, 1, -1, -1])
 
     def candidates(cuts: Cuts) -> Candidates:
@@ -98,8 +99,8 @@ def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list
         if (edges and (first, last) == (0, end)) or high <= low:
             continue
         if high - low > MAX_WIDTH * HEIGHT and edges:
-            alone = clear[first] and clear[last] and gaps[last - 1] == gaps[first]
-            if not alone and last > first + 1:
+            is_part = clear[first] and clear[last] and gaps[last - 1] == gaps[first]
+            if not is_part and last > first + 1:
                 continue
         found = to_right[first][:, low:high] * to_left[last][:, low:high]
         x, y, width, height = cv2.boundingRect(found)
@@ -110,7 +111,7 @@ def _between(line: np.ndarray, cuts: Cuts) -> tuple[np.ndarray, np.ndarray, list
 
 
 def _shape(edges, boxes, lengths, cuts: Cuts) -> np.ndarray:
-    """Return the features of `SHAPE_FACTORS`."""
+    """Return the features, in the order of `SHAPE_FACTORS`."""
     left, top, right, bottom = boxes.T
     width, height = right - left, bottom - top
     line_height = height.max()

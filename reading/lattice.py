@@ -1,4 +1,4 @@
-"""Find the best path through the cuts. Candidates are edges, and numbers are paths.
+"""Find the best path through the cuts. Candidates are edges, and a path reads as a number.
 
 LeCun et al. 1998, section VII. A path's score is the sum of its edges' scores. A number's
 probability is its paths' share of the sum of exp(score) (section VI, "forward training").
@@ -15,18 +15,18 @@ from reading.candidates import SHAPE_FACTORS, Candidates
 
 BEAM = 8  # numbers kept at each cut
 MIN_SHARE = 1e-4  # share of all paths; a candidate's digit with less is dropped
-MIN_FOLLOWED = 30  # digits of candidates that are always kept, so that a sure number has rivals
+MIN_KEPT = 30  # digits of candidates that are always kept, so that a sure number has rivals
 
-# Factors of the network's answer in a candidate's score, besides `SHAPE_FACTORS`.
+# Fitted factors of the rest of a candidate's score, besides `SHAPE_FACTORS`.
 ANSWER_FACTORS = {
     "digit": -2.84,  # constant, for each digit
     "log probability": 1.38,  # of the digit that it is read as
     "holes": 0.99,
     "more holes": -1.32,  # beyond one
-    "energy": 3.01,  # see `energy`
+    "energy": 3.01,  # a tenth of `energy`
     "energy squared": 3.50,
 }
-MIN_ENERGY = 4.9  # 99% of digits have more; a plus sign and most letters have less
+MIN_ENERGY = 4.9  # fitted, too: 99% of digits have more; a plus sign and most letters have less
 MAX_CROWDED_WIDTH = 1.1  # heights; connected digits in less width are doubted
 
 
@@ -42,7 +42,7 @@ def score(
 
 
 def answer_features(digits: np.ndarray, energies: np.ndarray) -> np.ndarray:
-    """Return the features of `ANSWER_FACTORS`, (N, 5), without the log probability."""
+    """Return the features in the order of `ANSWER_FACTORS`, (N, 5), except the log probability."""
     holes = _holes(digits)
     scaled, one = energies / 10, np.ones(len(digits))
     return np.stack([one, holes, np.maximum(holes - 1, 0), scaled, scaled**2], axis=1)
@@ -93,12 +93,12 @@ def find_best(edges: np.ndarray, scores: np.ndarray, count: int) -> list[Guess]:
     totals = np.logaddexp.reduce(scores, axis=1)
     share, total = _shares(edges, totals)
     share = share[:, None] * np.exp(scores - totals[:, None])  # for each candidate and digit
-    least = min(MIN_SHARE, np.sort(share, axis=None)[-MIN_FOLLOWED:][0])
+    least = min(MIN_SHARE, np.sort(share, axis=None)[-MIN_KEPT:][0])
     arriving = [[] for _ in range(end + 1)]
     for edge, digit in np.argwhere(share >= least).tolist():
         arriving[edges[edge, 1]].append((edge, str(digit), float(scores[edge, digit])))
     starts = edges[:, 0].tolist()
-    # For each cut: number -> (log of its paths' sum, score of its best path, that path).
+    # For each cut: number -> (log of its paths' sum of exp(score), best path's score, that path).
     beams = [{"": (0.0, 0.0, ())}] + [{} for _ in range(end)]
     for cut in range(1, end + 1):
         found = {}

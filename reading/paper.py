@@ -17,7 +17,7 @@ MIN_CONTRAST = 0.1  # 1 = black on white; less counts as blank paper
 THUMBNAIL_SIDE = 32  # pixels, enough to tell paper from ink
 STROKES_SIDE = 80  # pixels, enough to find strokes
 SURFACE_SIDE = 320  # pixels, enough to find the edges of a sheet
-PARTS_WEIGHT = 0.17  # factor of the log ratio of parts in the vote (logistic regression)
+PARTS_WEIGHT = 0.17  # factor of the log ratio of parts in `_paper_at_border` (logistic regression)
 MAX_STROKE, TYPICAL_STROKE = 1 / 6, 1 / 16  # widths, in shorter sides of the picture
 PEN_STROKE = 0.1  # share of the writing's extent: half the width of most pens' strokes
 MIN_WRITING = 0.12  # share of a sheet's extent; smaller marks aren't writing
@@ -159,8 +159,8 @@ def inner(picture: np.ndarray) -> np.ndarray:
 def _paper_at_border(gray: np.ndarray, edge: np.ndarray) -> np.ndarray:
     """Return the paper's pixels on a border that may cut through the ink.
 
-    Paper has the larger share of the border, and more parts, such as four corners and the hole of
-    a 0. If no part of a color reaches half across the picture, it is paper, since a digit does.
+    Paper has the larger share of the border, and more parts, such as four corners and a 0's hole.
+    A digit reaches more than half across the picture; so a color that doesn't is paper.
     """
     thumbnail = shrink(gray, THUMBNAIL_SIDE)
     otsu, light = cv2.threshold(thumbnail, 0, 1, cv2.THRESH_OTSU)

@@ -29,13 +29,13 @@ DIGITS = "0123456789"
 GUESS_COUNT = 3
 MAX_DIGITS = 8
 CONFIDENT = 0.7  # name the two best guesses if the best has less
-# Doubt a digit if its two best guesses have less together. Two, since a 1 and a 7 can look alike.
+# Doubt a digit below `CONFIDENT` if its two best guesses, such as 1 and 7, have less together.
 PAIR_CONFIDENT = 0.9
 MIN_HEIGHT = 0.55  # in heights of the tallest digit; doubt a smaller digit
 MIN_RIVAL_SHARE = 0.25  # share of the best probability; show the marks of likelier rivals
 CROWDED_CONFIDENT = 0.95  # doubt a crowded number that is less probable (`lattice.is_crowded`)
 UNCUT_CONFIDENT = 0.95  # cut the parts of a number that is less probable
-MIN_ENERGY_PER_WIDTH = 9  # per line height of its width; a digit with less may be two that touch
+MIN_ENERGY_PER_WIDTH = 9  # energy per line height of width; a digit with less may be two
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
 
@@ -110,19 +110,20 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
     """
     model = model or _default_model()
     candidates, boxes, signs, layers, energies, probabilities, guesses = _guess(image, model, cut)
-    chosen, known = guesses[0], _seem_digits(candidates, energies, probabilities, guesses[0], signs)
+    chosen = guesses[0]
+    is_digit = _seem_digits(candidates, energies, probabilities, chosen, signs)
     if len(chosen.path) > MAX_DIGITS:
-        raise NoDigitError(LONG_MESSAGE if np.mean(known) > 0.5 else DOUBT_MESSAGE)
-    text = with_marks(chosen.number, known, boxes[list(chosen.path)], signs)
+        raise NoDigitError(LONG_MESSAGE if np.mean(is_digit) > 0.5 else DOUBT_MESSAGE)
+    text = with_marks(chosen.number, is_digit, boxes[list(chosen.path)], signs)
     # The best path may merge a mark with the digit beside it; a likely rival's path shows it.
     for rival in guesses[1:]:
         is_likely = rival.probability >= MIN_RIVAL_SHARE * guesses[0].probability
-        if not is_likely or MARK in text or not all(known):
+        if not is_likely or MARK in text or not all(is_digit):
             break
-        is_digit = _seem_digits(candidates, energies, probabilities, rival, signs)
-        if not all(is_digit) and len(rival.path) <= MAX_DIGITS:
-            chosen, known = rival, is_digit
-            text = with_marks(rival.number, known, boxes[list(rival.path)], signs)
+        seems = _seem_digits(candidates, energies, probabilities, rival, signs)
+        if not all(seems) and len(rival.path) <= MAX_DIGITS:
+            chosen, is_digit = rival, seems
+            text = with_marks(rival.number, seems, boxes[list(rival.path)], signs)
     doubt = describe_doubt(text)
     path = list(chosen.path)
     share = chosen.probability / float(probabilities[0, int(chosen.number)]) if path == [0] else 1
@@ -132,9 +133,9 @@ def read(image: Image.Image | np.ndarray, model: LeNet | None = None, cut: bool 
             [layer[k] for layer in layers],
             dict(zip(DIGITS, (share * probabilities[k]).tolist(), strict=True)),
             tuple(boxes[k].tolist()),
-            is_digit,
+            seems,
         )
-        for k, is_digit in zip(path, known, strict=True)
+        for k, seems in zip(path, is_digit, strict=True)
     ]
     if not any(character.isdigit() for character in text):
         text = chosen.number if not signs.dotted.any() else MARK
@@ -151,7 +152,7 @@ def _guess(image, model: LeNet, cut: bool) -> tuple:
             probabilities = model.probabilities(logits).numpy()
         energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
         scores = lattice.score(candidates, energies, logs)
-        # As one digit, the whole line's total score is shared out by the network's probabilities.
+        # The whole line keeps its total score; the network's probabilities divide it among digits.
         scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
         guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
         if not cut or _is_sure(candidates, energies, guesses[0]):
@@ -194,7 +195,7 @@ def _are_brackets(number: str, boxes: np.ndarray) -> np.ndarray:
 def candidates_of(
     image: Image.Image | np.ndarray,
 ) -> Iterator[tuple[Candidates, np.ndarray, Signs]]:
-    """Yield candidates, their boxes in [0, 1] and signs: first the parts, then also cut parts."""
+    """Yield candidates, their boxes in [0, 1] and signs: for the parts, then for the cut line."""
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
     if max(gray.shape) <= SMALL_SIDE:  # already cropped to a digit

@@ -1,4 +1,4 @@
-"""Find pen strokes in ink: thin it to lines, split these where they meet, and join straight ones.
+"""Find pen strokes in ink: thin it to lines, split these where they meet, and join some again.
 
 A stroke continues in its direction where it crosses another, such as the next digit's.
 """
@@ -17,7 +17,7 @@ END_LENGTH = 2.0  # length of a line's end that gives its direction
 # A pixel's eight neighbors, clockwise from the one above, are the bits of a byte.
 NEIGHBORS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
 BITS = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.uint8)
-ARMS = ((BITS == 0) & (np.roll(BITS, -1, axis=1) == 1)).sum(axis=1).astype(np.uint8)
+ARMS = ((BITS == 0) & (np.roll(BITS, -1, axis=1) == 1)).sum(axis=1).astype(np.uint8)  # leaving it
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Strokes:
 
     points: np.ndarray  # (2, N) int: x and y of the pixels of the thinned strokes
     stroke: np.ndarray  # (N,) int: the stroke of each of these pixels
-    owner: np.ndarray  # (h, w) int: the nearest stroke, or the number of strokes + nearest place
+    owner: np.ndarray  # (h, w) int: the nearest stroke, or stroke count + index of a nearer place
     meetings: np.ndarray  # (places, strokes) bool: which strokes meet at a place
     joints: np.ndarray  # (J, 2) int: pairs of strokes that may be one, straightest first
     turns: np.ndarray  # (J,) float: angles of these joints, radians
@@ -49,7 +49,7 @@ def find_strokes(ink: np.ndarray, width: float) -> Strokes:
     lines = thin(ink)
     disk = np.ones((2 * round(MEETING_RADIUS * width) + 1,) * 2, np.uint8)
     meeting = cv2.dilate(lines & (cv2.LUT(_neighbors(lines), ARMS) > 2).view(np.uint8), disk)
-    segments, places, contacts = _part(lines, meeting)
+    segments, places, contacts = _split(lines, meeting)
     length = np.bincount(segments.ravel())
     places_at = np.zeros(len(length), int)
     np.add.at(places_at, np.unique(contacts[2:], axis=1)[0], 1)
@@ -57,7 +57,7 @@ def find_strokes(ink: np.ndarray, width: float) -> Strokes:
     spur = (places_at == 1) & (length < MAX_SPUR * width)
     bridge[0] = spur[0] = False
     lines &= ~spur[segments].view(np.uint8)
-    segments, places, contacts = _part(lines, meeting | bridge[segments].view(np.uint8))
+    segments, places, contacts = _split(lines, meeting | bridge[segments].view(np.uint8))
     y, x = np.nonzero(segments)
     points, stroke = np.stack([x, y]), segments[y, x] - 1
     count = stroke.max(initial=-1) + 1
@@ -87,8 +87,8 @@ def _neighbors(ink: np.ndarray) -> np.ndarray:
     return cv2.filter2D(ink, -1, NEIGHBORS, borderType=cv2.BORDER_CONSTANT)
 
 
-def _part(lines: np.ndarray, meeting: np.ndarray):
-    """Return the segments of lines, the places where these meet, and the contacts of both."""
+def _split(lines: np.ndarray, meeting: np.ndarray):
+    """Return segments of lines, places where they meet, and contacts (x, y, segment, place)."""
     segments = cv2.connectedComponents(lines & ~meeting)[1]
     places = cv2.connectedComponents(meeting)[1]
     near = cv2.dilate(places.astype(np.float32), np.ones((3, 3), np.uint8)).astype(int)
@@ -98,7 +98,7 @@ def _part(lines: np.ndarray, meeting: np.ndarray):
 
 def _joints(points, stroke, contacts, reach: float) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs of strokes that may be one, and their angles."""
-    # Contacts of a stroke with a place that are side by side are one end of the stroke.
+    # A stroke's adjacent contacts with a place are one end of the stroke.
     ends = []
     for x, y, segment, place in contacts.T.tolist():
         for end in ends:

@@ -14,7 +14,7 @@ from reading.reader import recognize
 from training.pen_curves import smooth
 
 HERE = Path(__file__).parent
-# Signs and their paths in a box 100 high. "/" parts strokes; a point x,y twice is a corner.
+# Characters and their paths in a box 100 high. "/" separates strokes; a repeated point is a corner.
 PATHS = dict(line.split(maxsplit=1) for line in (HERE / "pen_paths.txt").open())
 
 
@@ -52,14 +52,14 @@ def test_asks_for_one_number_at_a_time(model, lines, words):
         reading.read(np.vstack([draw(line)[0] for line in lines]), model)
 
 
-def test_reads_zeros_that_touch_and_photographs(model):
+def test_reads_digits_that_touch_and_photographs(model):
     touching = [draw("00", gap=0, seed=seed)[0] for seed in range(6)]
     assert [reading.read(p, model).text for p in touching].count("00") >= 4
     photos = [photograph_number(write("75013"), np.random.default_rng(seed)) for seed in range(4)]
     assert [reading.read(p, model).text for p in photos].count("75013") >= 3
 
 
-def test_an_underline_and_a_touch_by_accident_are_left_out(model):
+def test_an_underline_and_a_stray_dot_are_left_out(model):
     picture, boxes = draw("42")
     left, _, right, bottom = np.array(boxes, int).T
     cv2.line(picture, (left.min(), bottom.max() + 20), (right.max(), bottom.max() + 20), 0, 6)
@@ -105,7 +105,7 @@ def test_what_is_no_number_is_doubted(model, text):
     assert reading.read(draw(text)[0], model).doubt
 
 
-def test_probabilities_hold_what_they_promise(model):
+def test_probabilities_are_calibrated(model):
     random = np.random.default_rng(1)
     texts = ["".join(random.choice(list("0123456789"), 3)) for _ in range(25)]
     guesses = [reading.read(draw(t, seed=k)[0], model).guesses[0] for k, t in enumerate(texts)]

@@ -86,7 +86,7 @@ def test_a_gpu_that_cannot_be_used_is_named(monkeypatch, capsys):
     too_old = RuntimeError("The driver is too old (found version 11040). Please update it.")
     monkeypatch.setattr(torch, "ones", Mock(side_effect=too_old))
     assert choose_device(None) == torch.device("cpu")
-    said = "No usable GPU (The driver is too old (found version 11040)). Training on the CPU."
+    said = "No usable CUDA GPU (The driver is too old (found version 11040)). Training on the CPU."
     assert said in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"cuda:0: The driver is too old .* Try --device cpu\."):
         choose_device("cuda:0")

@@ -1,4 +1,4 @@
-"""Numbers that people wrote become pictures, as `handwriting` has them of single digits."""
+"""Draw and photograph written numbers, as `handwriting` does with single digits."""
 
 import json
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ class Number:
 
 
 def load_numbers(folder: Path) -> list[Number]:
-    """Load numbers from numbers.json: {"label", "writer", "strokes"}, of each digit a list."""
+    """Load numbers.json: {"label", "writer", "strokes"}; "strokes" has a list for each digit."""
     return [
         Number(number["label"], f"n{number['writer']}", list(map(strokes_of, number["strokes"])))
         for number in json.loads((folder / "numbers.json").read_text())

@@ -77,7 +77,7 @@ def augment(images: Tensor, noise: Tensor, strength: Augmentation) -> Tensor:
 
 
 def smooth_fields(grids: Tensor) -> Tensor:
-    """Interpolate (N, C, KNOTS²) normal numbers to (N, C, 28, 28), deviation 1 everywhere."""
+    """Interpolate (N, C, KNOTS²) normal numbers to (N, C, 28, 28); each pixel has deviation 1."""
     pixels = torch.arange(IMAGE_SIZE, dtype=torch.float32, device=grids.device)
     knots = torch.linspace(0, IMAGE_SIZE - 1, KNOTS, device=grids.device)
     weights = torch.exp(-(((pixels[:, None] - knots) / (0.8 * (knots[1] - knots[0]))) ** 2) / 2)
@@ -88,7 +88,7 @@ def smooth_fields(grids: Tensor) -> Tensor:
 
 
 def scale_stroke_width(images: Tensor, change: Tensor) -> Tensor:
-    """Dilate strokes by up to one pixel (`change` = 1), or erode them (-1); (N, 1, 1, 1)."""
+    """Dilate strokes by up to a pixel (`change` = 1) or erode them (-1); it is (N, 1, 1, 1)."""
     dilated = F.max_pool2d(images, 3, stride=1, padding=1)
     eroded = -F.max_pool2d(-images, 3, stride=1, padding=1)
     wider = change.clamp(min=0) * (dilated - images)

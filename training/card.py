@@ -25,7 +25,7 @@ With the temperature in `config.json`, the expected calibration error is
 
 ## Use
 
-Run this beside `lenet.py` and the folder `reading/` of the demo that uses these weights:
+Run this in a copy of the demo that uses these weights, which holds `lenet.py` and `reading/`:
 
 ```python
 import torch
@@ -46,7 +46,7 @@ print({{digit: f"{{p:.1%}}" for digit, p in enumerate(probabilities)}})
 ```
 
 This took {seconds:.0f} s on {device} with PyTorch
-{versions[torch]}. The same command on the same machine gives the same weights.
+{versions[torch]}. The same command, machine and number of threads give the same weights.
 `metrics.json` has the metrics of every epoch.
 
 ## Errors
@@ -61,7 +61,7 @@ In the table, rows are digits and columns are predictions:
 ## Intended use and limits
 
 The model is for demonstrations, teaching and comparison, not for critical use. It reads one digit
-at a time, normalized like MNIST: 20 pixels on the longer side, centered by its mass.
+at a time, normalized like MNIST: 20 pixels on the longer side, its center of mass in the middle.
 {limits}
 
 ## References

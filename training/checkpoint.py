@@ -65,8 +65,7 @@ def load_checkpoint(path: Path, state: TrainState) -> None:
         state.load_state_dict(saved["state"])
     except Exception as error:  # PyTorch raises various types for a wrong state dict
         raise RuntimeError(
-            f"another version of train.py wrote {path}. Go back to it, or start over with "
-            "--overwrite."
+            f"another version of train.py wrote {path}. Use that version, or --overwrite."
         ) from error
 
 

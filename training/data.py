@@ -162,7 +162,7 @@ def make_training_set(
     """
     counts = len(images), 0, 0, 0
     if any(recipe.added_shares):
-        tqdm.write("Drawing digits and non-digits that MNIST lacks ...")
+        tqdm.write("Drawing what MNIST lacks: digits in other styles, letters, scribbles ...")
         processes = min(torch.get_num_threads(), MAX_PROCESSES)
         drawings = _draw_images(images.numpy(), seed, processes)
         drawn, drawn_labels, scans, others = map(torch.from_numpy, drawings)
@@ -177,8 +177,8 @@ def batches_of(
 ) -> tuple[Tensor, ...]:
     """Return an epoch's batches of indices into a training set, int64 tensors on the CPU.
 
-    A set with added images gives mixed batches, with the same number of each kind. MNIST's images
-    come at most once an epoch; added images are drawn with replacement.
+    If a set has added images, each batch has the same mix of kinds (`added_shares`). MNIST's
+    images come at most once an epoch; added images are drawn with replacement.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ PAUSES = (1, 2, 4, 8)  # seconds between tries of a request
 UNRETRIED = re.compile("/api/(?!.*/preupload/)")  # requests that the client itself doesn't retry
 
 
-def check_hub(repo_id: str | None, private: bool = False, tag: str | None = None) -> str:
+def prepare_repo(repo_id: str | None, private: bool = False, tag: str | None = None) -> str:
     """Check that a run can be pushed, and create the repository if it's missing.
 
     Parameters
@@ -73,7 +73,7 @@ def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
     Parameters
     ----------
     folder : Path, a finished run; its model card is rewritten to name the repository
-    repo_id : str, as `check_hub` returns it
+    repo_id : str, as `prepare_repo` returns it
     tag : str, optional, for the commit
 
     Returns
@@ -83,7 +83,7 @@ def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
     Raises
     ------
     OSError
-        If the files (the Hub is unchanged then) or only the tag couldn't be pushed.
+        If the files couldn't be pushed, and the Hub is unchanged; or if only the tag couldn't be.
     """
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))

@@ -95,7 +95,7 @@ DEMO = Recipe(
         blur=0.05,
     ),
     added_shares=(0.3, 0.05, 0.03),
-    limits="""It was trained on MNIST (American digits of the 1980s), coarse scans, and drawn
+    limits="""It was trained on MNIST (American digits of the 1980s), simulated scans, and synthetic
 digits in other handwriting styles: flagged 1, barred 7, looped 2, curled 9, open 4. For scribbles
 and letters it was trained to give every digit the same probability. It doubts most letters, but
 not all. A flagged 1 in one country looks like a 7 without a bar in another.""",

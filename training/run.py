@@ -20,11 +20,11 @@ from training.card import draw_curves, model_card
 from training.recipes import RECIPES, Recipe
 
 RUN_FILES = ("model.safetensors", "config.json", "metrics.json", "curves.png", "README.md")
-SPACE_NEEDED = 8_000_000  # bytes, for two checkpoints, curves and weights
+DISK_BYTES_NEEDED = 8_000_000  # bytes, for two checkpoints, curves and weights
 
 
 def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
-    """Return a run's settings by their options' names; the same settings give the same bits."""
+    """Return a run's settings by their options' names; they determine the bits."""
     values = {name: getattr(recipe, name) for name in ("epochs", "batch_size", "lr")}
     return {"recipe": recipe.name, **values, "seed": seed, "device": device.type}
 
@@ -38,15 +38,15 @@ def _command_of(settings: dict) -> str:
     return f"{command} --device {settings['device']}"
 
 
-def check_space(folder: Path) -> None:
-    """Create a run's folder; raise OSError unless `SPACE_NEEDED` bytes can be written there."""
+def check_disk_space(folder: Path) -> None:
+    """Create a run's folder; raise OSError unless `DISK_BYTES_NEEDED` can be written there."""
     trial = folder / "space.unfinished"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trial.write_bytes(bytes(SPACE_NEEDED))
+        trial.write_bytes(bytes(DISK_BYTES_NEEDED))
     except OSError as error:
         raise OSError(
-            f"cannot write {SPACE_NEEDED / 1e6:.0f} MB to {folder}: {error.strerror}. "
+            f"cannot write {DISK_BYTES_NEEDED / 1e6:.0f} MB to {folder}: {error.strerror}. "
             "Free disk space, or name another folder with --output-dir."
         ) from error
     finally:
@@ -78,7 +78,7 @@ def choose_device(name: str | None) -> torch.device:
         reason = str(error).partition("\n")[0].partition(". ")[0]
     if name:
         raise ValueError(f"--device {name}: {reason}. Try --device cpu.")
-    print(f"No usable GPU ({reason}). Training on the CPU.")
+    print(f"No usable CUDA GPU ({reason}). Training on the CPU.")
     return torch.device("cpu")
 
 
@@ -140,6 +140,8 @@ def provenance(settings: dict, history: list[dict], device: torch.device) -> dic
 
 def check_finished(folder: Path) -> None:
     """Raise ValueError unless a folder holds a finished run's files, `RUN_FILES`."""
+    if (folder / "checkpoint.pt").exists():
+        raise ValueError(f"{folder} holds an interrupted run. Continue it with --resume.")
     missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"{folder} holds no finished run: it lacks {', '.join(missing)}")
