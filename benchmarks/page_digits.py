@@ -41,7 +41,7 @@ CLOCK = """
   window.fetch = async (...request) => {
     if (!String(request[0]?.url ?? request[0]).includes("component_server"))
       return fetch(...request);
-    window.again = async () => (await (await fetch(...request)).json()).answer;
+    window.again = async () => (await fetch(...request)).json();
     const asked = performance.now(), reply = await fetch(...request);
     window.answers += 1;
     if (up !== null && asked >= up && window.latency === null)
@@ -72,10 +72,8 @@ async (points) => {
 # Returns whether the page shows the answer to its latest request.
 IS_LAST = """
 async () => {
-  const last = document.createElement("div");
-  last.innerHTML = await window.again();
-  const shown = document.querySelector("#answer .words").parentElement;
-  return shown.textContent.trim() === last.textContent.trim();
+  const last = (await window.again()).guesses.map(([number]) => number);
+  return `${last}` === `${[...document.querySelectorAll(".guesses b")].map((b) => b.textContent)}`;
 }
 """
 
@@ -101,7 +99,7 @@ def draw_digit(page, strokes) -> tuple[str, float, float]:
     for points in to_page(page, place(strokes, side=200 / CANVAS, center=np.array([0.5, 0.5]))):
         rate = page.evaluate(REPLAY, along(points, MOVES).tolist())
         time = wait_for_answer(page)
-    return page.locator(".guesses b, .words").first.inner_text().strip(), time, rate
+    return "".join(page.locator(".guesses b").all_inner_texts()[:1]), time, rate
 
 
 def scribble(page, random) -> bool:
@@ -148,7 +146,7 @@ def print_table(found: dict[str, list], labels: list[int], in_python: list[str])
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
-    parser.add_argument("--most", type=int, default=120, help="digits per page (%(default)s)")
+    parser.add_argument("--most", type=int, default=80, help="digits per page (%(default)s)")
     parser.add_argument("--scribbles", type=int, default=50, help="quick scribbles (%(default)s)")
     arguments = parser.parse_args()
     digits, labels = load_digits(arguments.digits, arguments.most)
