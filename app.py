@@ -172,7 +172,7 @@ async def _ask(request: gr.Request, *asked) -> list:
     try:
         return await pool.ask(*asked, client=request.client.host)
     except (NoAnswerError, BusyError) as reason:
-        return [[], str(reason) or (FAILED if request[0] == "strokes" else UNREADABLE), None, []]
+        return [[], str(reason) or (FAILED if asked[0] == "strokes" else UNREADABLE), None, []]
 
 
 def _for_programs(guesses: list, words: str, figure: dict | None, *_) -> tuple[dict, str, str]:

@@ -11,7 +11,7 @@ from freed_memory import pictures
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from page import decode
-from page.decode import COSTLY, OTHER_KIND, SIGNATURES, TOO_LARGE, TOO_LONG, open_picture
+from page.decode import COSTLY, FILE_TOO_LARGE, OTHER_KIND, SIGNATURES, TOO_LARGE, open_picture
 from reading.ink import NOTHING_MESSAGE
 from reading.picture import DAMAGED_MESSAGE
 from reading.preprocess import NoDigitError, to_mnist
@@ -138,7 +138,7 @@ def test_a_long_file_is_not_read(tmp_path):
     (path := tmp_path / "no ending").write_bytes(PNG)
     assert open_picture(path).shape == (280, 280)
     os.truncate(path, 20_000_001)
-    with pytest.raises(NoDigitError, match=TOO_LONG):
+    with pytest.raises(NoDigitError, match=FILE_TOO_LARGE):
         open_picture(path)
 
 

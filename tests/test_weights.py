@@ -141,7 +141,7 @@ def test_a_push_reaches_a_page_that_runs_unless_it_is_damaged(hub, pull, caplog)
     hub.fault = disconnect
     with WeightsLoader(*configured_repo()) as weights:
         said = visit_until(weights, lambda said: "%" in said)
-    assert "cache" in said and "50.00%" in said
+    assert "Cached" in said and "50.00%" in said
 
 
 def test_the_hub_is_asked_seldom_but_what_one_worker_finds_the_other_uses_too(
