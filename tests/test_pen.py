@@ -187,6 +187,7 @@ def test_without_webgl_the_page_says_so(window, page_url):
     page.close()
 
 
+LINK = (ROOT / "page" / "link.js").read_text()
 HEADLINES = """
 window.headlines = [];
 setInterval(() => headlines.push(document.querySelector(".headline")?.textContent), 10);
@@ -223,6 +224,16 @@ def test_a_drawing_can_be_undone_redone_shared_and_replayed(page):
     expect_the_same(page, 3)
     after = draw_strokes(page.asked[-1]["strokes"]) < 128
     assert (before ^ after).sum() < 0.2 * before.sum()
+    clear(page)
+    draw(page, "3")
+    expect_answer(page, "3")
+    drawn, linked = page.asked[-1]["strokes"], page.url.partition("?d=")[2]
+    empty = page.context.new_page()
+    linked = empty.evaluate(f"letters => {{{LINK}; return decode(letters, 640, 480)}}", linked)
+    empty.close()
+    drawn, linked = (draw_strokes(strokes) < 128 for strokes in (drawn, linked))
+    assert len(page.url.partition("?d=")[2]) < 1500 / 8
+    assert (drawn ^ linked).sum() < 0.1 * drawn.sum()
 
 
 COUNT = """
@@ -247,7 +258,6 @@ def test_a_broken_link_gets_a_sentence_and_none_freezes_the_tab(new_page, page_u
     assert page.evaluate("most") <= 30
 
 
-LINK = (ROOT / "page" / "link.js").read_text()
 BROKEN = ["", "AAAA.", "AAAA..AAAA", "%00", "AAAA" + "gg" * 1999, "____", "<script></script>"]
 
 
