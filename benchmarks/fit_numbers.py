@@ -27,6 +27,7 @@ from reading.picture import NoDigitError
 from reading.reader import candidates_of
 from reading.weights import EMBEDDED_WEIGHTS
 
+KINDS = ("written", "composed", "single digits")
 NEVER = -1e9  # log of a probability of 0
 UNREADABLE = 0.02  # assumed share of numbers without a right path
 BATCH = 200
@@ -36,7 +37,7 @@ FOLDS = 5
 def prepare(model: LeNet, drawings) -> list[dict]:
     """Return edges, features and log probabilities of each number's candidates."""
     items = []
-    for number, picture in drawings:
+    for kind, number, picture in drawings:
         try:
             *_, (candidates, *_) = candidates_of(picture)  # the last: with cuts through ink, if any
         except NoDigitError:
@@ -48,6 +49,7 @@ def prepare(model: LeNet, drawings) -> list[dict]:
         features = [candidates.shape, answer_features(candidates.digits, energy(logits.numpy()))]
         items.append(
             {
+                "kind": kind,
                 "label": number.label,
                 "writer": number.writer,
                 "edges": torch.from_numpy(candidates.edges),
@@ -57,12 +59,6 @@ def prepare(model: LeNet, drawings) -> list[dict]:
             }
         )
     return items
-
-
-def kind_of(item: dict) -> str:
-    if item["writer"].startswith("n"):  # as `load_numbers` names them
-        return "written"
-    return "composed" if len(item["label"]) > 1 else "single digits"
 
 
 def stack(items: list[dict]) -> list[dict]:
@@ -140,14 +136,14 @@ def fit(items: list[dict]) -> torch.Tensor:
 
 
 def load_drawings(numbers: Path, digits: Path):
-    """Yield numbers and their pictures: all written numbers, some composed ones, single digits."""
+    """Yield each kind of `KINDS`, its numbers and their pictures."""
     single = load_single_digits(digits)
-    written = load_numbers(numbers)
+    written, composed = load_numbers(numbers), compose(single, 1500, seed=1)
     random = np.random.default_rng(1)  # not the seed of the benchmark's drawings
-    for number in [*written, *compose(single, 1500, seed=1)]:
-        yield number, draw_number(number, random)[0]
-    for number in single:
-        yield number, draw_number(number, random, canvas=(280, 280))[0]
+    canvases = (320, 640), (320, 640), (280, 280)
+    for kind, part, canvas in zip(KINDS, (written, composed, single), canvases, strict=True):
+        for number in part:
+            yield kind, number, draw_number(number, random, canvas)[0]
 
 
 def main() -> None:
@@ -159,12 +155,12 @@ def main() -> None:
     model = LeNet.from_pretrained(arguments.weights)
     items = prepare(model, load_drawings(arguments.numbers, arguments.digits))
     writers = sorted({item["writer"] for item in items})
-    left_out = {"written": [], "composed": [], "single digits": []}
+    left_out = {kind: [] for kind in KINDS}
     for fold in range(FOLDS):
         out = set(writers[fold::FOLDS])
         factors = fit([item for item in items if item["writer"] not in out])
         for kind, found in left_out.items():
-            rest = [i for i in items if i["writer"] in out and kind_of(i) == kind]
+            rest = [i for i in items if i["writer"] in out and i["kind"] == kind]
             found += [robust(losses(batch, factors)) for batch in stack(rest)]
     means = (f"{kind} {torch.cat(found).mean():.4f}" for kind, found in left_out.items())
     print(f"Mean limited loss on writers left out: {', '.join(means)} nats. The factors:\n\n```")
