@@ -15,6 +15,7 @@ from serving import ROOT
 
 import train
 import training.hub
+from training.run import CHECKPOINT
 
 REPO = f"{OWNER}/lenet-mnist"
 
@@ -168,7 +169,11 @@ def test_a_tag_is_given_once(hub, run, small_mnist, tmp_path, capsys):
     assert "another commit" in capsys.readouterr().err and hub.tags == tagged
 
 
-def test_a_folder_without_a_run_is_not_pushed(hub, run, capsys):
+def test_a_folder_without_a_finished_run_is_not_pushed(hub, run, capsys):
+    (run / CHECKPOINT).touch()
+    assert push_only(run) == 2
+    assert "interrupted run" in capsys.readouterr().err and hub.commits == {}
+    (run / CHECKPOINT).unlink()
     (run / "curves.png").unlink()
     assert push_only(run) == 2
     assert "curves.png" in capsys.readouterr().err and hub.commits == {}

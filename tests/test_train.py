@@ -17,10 +17,10 @@ from huggingface_hub import ModelCard
 
 import train
 from lenet import LeNet
-from training.checkpoint import CHECKPOINT, locked, save_checkpoint
+from training.checkpoint import locked, save_checkpoint
 from training.data import load_mnist
 from training.metrics import METRICS
-from training.run import RUN_FILES, choose_device
+from training.run import CHECKPOINT, RUN_FILES, choose_device
 
 
 def arguments_of(data, folder, *arguments):

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import torch
 
-from training.run import settings_of
+from training.run import CHECKPOINT, settings_of
 from training.state import TrainState
-
-CHECKPOINT = "checkpoint.pt"
 
 
 @contextmanager

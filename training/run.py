@@ -20,6 +20,7 @@ from training.card import draw_curves, model_card
 from training.recipes import RECIPES, Recipe
 
 RUN_FILES = ("model.safetensors", "config.json", "metrics.json", "curves.png", "README.md")
+CHECKPOINT = "checkpoint.pt"  # in a run's folder until the run is finished
 DISK_BYTES_NEEDED = 8_000_000  # bytes, for two checkpoints, curves and weights
 
 
@@ -140,7 +141,7 @@ def provenance(settings: dict, history: list[dict], device: torch.device) -> dic
 
 def check_finished(folder: Path) -> None:
     """Raise ValueError unless a folder holds a finished run's files, `RUN_FILES`."""
-    if (folder / "checkpoint.pt").exists():
+    if (folder / CHECKPOINT).exists():
         raise ValueError(f"{folder} holds an interrupted run. Continue it with --resume.")
     missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
