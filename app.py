@@ -87,7 +87,7 @@ async def answer(sent: dict, request: gr.Request) -> dict:
     try:
         asked = check_request(sent, demo.GRADIO_CACHE)
     except DeletedUploadError:
-        return {"words": DELETED}
+        return {"guesses": [], "words": DELETED}
     except ValueError:
         raise HTTPException(WRONG.status_code, WRONG.detail) from None
     names = ("guesses", "words", "figure", "boxes", "headline", "kind")  # `page.worker.Answer`
@@ -243,8 +243,8 @@ with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
     how = {"preprocess": False, "postprocess": False, "concurrency_limit": None}
     gr.on([], recognize_sketch, pad, outputs, api_name="sketch", **how)
     gr.on([], recognize_upload, upload, outputs, api_name="upload", **how)
-    gr.api(read, api_name="read", concurrency_limit=None)
-    [*demo.fns.values()][-1].inputs[0].example_payload = lambda: SAMPLE
+    endpoint = gr.api(read, api_name="read", concurrency_limit=None)
+    demo.fns[endpoint["id"]].inputs[0].example_payload = lambda: SAMPLE
     pad.example_payload = lambda: {"layers": [], "composite": SAMPLE}
     upload.example_payload = lambda: SAMPLE
 
