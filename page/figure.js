@@ -84,7 +84,7 @@ const layers = make("div",
   `<h2>The layers</h2><div class="layers">${layer(["Input", "scaled like MNIST", "28×28 pixels"], '<canvas class="received ink"></canvas>')}` +
   MAPS.map(mapsOf).join("") + LINES.map((entry) => layer(entry, '<canvas class="line"></canvas>')).join("") +
   layer(["Output", "softmax", "10 probabilities"], '<ol class="bars"></ol>') + "</div>" +
-  '<p class="note"><i class="more"></i> Higher than for a blank page <i class="less"></i> lower. ' +
+  '<p class="note">Compared with a blank page: <i class="more"></i> higher <i class="less"></i> lower. ' +
   "Point at a map or tap it to enlarge it.</p>");
 const drawLayers = ({ input, layers: values, output }) => {
   fill(layers.querySelector(".received"), unpack(input), 28, 28, asInk);

@@ -121,7 +121,7 @@ addEventListener(
   },
   true,
 );
-addEventListener("pointerdown", () => (late = pen && !brush()?.is_drawing)); // after the pad's own listener
+addEventListener("pointerdown", () => (late = pen && !brush()?.is_drawing)); // after the pad's
 // The pad listens to all pointers, wherever they are, and after these listeners.
 const ofPen = (then) => (event) =>
   pen && (event.pointerId === pointer.pointerId ? then(event) : event.stopImmediatePropagation());

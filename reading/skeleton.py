@@ -17,7 +17,7 @@ END_LENGTH = 2.0  # length of a line's end that gives its direction
 # A pixel's eight neighbors, clockwise from the one above, are the bits of a byte.
 NEIGHBORS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
 BITS = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.uint8)
-ARMS = ((BITS == 0) & (np.roll(BITS, -1, axis=1) == 1)).sum(axis=1).astype(np.uint8)  # leaving it
+BRANCHES = ((BITS == 0) & (np.roll(BITS, -1, axis=1) == 1)).sum(axis=1).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def find_strokes(ink: np.ndarray, width: float) -> Strokes:
     """Return the strokes of ink, uint8 (h, w) of 0 and 1, with strokes `width` pixels wide."""
     lines = thin(ink)
     disk = np.ones((2 * round(MEETING_RADIUS * width) + 1,) * 2, np.uint8)
-    meeting = cv2.dilate(lines & (cv2.LUT(_neighbors(lines), ARMS) > 2).view(np.uint8), disk)
+    meeting = cv2.dilate(lines & (cv2.LUT(_neighbors(lines), BRANCHES) > 2).view(np.uint8), disk)
     segments, places, contacts = _split(lines, meeting)
     length = np.bincount(segments.ravel())
     places_at = np.zeros(len(length), int)
@@ -71,7 +71,7 @@ def find_strokes(ink: np.ndarray, width: float) -> Strokes:
 def thin(ink: np.ndarray) -> np.ndarray:
     """Return ink thinned to lines of one pixel (Zhang and Suen 1984)."""
     above, right, below, left = BITS.T[::2]
-    edge = (ARMS == 1) & (BITS.sum(axis=1) > 1) & (BITS.sum(axis=1) < 7)
+    edge = (BRANCHES == 1) & (BITS.sum(axis=1) > 1) & (BITS.sum(axis=1) < 7)
     removable = (
         edge & (above * right * below == 0) & (right * below * left == 0),
         edge & (above * right * left == 0) & (above * below * left == 0),

@@ -88,7 +88,7 @@ def smooth_fields(grids: Tensor) -> Tensor:
 
 
 def scale_stroke_width(images: Tensor, change: Tensor) -> Tensor:
-    """Dilate strokes by up to a pixel (`change` = 1) or erode them (-1); it is (N, 1, 1, 1)."""
+    """Dilate strokes by up to one pixel, or erode them: `change` is (N, 1, 1, 1), in [-1, 1]."""
     dilated = F.max_pool2d(images, 3, stride=1, padding=1)
     eroded = -F.max_pool2d(-images, 3, stride=1, padding=1)
     wider = change.clamp(min=0) * (dilated - images)

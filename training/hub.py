@@ -83,7 +83,7 @@ def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
     Raises
     ------
     OSError
-        If the files couldn't be pushed, and the Hub is unchanged; or if only the tag couldn't be.
+        If nothing could be pushed, and the Hub is unchanged, or if only the tag couldn't be pushed.
     """
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))
