@@ -2,17 +2,20 @@
 
     python benchmarks/recipe.py --digits data/real-digits --numbers data/real-numbers
 
-The script trains the whole recipe for a few epochs, then with one part changed at a time. It
-prints the accuracy on 6,000 held-out images of MNIST's training set, and on the development digits
-of `real_digits.py`: tablet and French school (any brush, size and place) and envelopes. The column
-"letters" is the area under the ROC curve, letters against French digits. MNIST's test images aren't
-used.
+The script trains the whole recipe for a few epochs, then with one part changed at a time, on one
+thread each and a run per core. It prints the accuracy on 6,000 held-out images of MNIST's training
+set, and on the development digits of `real_digits.py`: tablet and French school (any brush, size
+and place) and envelopes. The column "letters" is the area under the ROC curve, letters against
+French digits. MNIST's test images aren't used.
 """
 
 import argparse
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +34,10 @@ from scores import (
 )
 from written_numbers import load_numbers
 
+import train
 from lenet import LeNet
 from reading.preprocess import to_mnist
-from train import train
-from training.data import load_mnist
+from training.data import load_mnist, make_training_set
 from training.recipes import DEMO, Recipe
 from training.run import choose_device, device_name
 
@@ -75,6 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@cache
 def load_development(folder: Path, numbers: Path) -> dict:
     """Return the development digits in MNIST's form, and their labels."""
 
@@ -104,32 +108,46 @@ def measure(model: LeNet, development: dict) -> list[float]:
     return [float(share) for share in (tablet, french, three, envelopes, area)]
 
 
-def row_of(recipe: Recipe, seeds: int, images, labels, development: dict) -> str:
-    """Train with seeds 0, 1, …; return the cells of `COLUMNS`, mean ± standard deviation."""
-    rows = []
-    for seed in range(seeds):
-        torch.compiler.reset()  # or PyTorch's limit of recompilations stops the compiler
-        how = {"seed": seed, "report": lambda line: None}
-        model, history = train(images, labels, recipe, **how)
-        validation = max(epoch["validation_accuracy"] for epoch in history)
-        seconds = np.median([epoch["seconds"] for epoch in history])
-        rows.append([validation, *measure(model.cpu(), development), seconds])
-        print(f"seed {seed}: {rows[-1]}", file=sys.stderr, flush=True)
-    *shares, seconds = torch.tensor(rows).T
-    return " | ".join([*map(spread, shares), f"{seconds.mean():.1f}"])
+def prepare_worker() -> None:
+    """Use one thread, and draw a seed's images once: all variants train on the same ones."""
+    torch.set_num_threads(1)
+    sets = {}
+
+    def draw_once(images, labels, recipe, seed, device):
+        if seed not in sets:
+            sets.clear()
+            sets[seed] = make_training_set(images, labels, recipe, seed, device)
+        return sets[seed]
+
+    train.make_training_set = draw_once
+
+
+def run(arguments: argparse.Namespace, name: str, seed: int) -> list[float]:
+    """Train a variant; return the cells of `COLUMNS`."""
+    torch.compiler.reset()  # or PyTorch's limit of recompilations stops the compiler
+    data = load_mnist(arguments.data_dir, train=True, device=choose_device(arguments.device))
+    recipe = replace(VARIANTS[name], epochs=arguments.epochs)
+    model, history = train.train(*data, recipe, seed=seed, report=str)
+    validation = max(epoch["validation_accuracy"] for epoch in history)
+    seconds = np.median([epoch["seconds"] for epoch in history])
+    development = load_development(arguments.digits, arguments.numbers)
+    cells = [validation, *measure(model.cpu(), development), seconds]
+    print(f"{name}, seed {seed}: {cells}", file=sys.stderr, flush=True)
+    return cells
 
 
 def main() -> None:
     arguments = parse_arguments()
-    device = choose_device(arguments.device)
-    images, labels = load_mnist(arguments.data_dir, train=True, device=device)
-    development = load_development(arguments.digits, arguments.numbers)
-    name = f"{arguments.epochs} epochs, {arguments.seeds} seeds, {device_name(device)}"
-    print(f"| {name} | {' | '.join(COLUMNS)} |\n|{' --- |' * (len(COLUMNS) + 1)}")
-    for name in arguments.variants:
-        recipe = replace(VARIANTS[name], epochs=arguments.epochs)
-        cells = row_of(recipe, arguments.seeds, images, labels, development)
-        print(f"| {name} | {cells} |", flush=True)
+    device, names = choose_device(arguments.device), arguments.variants
+    processes = os.cpu_count() if device.type == "cpu" else 1
+    jobs = [(name, seed) for seed in range(arguments.seeds) for name in names]
+    with ProcessPoolExecutor(processes, get_context("spawn"), prepare_worker) as pool:
+        cells = list(pool.map(partial(run, arguments), *zip(*jobs, strict=True)))
+    title = f"{arguments.epochs} epochs, {arguments.seeds} seeds, {device_name(device)}"
+    print(f"| {title} | {' | '.join(COLUMNS)} |\n|{' --- |' * (len(COLUMNS) + 1)}")
+    for i, name in enumerate(names):
+        *shares, seconds = torch.tensor(cells[i :: len(names)]).T
+        print(f"| {name} | {' | '.join([*map(spread, shares), f'{seconds.mean():.1f}'])} |")
 
 
 if __name__ == "__main__":
