@@ -22,8 +22,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-ON_REQUEST = {"seeds": "10 minutes", "paper": "an hour", "recipe": "two hours"}
-ON_REQUEST["gpu"] = "five minutes, on a GPU"
+ON_REQUEST = {"seeds": "10 minutes", "paper": "half an hour", "recipe": "an hour"}
+ON_REQUEST |= {"related_work": "an hour", "gpu": "five minutes, on a GPU"}
 DURATION = (
     "Without names it takes 60 to 90 minutes on two quiet cores. Only if named: "
     + ", ".join(f"{name} ({duration})" for name, duration in ON_REQUEST.items())

@@ -136,7 +136,7 @@ def fit(items: list[dict]) -> torch.Tensor:
 
 
 def load_drawings(numbers: Path, digits: Path):
-    """Yield each kind of `KINDS`, its numbers and their pictures."""
+    """Yield each number: its kind (of `KINDS`), the number, and its picture."""
     single = load_single_digits(digits)
     written, composed = load_numbers(numbers), compose(single, 1500, seed=1)
     random = np.random.default_rng(1)  # not the seed of the benchmark's drawings

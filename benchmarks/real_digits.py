@@ -168,7 +168,8 @@ def print_letters(models: list[LeNet], folder: Path, scores: dict[str, torch.Ten
     areas = {name: area_under_roc(scores[name], letters) for name in (FRENCH, ANYHOW, ENVELOPES)}
     print("; ".join(f"{name} {spread(area, '{:.4f}')}" for name, area in areas.items()), end=". ")
     doubted = ((score < PAIR_CONFIDENT).float().mean(1) for score in (letters, scores[FRENCH]))
-    words = "The page doubts {} of the letters and {} of the French digits."
+    words = "The two best guesses have less than 90% together for {} of the letters"
+    words += " and {} of the French digits."
     print(words.format(*map(spread, doubted)))
 
 

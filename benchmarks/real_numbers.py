@@ -16,6 +16,7 @@ from overlapping to wide.
 import argparse
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +26,7 @@ import torch
 
 sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
 
-from handwriting import SEED
-from written_numbers import (
-    compose,
-    draw_number,
-    load_numbers,
-    load_single_digits,
-    photograph_number,
-)
+from written_numbers import SINGLE, number_sets
 
 from lenet import LeNet
 from reading.picture import NoDigitError
@@ -99,43 +93,25 @@ def print_row(name: str, outcomes: list[Outcome]) -> None:
     print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
-def read_sets(numbers, composed, model: LeNet, photographs: int) -> dict[str, list[Outcome]]:
-    """Return the outcomes by the name of their set."""
-    outcomes = {}
-    for name, part in (("written", numbers), ("composed", composed)):
-        random = np.random.default_rng(SEED)
-        kinds = []
-        for number in part:
-            picture, touching, _ = draw_number(number, random)
-            apart = f", {'touching' if touching else 'apart'}" if name == "composed" else ""
-            kinds.append(name + apart)
-            outcomes.setdefault(kinds[-1], []).append(outcome(number.label, picture, model))
-        for k in np.random.default_rng(SEED).permutation(len(part))[:photographs]:
-            picture = photograph_number(part[k], random)
-            kind = outcomes.setdefault(f"{kinds[k]}, photographed", [])
-            kind.append(outcome(part[k].label, picture, model))
-    return outcomes
+def read_all(pictures, model: LeNet) -> tuple[dict[str, list[Outcome]], int, list[float]]:
+    """Read `number_sets`; return each set's outcomes.
 
-
-def read_single_digits(digits, model: LeNet) -> tuple[list[Outcome], float, list[float]]:
-    """Return how `read` reads single digits, and the share and the seconds of `recognize`."""
-    random = np.random.default_rng(SEED)
-    outcomes, alone, seconds = [], 0, []
-    for digit in digits:
-        picture, _, _ = draw_number(digit, random, canvas=(280, 280))
-        outcomes.append(outcome(digit.label, picture, model))
-        started = time.perf_counter()
-        try:
-            probabilities = recognize(picture, model)
-            alone += max(probabilities, key=probabilities.get) == digit.label
-        except NoDigitError:
-            pass
-        seconds.append(time.perf_counter() - started)
-    return outcomes, alone / len(digits), seconds
+    Also return how many of the single digits `recognize` reads right, and its seconds for each.
+    """
+    outcomes, alone, seconds = {}, 0, []
+    for name, number, picture in pictures:
+        outcomes.setdefault(name, []).append(outcome(number.label, picture, model))
+        if name == SINGLE:
+            started = time.perf_counter()
+            with suppress(NoDigitError):
+                probabilities = recognize(picture, model)
+                alone += max(probabilities, key=probabilities.get) == number.label
+            seconds.append(time.perf_counter() - started)
+    return outcomes, alone, seconds
 
 
 def print_times(times: dict[str, list[float]]) -> None:
-    """Print quantiles of times in seconds, and how many times the first row's they are."""
+    """Print quantiles of durations in seconds, as ms, and their ratios to the first row's."""
     print("\n| | p50, p95 ms | times `recognize` |\n| --- | --- | --- |")
     quantiles = {name: np.quantile(seconds, [0.5, 0.95]) for name, seconds in times.items()}
     first = next(iter(quantiles.values()))
@@ -156,18 +132,16 @@ def main() -> None:
     torch.backends.mkldnn.set_flags(False)
     cv2.setNumThreads(1)
     model = LeNet.from_pretrained(arguments.weights)
-    single = load_single_digits(arguments.digits)
-    composed = compose(single, arguments.composed, SEED)
-    sets = read_sets(load_numbers(arguments.numbers), composed, model, arguments.photographs)
+    counts = arguments.composed, arguments.photographs
+    pictures = number_sets(arguments.digits, arguments.numbers, *counts)
+    sets, right, seconds = read_all(pictures, model)
     print(f"| set | {' | '.join(COLUMNS)} |\n|{' --- |' * (len(COLUMNS) + 1)}")
     for name, outcomes in sets.items():
         print_row(name, outcomes)
-    outcomes, alone, seconds = read_single_digits(single, model)
-    print_row("single digits, tablet", outcomes)
-    several = sum(not o.right_length and not o.refused for o in outcomes)
-    print(f"\n`recognize` reads {alone:.2%} of these single digits.", end=" ")
-    print(f"`read` takes {several} of {len(single)} for several digits.")
-    times = {"`recognize`, a digit": seconds, "`read`, a digit": [o.seconds for o in outcomes]}
+    several = sum(not o.right_length and not o.refused for o in sets[SINGLE])
+    print(f"\n`recognize` reads {right / len(seconds):.2%} of these single digits right.", end=" ")
+    print(f"`read` mistakes {several} of {len(seconds)} for a longer number.")
+    times = {"`recognize`, a digit": seconds, "`read`, a digit": [o.seconds for o in sets[SINGLE]]}
     for kind in ("apart", "touching"):
         five = [o.seconds for o in sets[f"composed, {kind}"] if o.length == 5]
         times[f"`read`, five {kind}"] = five

@@ -23,20 +23,19 @@ import torch
 
 sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
 
-from handwriting import SEED, draw_anyhow, load_digits, load_letters
+from handwriting import load_letters
 from scores import (
     area_under_roc,
-    digits_of,
+    drawn,
     first_and_three,
+    load_development,
     page_score,
     probabilities_of,
     spread,
 )
-from written_numbers import load_numbers
 
 import train
 from lenet import LeNet
-from reading.preprocess import to_mnist
 from training.data import load_mnist, make_training_set
 from training.recipes import DEMO, Recipe
 from training.run import choose_device, device_name
@@ -79,24 +78,9 @@ def parse_arguments() -> argparse.Namespace:
 
 
 @cache
-def load_development(folder: Path, numbers: Path) -> dict:
-    """Return the development digits in MNIST's form, and their labels."""
-
-    def drawn(strokes) -> torch.Tensor:
-        random = np.random.default_rng(SEED)
-        (digits,) = digits_of((draw_anyhow(shape, random) for shape in strokes), to_mnist)
-        return digits
-
-    tablet, tablet_labels = load_digits(folder, most=None)
-    written = load_numbers(numbers)
-    french_labels = [int(digit) for number in written for digit in number.label]
-    envelopes = np.load(folder / "usps-1000.npz")
-    return {
-        "tablet": (drawn(tablet), tablet_labels),
-        "French": (drawn(digit for n in written for digit in n.digits), french_labels),
-        "envelopes": (*digits_of(envelopes["images"], to_mnist), envelopes["labels"]),
-        "letters": (drawn(load_letters(folder)), None),
-    }
+def load_sets(digits: Path, numbers: Path) -> dict:
+    """Return the development digits and the letters in MNIST's form, and their labels."""
+    return load_development(digits, numbers) | {"letters": (drawn(load_letters(digits)), None)}
 
 
 def measure(model: LeNet, development: dict) -> list[float]:
@@ -130,7 +114,7 @@ def run(arguments: argparse.Namespace, name: str, seed: int) -> list[float]:
     model, history = train.train(*data, recipe, seed=seed, report=str)
     validation = max(epoch["validation_accuracy"] for epoch in history)
     seconds = np.median([epoch["seconds"] for epoch in history])
-    development = load_development(arguments.digits, arguments.numbers)
+    development = load_sets(arguments.digits, arguments.numbers)
     cells = [validation, *measure(model.cpu(), development), seconds]
     print(f"{name}, seed {seed}: {cells}", file=sys.stderr, flush=True)
     return cells

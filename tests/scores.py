@@ -1,12 +1,16 @@
 """What networks make of digits, and how well that tells digits from others."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
+from handwriting import SEED, draw_anyhow, load_digits
 from sklearn.metrics import roc_auc_score
+from written_numbers import load_numbers
 
 from reading.picture import NoDigitError
+from reading.preprocess import to_mnist
 
 
 def digits_of(pictures: Iterable, *ways: Callable) -> torch.Tensor:
@@ -20,6 +24,24 @@ def digits_of(pictures: Iterable, *ways: Callable) -> torch.Tensor:
 
     digits = np.array([[or_nan(way, picture) for way in ways] for picture in pictures])
     return torch.from_numpy(digits).transpose(0, 1)[:, :, None]
+
+
+def drawn(shapes: Iterable) -> torch.Tensor:
+    """Return strokes drawn at any size and place, with any brush, in MNIST's form."""
+    random = np.random.default_rng(SEED)
+    return digits_of((draw_anyhow(shape, random) for shape in shapes), to_mnist)[0]
+
+
+def load_development(digits: Path, numbers: Path, most: int | None = None) -> dict:
+    """Return the development digits in MNIST's form and their labels, by the set's name."""
+    (tablet, labels), written = load_digits(digits, most), load_numbers(numbers)
+    envelopes = np.load(digits / "usps-1000.npz")
+    french = [int(label) for number in written for label in number.label]
+    return {
+        "tablet": (drawn(tablet), labels),
+        "French": (drawn(digit for number in written for digit in number.digits), french),
+        "envelopes": (digits_of(envelopes["images"], to_mnist)[0], envelopes["labels"]),
+    }
 
 
 def probabilities_of(models: Iterable, digits: torch.Tensor) -> torch.Tensor:

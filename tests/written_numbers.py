@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from handwriting import SEED, photograph, strokes_of, trace
 
+SINGLE = "single digits, tablet"
+
 
 @dataclass(frozen=True)
 class Number:
@@ -47,7 +49,7 @@ def load_single_digits(folder: Path) -> list[Number]:
 
 
 def compose(digits: list[Number], count: int, seed: int, lengths=(2, 6)) -> list[Number]:
-    """Compose numbers of one writer's single digits, of a size and a gap that vary a little."""
+    """Compose numbers of single digits, each of one writer's, with gaps of -15% to 60%."""
     random = np.random.default_rng(seed)
     by_writer = {}
     for digit in digits:
@@ -101,8 +103,26 @@ def draw_number(number: Number, random: np.random.Generator, canvas=(320, 640)):
 
 
 def photograph_number(number: Number, random: np.random.Generator):
-    """Photograph a number: its digits as large as `photograph` has one, and all in view."""
-    share = number.height / max(number.size)  # of the longer side, which `photograph` goes by
+    """Photograph a number, its digits as large as in `photograph`, and all of it in view."""
+    share = number.height / max(number.size)  # `photograph` scales the longer side
     pen, pitch = np.multiply([(0.03, 0.09), (0.5, 1.2)], share)
     digit = min(0.15 / share, 0.4), min(0.6 / share, 0.57)
     return photograph(number.strokes, random, digit, pen, pitch)
+
+
+def number_sets(digits: Path, numbers: Path, composed: int = 1000, photographs: int = 500):
+    """Yield pictures of written numbers, composed ones and single digits: set, number, picture."""
+    single = load_single_digits(digits)
+    both = {"written": load_numbers(numbers), "composed": compose(single, composed, SEED)}
+    for name, part in both.items():
+        random, kinds = np.random.default_rng(SEED), []
+        for number in part:
+            picture, touching, _ = draw_number(number, random)
+            apart = f", {'touching' if touching else 'apart'}" if name == "composed" else ""
+            kinds.append(name + apart)
+            yield kinds[-1], number, picture
+        for k in np.random.default_rng(SEED).permutation(len(part))[:photographs]:
+            yield f"{kinds[k]}, photographed", part[k], photograph_number(part[k], random)
+    random = np.random.default_rng(SEED)
+    for digit in single:
+        yield SINGLE, digit, draw_number(digit, random, canvas=(280, 280))[0]
