@@ -55,11 +55,11 @@ ANSWER = (
     f'<p class="headline"></p><p class="words" aria-live="polite">{INVITATION}</p>'
     '<ol class="guesses"></ol><p class="thoughts"></p>'
 )
-KEPT = "Drawings aren't saved. Uploaded pictures are deleted after an hour."
+KEPT = "The server keeps no drawings. It deletes uploaded pictures after an hour."
 SCRIPT = "".join((HERE / "page" / f"{name}.js").read_text() for name in SCRIPTS)
 DELETED = "This picture has been deleted. Please upload it again."
 FAILED = "I couldn't read this drawing. Please try again."
-UNREADABLE = "I couldn't read this picture. Please try a PNG or JPEG."
+UNREADABLE = "I couldn't read this picture. Please try again, or try another one."
 
 if gr.NO_RELOAD:  # `gradio app.py` runs this file again after changes, but needs one pool
     from page.pool import BusyError, NoAnswerError, WorkerPool
@@ -111,8 +111,8 @@ async def recognize_sketch(sketch: dict | None, request: gr.Request) -> tuple[di
 async def recognize_upload(image: dict | None, request: gr.Request) -> tuple[dict, str, str]:
     """Read the number in a picture: a scan, a photograph or a drawing.
 
-    Returns the three best numbers with their probabilities, a sentence that says how sure the best
-    one is or why there is none, and HTML that holds the evidence and the layers as JSON.
+    Returns up to three numbers with their probabilities ({} without a number), a sentence that says
+    how sure the best one is, and HTML that holds the evidence and the layers as JSON.
     """
     if not image:
         return {}, INVITATION, ""
@@ -138,7 +138,7 @@ async def read(picture: Picture, request: gr.Request) -> Reading:
     """Read a handwritten number of one to eight digits in a picture: scan, photograph or drawing.
 
     It may have any size and be dark on light or light on dark. Upload the picture to this page
-    first, as Gradio's clients do. The page fetches no URL. MCP takes a `data:` URL of up to 45 KB.
+    first, as Gradio's clients do. In MCP, send up to 45 KB as a `data:` URL; others aren't fetched.
 
     Parameters:
         picture: One number, as PNG, JPEG, WebP, GIF, BMP, AVIF, PPM or TIFF.

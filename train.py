@@ -95,13 +95,13 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="random seed; the same one repeats a run (default: 0)")
     add("--device", help="cpu, cuda, cuda:N or mps (default: cuda if it works, else cpu)")
     folder = {"type": Path, "metavar": "FOLDER"}
-    where = "folder with MNIST/raw; it is downloaded if missing (default: data)"
+    where = "folder that holds MNIST/raw, downloaded if missing (default: data)"
     add("--data-dir", **folder, default="data", help=where)
     add("--output-dir", **folder, help="receives the results (default: runs/<recipe>)")
     exclusive = parser.add_mutually_exclusive_group().add_argument
     exclusive("--resume", action="store_true", help="continue the interrupted run in --output-dir")
     exclusive("--overwrite", action="store_true", help="discard the interrupted run and start over")
-    add("--min-accuracy", type=float, metavar="SHARE", help="exit with 1 if the accuracy is lower")
+    add("--min-accuracy", type=float, metavar="SHARE", help="push nothing with less, exit with 1")
     add("--push", action="store_true", help="after training, push the run to the Hugging Face Hub")
     add("--repo-id", metavar="OWNER/NAME", help="Hub repository (default: <you>/lenet-mnist)")
     add("--push-only", **folder, help="push a finished run, without training")
@@ -166,13 +166,15 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
         with run.interruptible() as stop:
             options = {"checkpoint": checkpoint, "stop": stop, "report": tqdm.write}
             model, history = train(images, labels, recipe, seed=arguments.seed, **options)
-        # The test set is used once, after every choice has been made.
+        # No choice depends on the test set: it comes last.
         test_set = load_mnist(arguments.data_dir, train=False, device=device)
         metrics = settings | measure(model, *test_set) | run.provenance(settings, history, device)
         run.save_run(folder, model, metrics, repo_id or str(folder))
     except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
-        kept = f"Finished epochs are kept in {folder}; continue with --resume."
-        return _fail(error, status=1, then=kept if checkpoint.exists() else "")
+        then = f"Finished epochs are kept in {folder}; continue with --resume."
+        if isinstance(error, ArithmeticError | ValueError):  # it would only happen again
+            then = "Start over with --overwrite."
+        return _fail(error, status=1, then=then if checkpoint.exists() else "")
     print(
         "test accuracy {test_accuracy:.4f} ({test_errors} errors), calibration error "
         "{test_calibration_error:.4f}; trained in {seconds:.1f} s on {device}".format(**metrics)
@@ -190,7 +192,7 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return its exit status.
 
-    It is 0; 1 if the run or the push failed, 2 if nothing was started, 130 after Ctrl-C.
+    0: success; 1: the run, its accuracy or the push failed; 2: nothing was started; 130: Ctrl-C.
     """
     arguments = _parse_arguments(argv)
     try:

@@ -25,14 +25,12 @@ def gradio_environment() -> dict[str, str]:
 
 
 def private_folder() -> Path:
-    """Return a folder for uploads that no other user can read; raise SystemExit if it is taken."""
+    """Return a folder for uploads that only this user can change, or raise SystemExit."""
     user = os.getuid() if hasattr(os, "getuid") else "page"  # not on Windows
     folder = Path(tempfile.gettempdir()).resolve() / f"lenet-uploads-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = os.lstat(folder)
     ours = user == "page" or (found.st_uid == user and not found.st_mode & 0o022)
     if not (stat.S_ISDIR(found.st_mode) and ours):
-        raise SystemExit(
-            f"{folder} belongs to another user. Set GRADIO_TEMP_DIR to a folder of your own."
-        )
+        raise SystemExit(f"{folder} isn't yours alone. Set GRADIO_TEMP_DIR to another folder.")
     return folder

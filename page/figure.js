@@ -40,8 +40,8 @@ const EVIDENCE =
 const why = make("div",
   '<div class="heading"><h2>Why?</h2><fieldset class="digits"></fieldset></div><fieldset class="rivals"></fieldset>' +
   `<div class="evidence">${EVIDENCE + EVIDENCE}</div><p class="sum"></p><p class="sum"></p>` +
-  "<p class='note'>Each colored square adds to a score or takes from it. The head start is a blank " +
-  "page's score. The highest score wins.</p>");
+  "<p class='note'>Each colored square adds to a score or takes from it. A head start is what a blank " +
+  "page scores. The highest score wins.</p>");
 // Show choices in a row. Rebuild it only if they changed, since that loses the focus.
 const offer = (name, legend, choices, chosen) => {
   const row = why.querySelector(`.${name}s`);
@@ -71,7 +71,7 @@ const compare = () => {
   drawEvidence(1, input, chosen, `${first}, not ${chosen[0]}`, "for");
 };
 
-// The layers: eight pictures in a row, the maps of which grow.
+// The layers: eight pictures in a row. A map grows when it is pointed at.
 const layer = ([name, kind, size], content) =>
   `<figure><div>${content}</div><figcaption><b>${name}</b> <span>${kind}</span><small>${size}</small></figcaption></figure>`;
 const mapsOf = (entry) => {
@@ -101,7 +101,7 @@ const drawLayers = ({ input, layers: values, output }) => {
   layers.querySelector(".bars").innerHTML = output.map((p, digit) =>
     `<li${p === best ? " class=best" : ""}><span style="height:${100 * p}%"></span>${digit}</li>`).join("");
 };
-// Show a map large, and what made it beside it; or none.
+// Show a map large, with its filters beside it; close it if the target is no map.
 const grow = ({ target }) => {
   layers.querySelector(".large")?.remove();
   if (!shown || !target.matches(".maps canvas")) return;
@@ -119,7 +119,7 @@ const grow = ({ target }) => {
     fill(filters.lastChild, weights, 5, 5, asEvidence, (n * weights.length) / count + k);
   }
   caption.textContent = pooled
-    ? `Each value is the mean of 2×2 in ${pooled}.`
+    ? `Each value is the mean of 2×2 values in ${pooled}.`
     : name === "C1" ? "Its filter, 5×5" : "Its filters, one for each map of S2";
   const row = layers.querySelector(".layers");
   row.append(large);

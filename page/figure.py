@@ -15,7 +15,7 @@ from reading.reader import DigitReading
 
 SHADES = 31  # on each side of 0
 LETTERS = np.frombuffer(f"{ascii_uppercase}{ascii_lowercase}0123456789+".encode(), np.uint8)
-LAYERS = {"C1": 0, "C3": 2, "F5": 4, "F6": 5}  # LeCun's names to indices in `LeNet.layers`
+LAYERS = {"C1": 0, "C3": 2, "F5": 4, "F6": 5}  # LeCun's names (but F5 is his C5), and indices
 
 
 def explain(digits: Sequence[DigitReading], model: LeNet, chosen: int = 0) -> dict:

@@ -1,10 +1,10 @@
-// A drawing as a link: the strokes, /?d=… of letters, digits, "-" and "_", "." between two strokes.
+// A link holds a drawing's strokes, /?d=…, in letters, digits, "-" and "_"; "." separates strokes.
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const GRID = 2; // pixels of the pad
-const MARGIN = 64; // places of the grid beside the pad that a stroke may lead over
+const MARGIN = 64; // places of the grid by which a stroke may leave the pad
 const LONGEST_LINK = 4000; // letters; the server takes addresses of up to 4096
 const LONGEST_PIECE = 1500; // pixels: the pad paints a whole stroke with each movement
-const BROKEN_LINK = "This link holds no drawing that can be read. Draw a new one.";
+const BROKEN_LINK = "I can't open the drawing in this link. Please draw a number.";
 
 // Return the points, [[x, y], …], without those that lie nearer than `most` places to a line
 // between others (Ramer 1972, Douglas and Peucker 1973).
@@ -128,7 +128,7 @@ const paint = (stroke) => {
 };
 
 const nextFrame = () => new Promise(requestAnimationFrame); // so that the pad keeps up
-// Paint strokes one by one, each once the one before has been answered, or after a while.
+// Paint strokes one by one; each waits for the answer to the one before, but not for long.
 const redraw = async (more) => {
   const begun = unpainted.length > 0;
   unpainted.push(...more.flatMap(cut));

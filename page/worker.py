@@ -74,15 +74,12 @@ def describe_weights(loader: WeightsLoader) -> str:
     """Return a sentence that names the weights and their accuracy."""
     loader.wait_for_accuracy(0.5)  # seconds; no longer, since a visitor's drawing may wait
     weights = loader.weights()
-    words = {
-        "embedded": "Bundled model",
-        "cache": "Cached weights, as the Hub's can't be loaded",
-    }
+    words = {"embedded": "Bundled weights", "cache": "Cached weights (the Hub's can't be loaded)"}
     repo, commit = weights.repo_id, (weights.commit or "")[:7]
     link = f"Weights: [{repo}@{commit}]({constants.ENDPOINT}/{repo}), from the Hub"
     said = words.get(weights.origin, link)
     if weights.accuracy is not None:
-        said += f", {weights.accuracy:.2%} on the MNIST test set"
+        said += f": {weights.accuracy:.2%} of MNIST's test digits right"
     return f"{said}."
 
 

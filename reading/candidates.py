@@ -16,10 +16,10 @@ from reading.segment import INK, MIN_INK, Cuts, find_cuts, find_gaps
 from reading.stroke_width import BOX_SIZE, STROKE_WIDTH, normalize_stroke_width, set_stroke_width
 
 HEIGHT = 2 * BOX_SIZE  # pixels: the height that a line is scaled to before it is cut
-MAX_WIDTH = 1.4  # line heights; only the line, a part and the ink of neighboring cuts are wider
+MAX_WIDTH = 1.4  # line heights; wider ones are the line, a part or lie between neighboring cuts
 LINE_STROKE_WIDTH = (2.5, 2.8)  # pixels in the 20-pixel box, for the whole line
 MARGIN = 8  # pixels around a line, in which its strokes may grow
-MIN_SHAPE_SCORE = -6.5  # set by hand; others are dropped, see `_is_plausible`
+MIN_SHAPE_SCORE = -6.5  # set by hand; `_is_plausible` drops candidates with less
 # Factors of a candidate's shape in its score, fitted by benchmarks/fit_numbers.py.
 SHAPE_FACTORS = {
     "gaps": -0.18,  # clear cuts within the candidate
@@ -42,7 +42,7 @@ class Candidates:
 
 
 def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[Candidates]:
-    """Yield a line's candidates with cuts through paper; then, if there are any, with all cuts.
+    """Yield the candidates between the cuts of `find_gaps`; then those of `find_cuts`, if any.
 
     Parameters
     ----------
@@ -51,16 +51,16 @@ def find_candidates(line: np.ndarray, height: float, stroke: float) -> Iterator[
     """
     scale = HEIGHT / height
     padded = pad(line, MARGIN)
-    bold, width = set_stroke_width(padded, stroke, height, LINE_STROKE_WIDTH)
+    usual, width = set_stroke_width(padded, stroke, height, LINE_STROKE_WIDTH)
     size = [max(3, round(side * scale)) for side in padded.shape[::-1]]
-    small, bold = (cv2.resize(ink, size, interpolation=cv2.INTER_AREA) for ink in (padded, bold))
-    # Cut where the strokes are thinner, so that gaps stay open.
-    inked, bold = np.minimum(small, bold), (255 * bold).astype(np.uint8)
+    small, usual = (cv2.resize(ink, size, interpolation=cv2.INTER_AREA) for ink in (padded, usual))
+    # The cuts are found in the thinner of both, in which gaps stay open.
+    inked, usual = np.minimum(small, usual), (255 * usual).astype(np.uint8)
     whole = frame([normalize_stroke_width(line)])
     grown = (width - stroke) / 2 * np.array([1, 1, -1, -1])
 
     def candidates(cuts: Cuts) -> Candidates:
-        edges, boxes, inks = _between(bold, cuts)
+        edges, boxes, inks = _between(usual, cuts)
         lengths = [cv2.countNonZero(ink) / (width * scale) for ink in inks]
         shape = _shape(edges, boxes, lengths, cuts)
         kept = np.flatnonzero(_is_plausible(edges, shape))

@@ -1,6 +1,6 @@
 """The exact evidence for and against each digit, patch by patch of the picture.
 
-After its second convolution, the network is linear. So a digit's score (logit) is that of a blank
+After its second sigmoid, the network is linear. So a digit's score (logit) is that of a blank
 page, plus a sum over the 100 patches of the 10×10 feature maps.
 """
 

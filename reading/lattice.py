@@ -1,4 +1,4 @@
-"""Find the best path through the cuts. Candidates are edges, and a path reads as a number.
+"""Find the best path through the cuts: a chain of candidates, each read as a digit.
 
 LeCun et al. 1998, section VII. A path's score is the sum of its edges' scores. A number's
 probability is its paths' share of the sum of exp(score) (section VI, "forward training").
@@ -14,19 +14,19 @@ import numpy as np
 from reading.candidates import SHAPE_FACTORS, Candidates
 
 BEAM = 8  # numbers kept at each cut
-MIN_SHARE = 1e-4  # share of all paths; a candidate's digit with less is dropped
-MIN_KEPT = 30  # digits of candidates that are always kept, so that a sure number has rivals
+MIN_SHARE = 1e-4  # share of the sum of exp(score); a candidate's digit with less is dropped
+MIN_KEPT = 30  # pairs of candidate and digit that are always kept: a sure number has rivals
 
 # Fitted factors of the rest of a candidate's score, besides `SHAPE_FACTORS`.
 ANSWER_FACTORS = {
-    "digit": -2.84,  # constant, for each digit
+    "digit": -2.84,  # constant: each candidate of a path adds it
     "log probability": 1.38,  # of the digit that it is read as
     "holes": 0.99,
     "more holes": -1.32,  # beyond one
     "energy": 3.01,  # a tenth of `energy`
     "energy squared": 3.50,
 }
-MIN_ENERGY = 4.9  # fitted, too: 99% of digits have more; a plus sign and most letters have less
+MIN_ENERGY = 4.9  # fitted, too: 99% of digits have more; a plus sign and many letters have less
 MAX_CROWDED_WIDTH = 1.1  # heights; connected digits in less width are doubted
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageFile, ImageOps
 MAX_PIXELS = 16_000_000  # limit for decoding; larger JPEGs are decoded at a fraction of their size
 MAX_SIDE = 640  # pixels, the longest side of a picture that is read
 
-DAMAGED_MESSAGE = "I couldn't read this picture. It may be damaged: please try a PNG or JPEG."
+DAMAGED_MESSAGE = "I couldn't read this picture. It may be damaged. Please try another one."
 
 
 class NoDigitError(ValueError):

@@ -44,7 +44,7 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
     ------
     NoDigitError
         If there is no digit or more than one, or the picture is damaged, an array of another shape,
-        or a file of over `reading.picture.MAX_PIXELS` pixels. The page shows the message.
+        or a file of over `reading.picture.MAX_PIXELS` pixels. The message says why.
     """
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)

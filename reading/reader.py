@@ -32,10 +32,10 @@ CONFIDENT = 0.7  # name the two best guesses if the best has less
 # Doubt a digit below `CONFIDENT` if its two best guesses, such as 1 and 7, have less together.
 PAIR_CONFIDENT = 0.9
 MIN_HEIGHT = 0.55  # in heights of the tallest digit; doubt a smaller digit
-MIN_RIVAL_SHARE = 0.25  # share of the best probability; show the marks of likelier rivals
+MIN_RIVAL_SHARE = 0.25  # share of the best guess's probability; show a likelier rival's marks
 CROWDED_CONFIDENT = 0.95  # doubt a crowded number that is less probable (`lattice.is_crowded`)
 UNCUT_CONFIDENT = 0.95  # cut the parts of a number that is less probable
-MIN_ENERGY_PER_WIDTH = 9  # energy per line height of width; a digit with less may be two
+MIN_ENERGY_PER_WIDTH = 9  # energy by width in line heights; a digit with less may be two
 LONG_MESSAGE = "That's more than eight digits. Please write a shorter number."
 
 
@@ -45,7 +45,7 @@ class DigitReading:
 
     digit: np.ndarray  # float32 (28, 28), the network's input: 0 = paper, 1 = ink
     layers: list[np.ndarray]  # `LeNet.layers` without the batch's dimension
-    # Calibrated, for "0" to "9". The sum is 1, minus the probability that it is several digits.
+    # Calibrated, for "0" to "9". The sum is 1; for a lone digit, the probability that it is lone.
     probabilities: dict[str, float]
     # Left, top, right and bottom of the ink, in [0, 1]; a picture of one digit has the default.
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
@@ -89,7 +89,7 @@ def recognize(image: Image.Image | np.ndarray, model: LeNet | None = None) -> di
     Raises
     ------
     NoDigitError
-        If there is no digit, or more than one. The page shows the message.
+        If there is no digit, or more than one. The message says why.
     """
     return read_digit(image, model or _default_model()).probabilities
 
@@ -152,7 +152,7 @@ def _guess(image, model: LeNet, cut: bool) -> tuple:
             probabilities = model.probabilities(logits).numpy()
         energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
         scores = lattice.score(candidates, energies, logs)
-        # The whole line keeps its total score; the network's probabilities divide it among digits.
+        # The network's probabilities, which `recognize` shows, divide the whole line's score.
         scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
         guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
         if not cut or _is_sure(candidates, energies, guesses[0]):

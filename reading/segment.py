@@ -2,8 +2,10 @@
 
 The ink between two cuts may be a digit. The network decides later which cuts are right (LeCun et
 al. 1998, section VII, "heuristic over-segmentation"). `find_gaps` cuts between parts. `find_cuts`
-also cuts through ink, in two ways: along paths from top to bottom that cross little of it, and in
-wide parts by strokes. The latter keep a stroke whole if most of it is on one side.
+starts anew and also cuts through ink, in two ways: along paths from top to bottom that cross little
+of it, and in wide parts by strokes, which stay whole if most of a stroke is on one side.
+
+A line's height is that of its tallest part, and the unit "heights" below.
 """
 
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ MIN_INK = 0.012  # ink between two cuts, at least, in squared heights
 # Paths
 MAX_CUT = 2.5  # stroke widths; the cost of a path, in ink and sidesteps, is less
 SIDESTEP = 0.1  # cost of a step to the side, in pixels of ink; keeps paths straight
-ROWS = (0.3, 0.5, 0.7)  # shares of the height at which to choose the cheapest paths
+ROWS = (0.3, 0.5, 0.7)  # shares of the line's rows, in which to choose the cheapest paths
 MIN_PATH_DISTANCE = 0.06  # heights
 # Strokes
 MIN_WIDE = 0.85  # heights; a wider part may be several digits that touch
@@ -27,7 +29,7 @@ MAX_NARROW = 0.6  # heights; a line of one part up to this width is one digit
 SPLIT_STEP = 0.125  # heights between two splits, which assign strokes to the left or right
 SLANT = 0.15  # pixels to the right for each pixel up: the slant of most handwriting
 MAJORITY = 0.75  # share of a stroke on one side of a split that puts the whole stroke there
-MAX_TURNS = (0.0, 0.8)  # radians; strokes that meet at less count as one; both are tried
+MAX_TURNS = (0.0, 0.8)  # radians; a pen that turns less draws one stroke; both are tried
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Cuts:
 
 
 def find_gaps(line: np.ndarray, height: float) -> Cuts:
-    """Return the cuts through paper of a line, float32 (h, w), `height` pixels high."""
+    """Return the cuts through paper of a line, float32 (h, w); `height` is in pixels."""
     ink = (line > INK).view(np.uint8)
     count, labels, boxes, centers = cv2.connectedComponentsWithStats(ink)
     parts = 1 + np.flatnonzero(boxes[1:, cv2.CC_STAT_AREA] >= MIN_INK * height**2)
@@ -166,7 +168,7 @@ def _by_strokes(
     ink: np.ndarray, clear: np.ndarray, height: float, stroke: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels to the left and to the right of cuts through wide parts."""
-    interval = (~clear).sum(axis=0)  # each pixel's index between the clear cuts
+    interval = (~clear).sum(axis=0)  # how many clear cuts are left of each pixel
     splits = []  # column in the middle row, and interval
     for index in range(len(clear) + 1):
         x, _, wide, _ = cv2.boundingRect((ink & (interval == index)).view(np.uint8))
@@ -183,7 +185,7 @@ def _by_strokes(
 
 
 def _sides(strokes: Strokes, column, index, interval) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels left and right of slanted splits, moved to keep most strokes whole."""
+    """Return the pixels left and right of slanted splits; most strokes stay whole on one side."""
     rows, columns = interval.shape
     lean = SLANT * (rows / 2 - np.arange(rows))
     x, y = strokes.points
@@ -199,7 +201,7 @@ def _sides(strokes: Strokes, column, index, interval) -> tuple[np.ndarray, np.nd
     left = np.concatenate([left, (left @ meet > 0) & ~torn], axis=1)
     right = np.concatenate([right, (right @ meet > 0) & ~torn], axis=1)
     sides = np.concatenate([left, right], axis=1)
-    # Splits that assign all strokes alike are one cut, unless they tear a stroke.
+    # Neighboring splits that put each stroke on the same side are one cut, unless they tear one.
     new = (sides[1:] != sides[:-1]).any(axis=1) | ~(left | right).all(axis=1)[1:]
     new = np.append(True, new)
     left, right, column = left[new], right[new], column[new]

@@ -15,16 +15,16 @@ MAX_LOW = 0.4  # line heights; every digit is taller
 MAX_DOT = 0.25  # line heights, width and height of a dot
 MAX_SPECK = 1.6  # stroke widths; dust or a period
 MIN_SLASH_HEIGHT = 0.95  # line heights
-MIN_LEAN = np.deg2rad(12)  # a slash leans farther to the right, few people's 1 does
+MIN_LEAN = np.deg2rad(12)  # a slash leans farther to the right; few people's 1s do
 MAX_SPREAD = 0.4  # stroke widths, standard deviation of a straight stroke from its axis
 
 
 @dataclass(frozen=True)
 class Signs:
-    """The places of signs in a line, apart from its candidates."""
+    """Where signs stand in a line; they aren't candidates. Fields are arrays of x."""
 
-    # Centers of signs, in picture widths; centers of parts with a point below, pixels of the line.
-    between: np.ndarray = field(default_factory=lambda: np.empty(0))
+    centers: np.ndarray = field(default_factory=lambda: np.empty(0))  # in picture widths
+    # Of parts with a point below them, in pixels of the line.
     dotted: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
@@ -77,7 +77,7 @@ def with_marks(number: str, is_digit: Sequence[bool], boxes: np.ndarray, signs: 
             boxes[:, [0, 2]].mean(axis=1), number, is_digit, strict=True
         )
     ]
-    characters += [(center, MARK) for center in signs.between]
+    characters += [(center, MARK) for center in signs.centers]
     text = "".join(character for _, character in sorted(characters))
     return re.sub(r"\?+", f" {MARK} ", text).strip()
 

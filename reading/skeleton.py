@@ -29,10 +29,10 @@ class Strokes:
     owner: np.ndarray  # (h, w) int: the nearest stroke, or stroke count + index of a nearer place
     meetings: np.ndarray  # (places, strokes) bool: which strokes meet at a place
     joints: np.ndarray  # (J, 2) int: pairs of strokes that may be one, straightest first
-    turns: np.ndarray  # (J,) float: angles of these joints, radians
+    turns: np.ndarray  # (J,) float: how far the pen turns at these joints, radians
 
     def joined(self, turn: float) -> "Strokes":
-        """Return the strokes after joining those with an angle below `turn`."""
+        """Return the strokes after joining those between which the pen turns less than `turn`."""
         count = self.meetings.shape[1]
         name = np.arange(count)
         for one, other in self.joints[self.turns < turn]:

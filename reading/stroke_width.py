@@ -26,8 +26,8 @@ def set_stroke_width(
 ) -> tuple[np.ndarray, float]:
     """Return ink with strokes of another width, and this width in pixels.
 
-    `width` is the present one in pixels, `wanted` a range in pixels for a longer side of 20 pixels
-    (now `side` pixels).
+    `width` is the present width and `side` the longer side, in pixels. `wanted` is a range of
+    widths for a longer side of 20 pixels.
     """
     change = _change(width, side, wanted)
     if change > 0:
@@ -65,7 +65,7 @@ def _dilate(digit: np.ndarray, by: int) -> np.ndarray:
 
 def _widen(digit: np.ndarray, by: int) -> np.ndarray:
     """Return a digit with strokes `by` pixels wider, except where a gap would close."""
-    # Three pixels along the medial axis of the paper stay, such as in a 6 or an open 4.
+    # In a gap, such as in a 6 or an open 4, three pixels along its middle stay paper.
     paper = (digit < 0.5 * digit.max()).view(np.uint8)
     distance = cv2.distanceTransform(paper, cv2.DIST_L2, 5)
     rise = [cv2.Sobel(distance, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]

@@ -22,7 +22,7 @@ NOISE_SIZE = len(SCALARS) + 3 * KNOTS**2  # per image: scalars, two elastic fiel
 class Augmentation:
     """Strengths of the distortions: standard deviations, unless the comment says otherwise."""
 
-    untouched_share: float  # share of each batch, in [0, 1], that stays as it is
+    untouched_share: float  # share of each batch that stays as it is: its first images, MNIST's
     rotation: float  # radians, about the center
     shear: float  # pixels sideways for each pixel down
     scale: float  # natural logarithm of the size

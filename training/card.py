@@ -14,8 +14,8 @@ TEXT = """---
 
 This model reads the handwritten digit in a 28×28 image. It is the LeNet of the report
 "Handwritten digit recognition using CNN": two 5×5 convolutions, average pooling and three linear
-layers, 61,706 parameters. It was trained on MNIST's 60,000 training images; a random part of
-them was held out for validation.
+layers, 61,706 parameters. It learned from MNIST's 60,000 training images, except a random part of
+them, which was kept for validation.
 
 **It reads {test_accuracy:.2%} of MNIST's 10,000 test images correctly** ({test_errors} errors).
 With the temperature in `config.json`, the expected calibration error is
@@ -25,7 +25,7 @@ With the temperature in `config.json`, the expected calibration error is
 
 ## Use
 
-Run this in a copy of the demo that uses these weights, which holds `lenet.py` and `reading/`:
+Run this in a clone of the demo, which holds `lenet.py` and `reading/`:
 
 ```python
 import torch
@@ -66,7 +66,7 @@ at a time, normalized like MNIST: 20 pixels on the longer side, its center of ma
 
 ## References
 
-- "Handwritten digit recognition using CNN": the report that describes this network and experiment.
+- "Handwritten digit recognition using CNN": the report that describes this network.
 - Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: "Gradient-based learning applied to document
   recognition", Proceedings of the IEEE 86 (11), 1998: the original LeNet, and MNIST.
 """

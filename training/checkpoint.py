@@ -52,19 +52,17 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path}: {error.strerror}. Free disk space.") from error
+        raise OSError(f"cannot write {path}: {error.strerror}. Is the disk full?") from error
 
 
 def load_checkpoint(path: Path, state: TrainState) -> None:
-    """Load a checkpoint into `state`; raise RuntimeError if another version wrote it."""
+    """Load a checkpoint into `state`; raise ValueError if another version wrote it."""
     device = next(state.model.parameters()).device
     saved = torch.load(path, map_location=device, weights_only=True)
     try:
         state.load_state_dict(saved["state"])
     except Exception as error:  # PyTorch raises various types for a wrong state dict
-        raise RuntimeError(
-            f"another version of train.py wrote {path}. Use that version, or --overwrite."
-        ) from error
+        raise ValueError(f"another version of train.py wrote {path}; use that one") from error
 
 
 def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) -> None:
@@ -79,7 +77,7 @@ def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) 
     Raises
     ------
     ValueError
-        If there is nothing to resume, its settings differ, or an interrupted run would be lost.
+        If no run can be resumed, the settings differ, or an interrupted run would be lost.
     RuntimeError
         If the checkpoint is damaged.
     """

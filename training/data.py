@@ -178,7 +178,7 @@ def batches_of(
     """Return an epoch's batches of indices into a training set, int64 tensors on the CPU.
 
     If a set has added images, each batch has the same mix of kinds (`added_shares`). MNIST's
-    images come at most once an epoch; added images are drawn with replacement.
+    images come at most once an epoch; added images are sampled with replacement.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def _render(strokes_of: Callable[[Rng], Strokes], jitter: float, rng: Rng) -> np
         try:
             image = to_mnist(draw_strokes(distort(strokes_of(rng), jitter, rng), rng))
             return (image * 255).round().astype(np.uint8)
-        except NoDigitError:  # for example, of strokes too far apart
+        except NoDigitError:  # for example, if strokes are too far apart
             continue
 
 

@@ -47,7 +47,7 @@ def prepare_repo(repo_id: str | None, private: bool = False, tag: str | None = N
     if repo_id and repo_id.count("/") != 1:
         raise ValueError(f"--repo-id must be OWNER/NAME, not {repo_id!r}")
     if tag and not re.fullmatch(r"\w[\w.-]*", tag):
-        raise ValueError(f"--tag may have letters, digits, dots and dashes, not {tag!r}")
+        raise ValueError(f"--tag {tag!r}: use letters, digits, dots and dashes, a letter first")
     if not re.fullmatch("[!-~]*", get_token() or ""):  # the client's error would show the token
         raise ValueError("the Hub token has characters that no token has. Check HF_TOKEN.")
     api = _client()
@@ -83,7 +83,7 @@ def push(folder: Path, repo_id: str, tag: str | None = None) -> str:
     Raises
     ------
     OSError
-        If nothing could be pushed, and the Hub is unchanged, or if only the tag couldn't be pushed.
+        If the push fails. Then the Hub is unchanged, or lacks only the tag.
     """
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "README.md").write_text(str(model_card(metrics, repo_id)))
@@ -156,7 +156,7 @@ def _commit_files(folder: Path, repo_id: str, message: str):
 
 def _commit_of(repo_id: str, revision: str | None = None) -> str | None:
     """Return the commit id of a revision, or None if there is no such revision."""
-    named = {"revision": revision, "timeout": TIMEOUT}  # ignores the session's timeout
+    named = {"revision": revision, "timeout": TIMEOUT}  # model_info ignores the session's
     try:
         return _with_retries(_client().model_info, repo_id, **named).sha
     except RevisionNotFoundError:

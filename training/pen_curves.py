@@ -6,7 +6,7 @@ import numpy as np
 def arc(center, radii, start: float, end: float, curl: float = 0.0) -> np.ndarray:
     """Return points (N, 2) of an ellipse between two hours of the clock; 12 is the top.
 
-    The arc is clockwise if `end` > `start`. Its first radius is shorter by the share `curl`.
+    The arc is clockwise if `end` > `start`. At `start`, its radii are shorter by the share `curl`.
     """
     share = np.linspace(0, 1, max(2, round(abs(end - start) / 2)) + 1)
     angle = np.pi / 6 * (start + (end - start) * share)

@@ -1,6 +1,6 @@
 """The training recipes, as data. To add one, write an instance and add it to `RECIPES`.
 
-benchmarks/README.md shows what each choice of `DEMO` gains.
+benchmarks/README.md shows what the main parts of `DEMO` gain.
 """
 
 import math
@@ -31,22 +31,22 @@ class Recipe:
     batch_size: int
     lr: float  # peak learning rate
     validation_share: float  # share of MNIST's training images held out, in (0, 1)
-    # (parameters or groups, lr) -> an optimizer with a step that a CUDA graph can hold
+    # (parameters or groups, lr) -> an optimizer; on a GPU, a CUDA graph must hold its step
     optimizer: Callable[..., torch.optim.Optimizer]
     # (step from 0 on, steps of the run) -> factor of `lr`; None for a constant learning rate
     lr_factor: Callable[[int, int], float] | None = None
-    # Orthogonal initial weights let the three linear layers keep the norm of their input
+    # Through orthogonal initial weights, the three linear layers' gradients keep their norm
     # (Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear
     # neural networks").
     orthogonal_linear: bool = False
     conv1_scale: float = 1.0  # factor of the first convolution's initial weights and of its lr
     tanh_forward: bool = False  # train with tanh in place of sigmoid (training.state.tanh_forward)
-    ema_decay: float | None = None  # decay per step of the weights' running mean, which is saved
+    ema_decay: float | None = None  # decay per step of the weights' running mean, the result
     augmentation: Augmentation | None = None
-    # Shares of each batch: drawn digits, coarse scans of MNIST's, and non-digits.
+    # Shares of each batch, less than 1 in all: drawn digits, scans of MNIST's digits, non-digits.
     added_shares: tuple[float, float, float] = (0.0, 0.0, 0.0)
     reproduces_report: bool = False  # whether the model card compares the run with the report
-    limits: str = ""  # what the model hasn't seen, for the model card
+    limits: str = ""  # for the model card: what it learned from, and where it fails
 
 
 # The experiment of the report "Handwritten digit recognition using CNN".

@@ -25,7 +25,7 @@ DISK_BYTES_NEEDED = 8_000_000  # bytes, for two checkpoints, curves and weights
 
 
 def settings_of(recipe: Recipe, seed: int, device: torch.device) -> dict:
-    """Return a run's settings by their options' names; they determine the bits."""
+    """Return the settings, by their options, that a resumed run must share."""
     values = {name: getattr(recipe, name) for name in ("epochs", "batch_size", "lr")}
     return {"recipe": recipe.name, **values, "seed": seed, "device": device.type}
 
@@ -142,7 +142,7 @@ def provenance(settings: dict, history: list[dict], device: torch.device) -> dic
 def check_finished(folder: Path) -> None:
     """Raise ValueError unless a folder holds a finished run's files, `RUN_FILES`."""
     if (folder / CHECKPOINT).exists():
-        raise ValueError(f"{folder} holds an interrupted run. Continue it with --resume.")
+        raise ValueError(f"{folder} holds an interrupted run. Finish it with --resume first.")
     missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"{folder} holds no finished run: it lacks {', '.join(missing)}")

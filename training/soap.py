@@ -9,10 +9,10 @@ class SOAP(torch.optim.Optimizer):
 
     Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", algorithm 3. SOAP
     rotates a layer's gradient to the axes along which it varies independently, and takes Adam's
-    step there. On LeNet one epoch learns as much as three epochs of Adam.
+    step there. On LeNet it learns more per epoch than Adam (benchmarks/README.md).
 
     After the first step, `step` depends on tensors alone, so that a CUDA graph can hold it. A graph
-    can't hold `update_bases`; call it between steps, every `BASIS_UPDATE_EVERY`.
+    can't hold `update_bases`; call it between steps, every `BASIS_UPDATE_EVERY` of them.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class TrainState:
         self.step, self.history, self.best = saved["step"], saved["history"], saved["best"]
 
     def begin_step(self) -> None:
-        """Count a step; write its learning rate and EMA share to the device.
+        """Count a step, write its learning rate and EMA share, and update SOAP's bases when due.
 
         A CUDA graph repeats the numbers it was recorded with, but reads tensors each time.
         """

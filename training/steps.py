@@ -97,7 +97,7 @@ def train_epoch(
     Returns
     -------
     loss, accuracy : float
-        Means over all images, and over digits; each batch is measured before its step.
+        Means over all images and over all digits. Each batch is measured before its step.
     """
     recipe, device = state.recipe, state.sums.device
     order, noise = torch.Generator(), torch.Generator(device)
