@@ -52,7 +52,7 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path}: {error.strerror}. Is the disk full?") from error
+        raise OSError(f"cannot write {path}: {error.strerror}. The disk may be full.") from error
 
 
 def load_checkpoint(path: Path, state: TrainState) -> None:
@@ -62,7 +62,7 @@ def load_checkpoint(path: Path, state: TrainState) -> None:
     try:
         state.load_state_dict(saved["state"])
     except Exception as error:  # PyTorch raises various types for a wrong state dict
-        raise ValueError(f"another version of train.py wrote {path}; use that one") from error
+        raise ValueError(f"another version of train.py wrote {path}; only it can continue") from error
 
 
 def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) -> None:
