@@ -2,9 +2,9 @@
 
     python benchmarks/related_work.py --digits data/real-digits --numbers data/real-numbers
 
-AlexNet (Krizhevsky et al. 2012) learns MNIST's pictures, enlarged. A small YOLO (Redmon et al.
-2016) learns lines composed of MNIST's digits and of drawn ones. They read what `real_digits.py` and
-`real_numbers.py` read, beside LeNet and the page. A second call resumes an interrupted training.
+AlexNet (Krizhevsky et al. 2012) learns MNIST's pictures, enlarged, and reads digits of
+`real_digits.py` beside LeNet. A small YOLO (Redmon et al. 2016) learns lines of MNIST's digits and
+drawn ones, and reads the numbers of `real_numbers.py` beside the page. A second call resumes.
 """
 
 import argparse

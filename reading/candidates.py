@@ -16,7 +16,7 @@ from reading.segment import INK, MIN_INK, Cuts, find_cuts, find_gaps
 from reading.stroke_width import BOX_SIZE, STROKE_WIDTH, normalize_stroke_width, set_stroke_width
 
 HEIGHT = 2 * BOX_SIZE  # pixels: the height that a line is scaled to before it is cut
-MAX_WIDTH = 1.4  # line heights; wider ones are the line, a part or lie between neighboring cuts
+MAX_WIDTH = 1.4  # line heights; only the line, parts and ink between neighboring cuts are wider
 LINE_STROKE_WIDTH = (2.5, 2.8)  # pixels in the 20-pixel box, for the whole line
 MARGIN = 8  # pixels around a line, in which its strokes may grow
 MIN_SHAPE_SCORE = -6.5  # set by hand; `_is_plausible` drops candidates with less

@@ -1,6 +1,6 @@
 """Find the best path through the cuts: a chain of candidates, each read as a digit.
 
-LeCun et al. 1998, section VII. A path's score is the sum of its edges' scores. A number's
+LeCun et al. 1998, section V. A path's score is the sum of its edges' scores. A number's
 probability is its paths' share of the sum of exp(score) (section VI, "forward training").
 """
 

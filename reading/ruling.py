@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-MIN_LENGTH = 0.25  # share of the picture's side; no digit has a straight stroke so long
+MIN_LENGTH = 0.25  # share of the picture's side; shorter straight pieces aren't part of a line
 MIN_COVERED, MIN_COVERED_ALONE = 0.8, 0.96  # covered share of the side: with parallels, alone
 MIN_ALIGNED = 0.48  # share of the side that a line's pixels cover exactly in a row
 MIN_PARALLELS = 3  # this many parallel lines are ruled paper

@@ -1,7 +1,7 @@
 """Cut a line of writing in more places than it has digits.
 
 The ink between two cuts may be a digit. The network decides later which cuts are right (LeCun et
-al. 1998, section VII, "heuristic over-segmentation"). `find_gaps` cuts between parts. `find_cuts`
+al. 1998, section V, "heuristic over-segmentation"). `find_gaps` cuts between parts. `find_cuts`
 starts anew and also cuts through ink, in two ways: along paths from top to bottom that cross little
 of it, and in wide parts by strokes, which stay whole if most of a stroke is on one side.
 

@@ -59,7 +59,7 @@ def first_and_three(probabilities: torch.Tensor, labels) -> torch.Tensor:
 
 
 def page_score(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return what the page doubts a digit by (`reading.reader.read`): too low, it asks."""
+    """Return the two best guesses' sum; the page doubts digits for which it is low."""
     return probabilities.topk(2).values.sum(-1)
 
 
