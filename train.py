@@ -171,10 +171,9 @@ def _run(arguments: argparse.Namespace, checkpoint: Path) -> int:
         metrics = settings | measure(model, *test_set) | run.provenance(settings, history, device)
         run.save_run(folder, model, metrics, repo_id or str(folder))
     except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
-        then = f"Finished epochs are kept in {folder}; continue with --resume."
-        if isinstance(error, ArithmeticError | ValueError):  # it would only happen again
-            then = "Start over with --overwrite."
-        return _fail(error, status=1, then=then if checkpoint.exists() else "")
+        kept = f"Finished epochs are kept in {folder}; continue with --resume."
+        can_resume = checkpoint.exists() and isinstance(error, OSError | RuntimeError)
+        return _fail(error, status=1, then=kept if can_resume else "")
     print(
         "test accuracy {test_accuracy:.4f} ({test_errors} errors), calibration error "
         "{test_calibration_error:.4f}; trained in {seconds:.1f} s on {device}".format(**metrics)

@@ -95,6 +95,7 @@ def measure(model: LeNet, development: dict) -> list[float]:
 def prepare_worker() -> None:
     """Use one thread, and draw a seed's images once: all variants train on the same ones."""
     torch.set_num_threads(1)
+    sys.stdout = sys.stderr  # for what training says
     sets = {}
 
     def draw_once(images, labels, recipe, seed, device):
@@ -122,6 +123,7 @@ def run(arguments: argparse.Namespace, name: str, seed: int) -> list[float]:
 
 def main() -> None:
     arguments = parse_arguments()
+    torch.set_num_threads(1)  # for the title
     device, names = choose_device(arguments.device), arguments.variants
     processes = os.cpu_count() if device.type == "cpu" else 1
     jobs = [(name, seed) for seed in range(arguments.seeds) for name in names]

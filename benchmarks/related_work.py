@@ -2,9 +2,8 @@
 
     python benchmarks/related_work.py --digits data/real-digits --numbers data/real-numbers
 
-AlexNet (Krizhevsky et al. 2012) learns MNIST's pictures, enlarged, and reads digits of
-`real_digits.py` beside LeNet. A small YOLO (Redmon et al. 2016) learns lines of MNIST's digits and
-drawn ones, and reads the numbers of `real_numbers.py` beside the page. A second call resumes.
+AlexNet (Krizhevsky et al. 2012) learns MNIST, enlarged, and reads digits beside LeNet. A small YOLO
+(Redmon et al. 2016) learns lines of MNIST's and drawn digits, and reads numbers beside the page.
 """
 
 import argparse
@@ -12,8 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -38,6 +37,7 @@ from reading.parts import choose_line, find_parts
 from reading.picture import NoDigitError, crop, load_pixels, to_gray
 from reading.preprocess import frame
 from reading.reader import read
+from reading.stroke_width import normalize_stroke_width
 from reading.weights import EMBEDDED_WEIGHTS
 from train import train
 from training.data import load_mnist, scale
@@ -85,15 +85,16 @@ def train_for(steps: int, file: Path, model, batch_of, loss_of, lr_of) -> list[f
 
 
 def random_batch(parts: tuple[Tensor, ...], size: int, device, step: int) -> tuple[Tensor, ...]:
-    random = torch.Generator().manual_seed(SEED + step)
-    chosen = torch.randint(len(parts[0]), (size,), generator=random)
+    chosen = torch.randint(len(parts[0]), (size,), generator=torch.Generator().manual_seed(step))
     return tuple(part[chosen].to(device) for part in parts)
 
 
 def make_alexnet(side: int) -> nn.Sequential:
     """Return torchvision's AlexNet, for MNIST's pictures enlarged to a side."""
-    enlarge = nn.Upsample(size=side, mode="bilinear")
-    return nn.Sequential(enlarge, RGB(), alexnet(num_classes=10))
+    enlarge, network = nn.Upsample(size=side, mode="bilinear"), alexnet(num_classes=10)
+    if side == 224:  # the last maps have 6×6 pixels already; on CUDA, this pool isn't deterministic
+        network.avgpool = nn.Identity()
+    return nn.Sequential(enlarge, RGB(), network)
 
 
 def class_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ def class_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 def make_yolo() -> nn.Sequential:
     """Return a YOLO: (N, 1, 32, 256) to (N, 15, 1, 32)."""
     layers = []
-    for i, (before, after) in enumerate(pairwise((1, 16, 32, 64, 96, 128))):
+    for i, (before, after) in enumerate(((1, 16), (16, 32), (32, 64), (64, 96), (96, 128))):
         kernel, padding = (3, 1) if i < 4 else ((4, 3), (0, 1))
         layers.append(nn.Conv2d(before, after, kernel, padding=padding, bias=False))
         layers += [nn.BatchNorm2d(after), nn.LeakyReLU(0.1)] + [nn.MaxPool2d(2)] * (i < 3)
@@ -117,7 +118,7 @@ def activate(outputs: Tensor) -> Tensor:
 
 
 def yolo_loss(model: nn.Module, lines: Tensor, target: Tensor) -> Tensor:
-    """Return the paper's loss (equation 3), but with cross entropy for the classes."""
+    """Return the paper's loss (equation 3), but with cross entropy, and 1 as each box's IoU."""
     found, has = activate(model(scale(lines))), target[..., 0] > 0
     squares, labels = (found[..., :5] - target[..., :5]).square(), target[has][:, 5].long()
     loss = COORD * squares[has][:, 1:].sum() + squares[has][:, 0].sum()
@@ -153,9 +154,10 @@ def fit_line(ink: np.ndarray, left: int = 2) -> tuple[np.ndarray, float]:
     """Return a line's cropped ink (0 or 1) in the size that YOLO reads, and the factor."""
     factor = min(INK / ink.shape[0], (WIDTH - 12) / ink.shape[1])
     width, height = size = [max(1, round(side * factor)) for side in ink.shape[::-1]]
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     line = np.zeros((HEIGHT, WIDTH), np.uint8)
-    line[2 : 2 + height, left : left + width] = cv2.resize(ink * 255, size, interpolation=how)
+    line[2 : 2 + height, left : left + width] = cv2.resize(
+        ink * 255, size, interpolation=cv2.INTER_AREA
+    )
     return line, factor
 
 
@@ -208,24 +210,25 @@ def detect(picture, yolo: nn.Module, model: LeNet) -> tuple[str, str]:
     boxes, number = decode(activate(yolo(scale(torch.from_numpy(line)[None, None])))[0])
     edges = ((boxes[:, ::2] - 2) / factor).round().clip(0).int().tolist()
     cut = [crop(part) for part in (ink[:, left:right] for left, right in edges) if part.any()]
-    digits = frame(cut) if cut else np.zeros((0, 28, 28), np.float32)
+    digits = frame(list(map(normalize_stroke_width, cut))) if cut else np.zeros((0, 28, 28), "f4")
     return number, "".join(map(str, model(torch.from_numpy(digits)[:, None]).argmax(1).tolist()))
 
 
 def print_numbers(pictures, yolo: nn.Module, model: LeNet) -> None:
     found = {}
     for name, number, picture in pictures:
-        times, counted, names, guesses = [time.perf_counter()], "", "", [("", 1.0)]
+        guesses, counted, names, started = [("", 1.0)], "", "", time.perf_counter()
         with suppress(NoDigitError):  # counts as wrong
             guesses = read(picture, model).guesses
-            times.append(time.perf_counter())
+        middle = time.perf_counter()
+        with suppress(NoDigitError):
             counted, names = detect(picture, yolo, model)
-        page, other = np.diff([*times, time.perf_counter()])[[0, -1]]
+        page, other = middle - started, time.perf_counter() - middle
         bonus = [p * COUNT_BONUS ** (len(guess) == len(counted)) for guess, p in guesses]
         answers = guesses[0][0], counted, names, guesses[int(np.argmax(bonus))][0]
         right = [(a == number.label, len(a) == len(number.label)) for a in answers]
-        cells = np.column_stack([right, [page, other, other, page + other]])
-        found.setdefault(name, []).append(cells)
+        times = page, other, other, page + other
+        found.setdefault(name, []).append(np.column_stack([right, times]))
     print(f"\n| right, right length, p50 | numbers | {' | '.join(SYSTEMS)} |\n|{' --- |' * 6}")
     for name, cells in found.items():
         columns = *np.mean(cells, axis=0).T[:2], np.median(cells, axis=0)[:, 2] * 1000
@@ -235,17 +238,19 @@ def print_numbers(pictures, yolo: nn.Module, model: LeNet) -> None:
 
 def cost(model: nn.Module, batch: tuple, loss_of: Callable) -> str:
     """Return parameters, million multiplications and ms a picture, and s for 60,000 to train on."""
-    inputs = {"model": model.eval(), "x": scale(batch[0][:1])}
+    inputs = {"model": deepcopy(model).cpu(), "x": scale(batch[0][:1]).cpu()}
     with torch.no_grad():
         with FlopCounterMode(display=False) as counter:
-            model(inputs["x"])
+            inputs["model"](inputs["x"])
         ask = Timer("model(x)", globals=inputs).blocked_autorange().median  # on one thread
-    optimizer = torch.optim.Adam(model.train().parameters(), lr=0.0, fused=True)
+    model = deepcopy(model).to(batch[0].device).train()
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
     inputs["f"] = partial(take_step, model, optimizer, loss_of, batch)
     step = Timer("f()", globals=inputs, num_threads=torch.get_num_threads()).timeit(10).median
-    count = sum(parameter.numel() for parameter in model.parameters())
-    flops, epoch = counter.get_total_flops() / 2e6, step * 60_000 / len(batch[0])
-    return f"{count:,} | {flops:.1f} | {ask * 1000:.2f} | {epoch:.0f}"
+    cells = (
+        f"{sum(p.numel() for p in model.parameters()):,} | {counter.get_total_flops() / 2e6:.1f}"
+    )
+    return f"{cells} | {ask * 1000:.2f} | {step * 60_000 / len(batch[0]):.0f}"
 
 
 def main() -> None:
@@ -254,7 +259,7 @@ def main() -> None:
     add("--digits", type=Path, required=True, help="as for real_digits.py")
     add("--numbers", type=Path, required=True, help="as for real_digits.py")
     add("--data-dir", type=Path, default="data", help="MNIST folder (%(default)s)")
-    add("--folder", type=Path, default="runs/related", help="checkpoints (%(default)s)")
+    add("--folder", type=Path, default="runs/related", help="to resume from (%(default)s)")
     add("--device", help="as for train.py")
     arguments = parser.parse_args()
     device, folder = choose_device(arguments.device), arguments.folder
@@ -263,15 +268,14 @@ def main() -> None:
     batch_of = partial(random_batch, mnist, 64, device)
     for lr, steps in ALEXNET_RUNS:
         torch.manual_seed(SEED)
-        large, file = make_alexnet(side).to(device), folder / f"alexnet-{lr:g}.pt"
+        large, file = make_alexnet(side).to(device), folder / f"alexnet-{side}-{lr:g}.pt"
         losses = train_for(steps, file, large, batch_of, class_loss, lambda step, lr=lr: lr)
         curve = ", ".join(f"{np.mean(part):.3f}" for part in np.array_split(losses, 10))
         print(f"AlexNet, learning rate {lr:g}, {steps} steps, loss by tenths: {curve}.\n")
     torch.manual_seed(SEED)
     yolo = make_yolo().to(device)
     lines_of = partial(random_batch, make_lines(LINES, *mnist), 32, device)
-    fall = partial(cosine, steps=YOLO_STEPS, warmup_share=0.02)
-    how = lines_of, yolo_loss, lambda step: YOLO_LR * fall(step)
+    how = lines_of, yolo_loss, lambda step: YOLO_LR * cosine(step, YOLO_STEPS, 0.02)
     train_for(YOLO_STEPS, folder / "yolo.pt", yolo, *how)
     paper, _ = train(*mnist, PAPER, checkpoint=folder / "lenet-paper.pt", report=str)
     demo = LeNet.from_pretrained(EMBEDDED_WEIGHTS)
@@ -282,18 +286,16 @@ def main() -> None:
     print(f"| | {' | '.join(names)} |\n|{' --- |' * (len(names) + 1)}")
     models = {"LeNet, `--recipe paper`": paper, "LeNet, `--recipe demo`": demo, "AlexNet": large}
     for name, model in models.items():
-        costs, row = cost(model.requires_grad_(), batch_of(0), class_loss), []
+        costs, row, model = cost(model, batch_of(0), class_loss), [], model.cpu()
         for pictures, labels in sets.values():
-            with torch.no_grad():
-                logits = torch.cat([model.eval().cpu()(part) for part in pictures.split(500)])
+            logits = torch.cat([model(part).detach() for part in pictures.split(500)])
             right = (logits.argmax(1) == torch.as_tensor(labels)) & ~logits.isnan().any(1)
             row.append(f"{right.double().mean():.2%}")  # a refused picture is NaN
         print(f"| {name} | {costs} | {' | '.join(row)} |", flush=True)
     print(f"| YOLO, a line | {cost(yolo, lines_of(0), yolo_loss)} |{' |' * len(sets)}")
     torch.set_num_threads(1)  # like the page's worker
-    yolo = yolo.cpu().eval()
     with torch.inference_mode():
-        print_numbers(number_sets(arguments.digits, arguments.numbers), yolo, demo.eval())
+        print_numbers(number_sets(arguments.digits, arguments.numbers), yolo.cpu(), demo)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class DigitReading:
 
     digit: np.ndarray  # float32 (28, 28), the network's input: 0 = paper, 1 = ink
     layers: list[np.ndarray]  # `LeNet.layers` without the batch's dimension
-    # Calibrated, for "0" to "9". The sum is 1; for a lone digit, the probability that it is lone.
+    # Calibrated, for "0" to "9". Their sum is 1; if `read` finds one digit, less: it may be two.
     probabilities: dict[str, float]
     # Left, top, right and bottom of the ink, in [0, 1]; a picture of one digit has the default.
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)

@@ -45,7 +45,7 @@ def test_the_folder_of_uploads_is_this_users_alone(tmp_path, monkeypatch):
     folder = Path(environment.gradio_environment()["GRADIO_TEMP_DIR"])
     assert folder.parent == tmp_path and folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o777)  # as somebody else may have made it
-    with pytest.raises(SystemExit, match="Set GRADIO_TEMP_DIR to a folder of your own"):
+    with pytest.raises(SystemExit, match="Set GRADIO_TEMP_DIR to another folder"):
         environment.gradio_environment()
 
 

@@ -1,5 +1,6 @@
 """The command line of training, on real digits."""
 
+import io
 import json
 import os
 import re
@@ -145,11 +146,12 @@ def test_an_interrupted_run_is_kept_until_told_otherwise(tiny_mnist, tmp_path, c
     assert LeNet.from_pretrained(tmp_path)
     checkpoint = tmp_path / CHECKPOINT
     whole = checkpoint.read_bytes()
-    half = whole[: len(whole) // 2]
+    torch.save(torch.load(checkpoint) | {"state": {}}, foreign := io.BytesIO())
     for content, arguments, status, reason in (
         (whole, ["--epochs", "3"], 2, "--resume, or start over with --overwrite"),
         (whole, ["--epochs", "9", "--resume"], 2, "Use --resume --recipe paper --epochs 3"),
-        (half, ["--epochs", "3", "--resume"], 1, f"{checkpoint} is damaged"),
+        (whole[:999], ["--epochs", "3", "--resume"], 1, f"{checkpoint} is damaged"),
+        (foreign.getvalue(), ["--epochs", "3", "--resume"], 1, "another version of train.py"),
     ):
         checkpoint.write_bytes(content)
         assert run_train(tiny_mnist, tmp_path, *arguments) == status

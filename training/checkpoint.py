@@ -62,9 +62,8 @@ def load_checkpoint(path: Path, state: TrainState) -> None:
     try:
         state.load_state_dict(saved["state"])
     except Exception as error:  # PyTorch raises various types for a wrong state dict
-        raise ValueError(
-            f"another version of train.py wrote {path}; only it can continue"
-        ) from error
+        reason = f"another version of train.py wrote {path}. Use that one, or --overwrite."
+        raise ValueError(reason) from error
 
 
 def check_checkpoint(path: Path, settings: dict, resume: bool, overwrite: bool) -> None:
