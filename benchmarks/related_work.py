@@ -255,12 +255,13 @@ def cost(model: nn.Module, batch: tuple, loss_of: Callable) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add = parser.add_argument
-    add("--digits", type=Path, required=True, help="as for real_digits.py")
-    add("--numbers", type=Path, required=True, help="as for real_digits.py")
-    add("--data-dir", type=Path, default="data", help="MNIST folder (%(default)s)")
-    add("--folder", type=Path, default="runs/related", help="to resume from (%(default)s)")
-    add("--device", help="as for train.py")
+    parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
+    parser.add_argument("--numbers", type=Path, required=True, help="as for real_digits.py")
+    parser.add_argument("--data-dir", type=Path, default="data", help="MNIST folder (%(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, default="runs/related", help="resume from (%(default)s)"
+    )
+    parser.add_argument("--device", help="as for train.py")
     arguments = parser.parse_args()
     device, folder = choose_device(arguments.device), arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -279,8 +280,7 @@ def main() -> None:
     train_for(YOLO_STEPS, folder / "yolo.pt", yolo, *how)
     paper, _ = train(*mnist, PAPER, checkpoint=folder / "lenet-paper.pt", report=str)
     demo = LeNet.from_pretrained(EMBEDDED_WEIGHTS)
-    images, labels = load_mnist(arguments.data_dir, train=False)
-    sets = {"MNIST's test pictures": (scale(images), labels)}
+    sets = {"MNIST's test pictures": load_mnist(arguments.data_dir, train=False)}
     sets |= load_development(arguments.digits, arguments.numbers, 1000)
     names = ["parameters", "million multiplications", "ms on a core", "s an epoch", *sets]
     print(f"| | {' | '.join(names)} |\n|{' --- |' * (len(names) + 1)}")
@@ -288,7 +288,7 @@ def main() -> None:
     for name, model in models.items():
         costs, row, model = cost(model, batch_of(0), class_loss), [], model.cpu()
         for pictures, labels in sets.values():
-            logits = torch.cat([model(part).detach() for part in pictures.split(500)])
+            logits = torch.cat([model(scale(part)).detach() for part in pictures.split(500)])
             right = (logits.argmax(1) == torch.as_tensor(labels)) & ~logits.isnan().any(1)
             row.append(f"{right.double().mean():.2%}")  # a refused picture is NaN
         print(f"| {name} | {costs} | {' | '.join(row)} |", flush=True)
