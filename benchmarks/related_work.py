@@ -247,10 +247,9 @@ def cost(model: nn.Module, batch: tuple, loss_of: Callable) -> str:
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     inputs["f"] = partial(take_step, model, optimizer, loss_of, batch)
     step = Timer("f()", globals=inputs, num_threads=torch.get_num_threads()).timeit(10).median
-    cells = (
-        f"{sum(p.numel() for p in model.parameters()):,} | {counter.get_total_flops() / 2e6:.1f}"
-    )
-    return f"{cells} | {ask * 1000:.2f} | {step * 60_000 / len(batch[0]):.0f}"
+    counts = sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2e6
+    row = "{:,} | {:.1f} | {:.2f} | {:.0f}"
+    return row.format(*counts, ask * 1000, step * 60_000 / len(batch[0]))
 
 
 def main() -> None:
@@ -258,9 +257,7 @@ def main() -> None:
     parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
     parser.add_argument("--numbers", type=Path, required=True, help="as for real_digits.py")
     parser.add_argument("--data-dir", type=Path, default="data", help="MNIST folder (%(default)s)")
-    parser.add_argument(
-        "--folder", type=Path, default="runs/related", help="resume from (%(default)s)"
-    )
+    parser.add_argument("--folder", type=Path, default="runs/related", help="of checkpoints")
     parser.add_argument("--device", help="as for train.py")
     arguments = parser.parse_args()
     device, folder = choose_device(arguments.device), arguments.folder
