@@ -54,7 +54,7 @@ def test_the_embedded_weights_answer_when_no_repository_is_named():
     metrics = json.loads((EMBEDDED_WEIGHTS / "metrics.json").read_text())
     with WeightsLoader(None) as weights:
         weights.wait_for_accuracy(60)
-        assert f"{metrics['test_accuracy']:.2%} on" in describe_weights(weights)
+        assert f"{metrics['test_accuracy']:.2%} of" in describe_weights(weights)
 
 
 def test_the_hubs_weights_come_first_in_a_space_its_owners(hub, pull, monkeypatch):
