@@ -17,7 +17,7 @@ const thoughts = []; // the headlines of this drawing
 const think = (headline) => {
   if (headline && headline !== thoughts.at(-1)) thoughts.push(headline);
   const chips = thoughts.slice(-8).map((thought) => `<span>${thought}</span>`).join(" › ");
-  one(".thoughts").innerHTML = thoughts.length > 1 ? `Guesses so far: ${chips}` : "";
+  one(".thoughts").innerHTML = thoughts.length > 1 ? `So far: ${chips}` : "";
   one(".thoughts").scrollLeft = 9999; // where there is no room, to the last ones
 };
 // The answer, or nothing where there is nothing to answer. While the pen moves, no doubt is shown,

@@ -217,7 +217,7 @@ def test_a_drawing_can_be_undone_redone_shared_and_replayed(page):
     page.reload()
     expect_answer(page, "42")
     assert set(page.evaluate("headlines")) <= {None, "", "42"}, "the answer of the whole drawing"
-    expect(page.locator(".thoughts")).to_contain_text("Guesses so far:")
+    expect(page.locator(".thoughts")).to_contain_text("So far:")
     expect_the_same(page, 3)
     after = draw_strokes(page.asked[-1]["strokes"]) < 128
     assert (before ^ after).sum() < 0.2 * before.sum()
