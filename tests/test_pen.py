@@ -185,10 +185,8 @@ def test_without_webgl_the_page_says_so(window, page_url):
 
 
 LINK = (ROOT / "page" / "link.js").read_text()
-HEADLINES = """
-window.headlines = [];
-setInterval(() => headlines.push(document.querySelector(".headline")?.textContent), 10);
-"""
+HEADLINES = """window.headlines = [];
+setInterval(() => headlines.push(document.querySelector(".headline")?.textContent), 10);"""
 
 
 def test_a_drawing_can_be_undone_redone_shared_and_replayed(page):
@@ -233,13 +231,11 @@ def test_a_drawing_can_be_undone_redone_shared_and_replayed(page):
     assert (drawn ^ linked).sum() < 0.1 * drawn.sum()
 
 
-COUNT = """
-let moves = 0;
+COUNT = """let moves = 0;
 window.all = window.most = 0;
 const frame = () => { moves = 0; requestAnimationFrame(frame); };
 frame();
-addEventListener("pointermove", () => { all++; most = Math.max(most, ++moves); }, true);
-"""
+addEventListener("pointermove", () => { all++; most = Math.max(most, ++moves); }, true);"""
 
 
 def test_a_broken_link_gets_a_sentence_and_none_freezes_the_tab(new_page, page_url):
