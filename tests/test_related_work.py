@@ -19,8 +19,8 @@ def related():
 def test_boxes_and_digits_of_composed_lines_are_decoded(related):
     for line, target in zip(*related.make_lines(20, *related.digits), strict=True):
         labels = target[target[:, 0] > 0, 5].long()
-        right = torch.cat([target[:, :5], torch.eye(10)[target[:, 5].long()]], dim=1)
-        boxes, number = related.decode(right)
+        answer = torch.cat([target[:, :5], torch.eye(10)[target[:, 5].long()]], dim=1)
+        boxes, number = related.decode(answer)
         assert number == "".join(map(str, labels.tolist()))
         columns = torch.nonzero(line[0].any(0))
         assert abs(boxes[0, 0] - columns.min()) < 3 and abs(boxes[-1, 2] - columns.max() - 1) < 3

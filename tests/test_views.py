@@ -64,7 +64,7 @@ SHIFTS = """() => {
   new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({value}) => value)))
     .observe({type: "layout-shift"});
 }"""
-SIZES = [(1366, 768, "map"), (768, 1024, "heading"), (390, 844, "heading")]
+SIZES = [(1366, 768, "map"), (1440, 900, "map"), (768, 1024, "heading"), (390, 844, "heading")]
 
 
 @pytest.mark.parametrize("width, height, seen", SIZES)
