@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reading.picture import DAMAGED_MESSAGE, MAX_SIDE, NoDigitError, shrink, stretch
+from reading.picture import DAMAGED_MESSAGE, MAX_PIXELS, MAX_SIDE, NoDigitError, shrink, stretch
 
 MAX_FILE = 20_000_000  # bytes
 MAX_JPEG_PIXELS = 64_000_000  # more than elsewhere: a large JPEG is decoded at 1/8 of its size
@@ -25,7 +25,8 @@ MAX_PARTS = 50_000  # segments of a JPEG, chunks of a PNG, values of a TIFF tag
 
 OTHER_KIND = "I can read PNG, JPEG, WebP, GIF, BMP, AVIF, PPM and TIFF pictures."
 FILE_TOO_LARGE = f"This file is too large. The limit is {MAX_FILE // 1_000_000} MB."
-TOO_LARGE = "This picture has too many pixels. The limit is 16 million, or 64 million in a JPEG."
+TOO_LARGE = f"This picture has too many pixels. The limit is {MAX_PIXELS // 1_000_000} million, "
+TOO_LARGE += f"or {MAX_JPEG_PIXELS // 1_000_000} million in a JPEG."
 COSTLY = "This picture takes too long to read. Please save it again as PNG or JPEG."
 
 # A file's first bytes. MPO, a series of JPEGs, begins like a JPEG; its first picture is read.
