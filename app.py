@@ -138,7 +138,7 @@ async def read(picture: Picture, request: gr.Request) -> Reading:
     """Read a handwritten number of one to eight digits in a picture: scan, photograph or drawing.
 
     It may have any size and be dark on light or light on dark. Upload the picture to this page
-    first, as Gradio's clients do. In MCP, send up to 45 KB as a `data:` URL; others aren't fetched.
+    first, as Gradio's clients do. In MCP, send a `data:` URL of up to 45 KB; no other URL works.
 
     Parameters:
         picture: One number, as PNG, JPEG, WebP, GIF, BMP, AVIF, PPM or TIFF.

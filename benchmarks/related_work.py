@@ -47,10 +47,10 @@ from training.pen_curves import smooth
 from training.recipes import PAPER, cosine
 from training.run import choose_device
 
-ALEXNET_STEPS, YOLO_STEPS, SAVE_STEPS = 1876, 9000, 200  # two epochs of AlexNet
+ALEXNET_STEPS, YOLO_STEPS, SAVE_STEPS = 1876, 9000, 200  # AlexNet's are two epochs
 YOLO_LR, LINES = 2e-3, 30_000
 HEIGHT, WIDTH, CELL, INK, WIDEST = 32, 256, 8, 28, 64  # pixels: line, cell, ink, widest digit
-COORD, NO_OBJECT, MIN_OBJECTNESS, MAX_IOU = 5.0, 0.5, 0.5, 0.4  # the paper's (section 2.2); boxes
+COORD, NO_OBJECT, MIN_OBJECTNESS, MAX_IOU = 5.0, 0.5, 0.5, 0.4  # two of the loss, two of boxes
 COUNT_BONUS = 4  # factor of the probability of the page's guesses that have as many digits
 SYSTEMS = ("the page", "YOLO", "YOLO's boxes, LeNet's names", "the page, with YOLO's count")
 SYSTEMS += ("the page; YOLO below 70%",)
@@ -192,9 +192,9 @@ def drawn_line(random: np.random.Generator) -> tuple:
 def make_lines(count: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return lines (N, 1, 32, 256), half of MNIST's digits and half drawn, and their targets."""
     random, lines, targets = np.random.default_rng(SEED), [], []
-    line_of_others = partial(line_of_mnist, images.numpy(), labels.numpy())
+    written_line = partial(line_of_mnist, images.numpy(), labels.numpy())
     while len(lines) < count:
-        ink, boxes, digits = (drawn_line if len(lines) % 2 else line_of_others)(random)
+        ink, boxes, digits = (drawn_line if len(lines) % 2 else written_line)(random)
         x, y, width, height = cv2.boundingRect(ink)
         left = int(random.integers(9))
         line, factor = fit_line(ink[y : y + height, x : x + width], left)
@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--digits", type=Path, required=True, help="as for real_digits.py")
     parser.add_argument("--numbers", type=Path, required=True, help="as for real_digits.py")
     parser.add_argument("--data-dir", type=Path, default="data", help="MNIST folder (%(default)s)")
-    parser.add_argument("--folder", type=Path, default="runs/related", help="of checkpoints")
+    parser.add_argument("--folder", type=Path, default="runs/related", help="for checkpoints")
     parser.add_argument("--device", help="as for train.py")
     arguments = parser.parse_args()
     device, folder = choose_device(arguments.device), arguments.folder
