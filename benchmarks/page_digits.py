@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
 
-from browser import TEN_FRAMES_A_SECOND, launch_browser, to_page
+from browser import PAINT_LITTLE, launch_browser, to_page
 from handwriting import CANVAS, along, draw_at_best_brush, load_digits, place
 from serving import CONSTANT_PAGE, PAGE, serve
 
@@ -81,7 +81,7 @@ async () => {
 def open_page(browser, url: str):
     """Open the page with a clock in it, and wait until its pad is ready."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.add_init_script(CLOCK + TEN_FRAMES_A_SECOND)
+    page.add_init_script(CLOCK + PAINT_LITTLE)
     page.goto(url)
     page.locator("#pad .toolbar-wrap").wait_for(state="attached", timeout=60_000)
     page.wait_for_timeout(3000)

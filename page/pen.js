@@ -41,6 +41,8 @@ const setAttributes = (selector, attributes) =>
 
 // Whenever the page has changed:
 const update = () => {
+  // The paper's shadow is hardly seen, and is most of what the pad paints.
+  Object.assign(window.editor?.outline_graphics ?? {}, { filters: [] });
   // The pad starts, after the load and after every clear, with no tool chosen: strokes are lost
   // until somebody finds the brush. Its notice that says so (.empty) is the sign to choose it.
   if (one("#pad .empty")) one(BRUSH)?.click();

@@ -13,14 +13,7 @@ from types import SimpleNamespace
 import httpx2 as httpx
 import numpy as np
 import pytest
-from browser import (
-    TEN_FRAMES_A_SECOND,
-    TIMEOUT,
-    clear,
-    expect_no_answer,
-    launch_browser,
-    wait_for_the_pad,
-)
+from browser import PAINT_LITTLE, TIMEOUT, clear, expect_no_answer, launch_browser, wait_for_the_pad
 from loopback_hub import WRITE_TOKEN, Hub
 from playwright.sync_api import expect, sync_playwright
 from serving import ROOT, Server, serve
@@ -153,7 +146,7 @@ def watched_pages(browser):
                 page.asked.append(json.loads(request.post_data)["data"])
 
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, **how))
-        contexts[-1].add_init_script(TEN_FRAMES_A_SECOND)
+        contexts[-1].add_init_script(PAINT_LITTLE)
         page = contexts[-1].new_page()
         page.asked = []  # the questions of page/pen.js
         page.on("console", lambda told: told.type == "error" and wrong.append(str(told)))
