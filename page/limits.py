@@ -56,6 +56,8 @@ def serve(answer_lines: Callable) -> None:
                 os.dup2(descriptors[0], 0)
                 with open(0) as requests, open(descriptors[0], "w") as answers:
                     answer_lines(requests, answers)
+            except BrokenPipeError:
+                pass  # the page has ended
             except BaseException:
                 sys.excepthook(*sys.exc_info())
             finally:
