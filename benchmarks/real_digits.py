@@ -45,14 +45,7 @@ from handwriting import (
     load_letters,
     photograph,
 )
-from scores import (
-    area_under_roc,
-    digits_of,
-    first_and_three,
-    page_score,
-    probabilities_of,
-    spread,
-)
+from scores import area_under_roc, digits_of, first_and_three, page_score, probabilities_of, spread
 from written_numbers import load_numbers
 
 from lenet import LeNet

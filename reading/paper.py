@@ -42,7 +42,8 @@ class Paper:
 def find_paper(gray: np.ndarray) -> Paper:
     """Return the paper in a gray picture, uint8 (H, W)."""
     edge = border(gray).astype(np.float32)
-    distance = np.abs(edge - np.median(edge))
+    level = np.median(edge)
+    distance = np.abs(edge - level)
     small = max(gray.shape) <= SMALL_SIDE
     uniform = small or (distance < UNIFORM_NOISE).mean() > 0.6
     if (distance > 255 * MIN_CONTRAST).mean() > 0.15:  # much of the border may be ink
@@ -50,8 +51,8 @@ def find_paper(gray: np.ndarray) -> Paper:
         level = np.median(edge)
         # The paper of a drawing or a screen has exactly one level, that of a photograph doesn't.
         uniform = small or ((edge == level).mean() > 0.6 and (gray == level).mean() > 0.12)
-    if small or (uniform and _is_ink(gray, np.median(edge))):
-        return _uniform(gray, edge)
+    if small or (uniform and _is_ink(gray, level)):
+        return _uniform(gray, edge, float(level))
     half = shrink(gray, SURFACE_SIDE)
     thumbnail = shrink(half, STROKES_SIDE)
     strokes = [_strokes(picture) for picture in (thumbnail, 255 - thumbnail)]
@@ -63,9 +64,8 @@ def find_paper(gray: np.ndarray) -> Paper:
     return replace(paper, mask=cv2.resize(paper.mask, gray.shape[::-1]))
 
 
-def _uniform(gray: np.ndarray, paper: np.ndarray) -> Paper:
-    """Return the paper of a picture, given some of its pixels."""
-    level = float(np.median(paper))
+def _uniform(gray: np.ndarray, paper: np.ndarray, level: float) -> Paper:
+    """Return the paper of a picture, given some of its pixels and their median."""
     step = 1 if max(gray.shape) <= SMALL_SIDE else 2
     difference = gray[::step, ::step] - np.float32(level)
     is_light = float((difference * np.abs(difference)).sum()) <= 0
@@ -136,10 +136,7 @@ def _surface(gray: np.ndarray, strokes: np.ndarray, is_light: bool, even_edge: b
     distance = np.abs(paper - level)
     uniform = (distance < UNIFORM_NOISE).mean() > 0.6 and (even_edge or not whole)
     return Paper(
-        is_light,
-        level if uniform else None,
-        float(np.median(distance)),
-        None if whole else mask,
+        is_light, level if uniform else None, float(np.median(distance)), None if whole else mask
     )
 
 

@@ -49,7 +49,8 @@ def find_parts(ink: Ink) -> Parts:
     part_of_pixel = labels.ravel()[inked]
     amount = ink.amount[top : top + height, left : left + width].ravel()[inked]
     mass = np.bincount(part_of_pixel, np.square(amount), minlength=count)
-    mass[_surrounds(labels, boxes[:, :4], mass)] = 0
+    if count > 2:  # the paper and several parts
+        mass[_surrounds(labels, boxes[:, :4], mass)] = 0
     shape = np.array(ink.amount.shape[::-1])
     if ink.on_even_paper:
         mass[_bars(boxes[:, :4] + [left, top, 0, 0], mass, shape)] = 0

@@ -136,6 +136,8 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
         raise NoDigitError(
             f"A picture has shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}."
         )
+    if array.dtype == np.uint8:
+        return array
     if array.dtype.kind in "fb":
         array = np.nan_to_num(shrink(array.astype(np.float32))).clip(0, 1) * 255
     return array.clip(0, 255).round().astype(np.uint8)

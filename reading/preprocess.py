@@ -46,16 +46,21 @@ def to_mnist(image: Image.Image | np.ndarray) -> np.ndarray:
         If there is no digit or more than one, or the picture is damaged, an array of another shape,
         or a file of over `reading.picture.MAX_PIXELS` pixels. The message says why.
     """
+    return frame([find_digit(image)])[0]
+
+
+def find_digit(image: Image.Image | np.ndarray) -> np.ndarray:
+    """Return the ink of a picture's digit as `frame` takes it; see `to_mnist`."""
     gray = to_gray(load_pixels(image))
     ink = find_ink(gray)
     # A small picture was already cropped to a digit, and has too few pixels to change its strokes.
     if max(gray.shape) <= SMALL_SIDE:
-        return frame([restore(ink.amount)])[0]
+        return restore(ink.amount)
     parts = find_parts(ink)
     chosen = choose_line(parts)
     if _are_apart(parts.boxes[chosen]):
         raise NoDigitError(SEVERAL_MESSAGE)
-    return frame([normalize_stroke_width(parts.crop_to(chosen)[0])])[0]
+    return normalize_stroke_width(parts.crop_to(chosen)[0])
 
 
 def _are_apart(boxes: np.ndarray) -> bool:

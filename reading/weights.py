@@ -94,17 +94,16 @@ def load_accuracy(weights: Weights, timeout: float = HUB_TIMEOUT) -> float | Non
     """
     try:
         if weights.origin == "embedded":
-            file = EMBEDDED_WEIGHTS / "metrics.json"
-        else:
-            file = _call_with_timeout(
-                timeout,
-                hf_hub_download,
-                weights.repo_id,
-                "metrics.json",
-                revision=weights.commit,
-                local_files_only=weights.origin == "cache",
-                tqdm_class=LimitedProgress,
-            )
+            return read_accuracy(EMBEDDED_WEIGHTS / "metrics.json")
+        file = _call_with_timeout(
+            timeout,
+            hf_hub_download,
+            weights.repo_id,
+            "metrics.json",
+            revision=weights.commit,
+            local_files_only=weights.origin == "cache",
+            tqdm_class=LimitedProgress,
+        )
         return read_accuracy(Path(file))
     except Exception:  # the page can do without an accuracy
         return None

@@ -26,7 +26,6 @@ VISITOR, ATTACKER = "127.0.0.2", "127.0.0.3"
 GOOD = ("7-crossed.png", "3-dark.png")  # named after the digit in it
 READ = re.compile(r"That is an? \d|may not be")  # the page's sentence, where it has read a picture
 MAX_GROWTH = MAX_DISK = 1000  # MB
-
 MB = 1024**2
 FORGED, EVIL = "forged line", "evil.example"
 JOIN, CALL = "gradio_api/queue/join", "gradio_api/call/upload"

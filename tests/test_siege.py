@@ -49,7 +49,7 @@ def test_all_at_once_cost_no_visitors_answer(site):
             outcomes = await visit_during(*(attack(attacker) for attack, _ in each))
             for outcome, (_, may) in zip(outcomes, each, strict=True):
                 assert re.fullmatch(f"{may}|closed", outcome), (outcome, may)
-            filled = [assault.fill_disk(attacker) for _ in range(40)]
+            filled = (assault.fill_disk(attacker) for _ in range(40))
             assert {*await visit_during(*filled)} == {"200"}
 
     asyncio.run(siege())

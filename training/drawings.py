@@ -9,10 +9,11 @@ from functools import partial
 import cv2
 import numpy as np
 
-from reading.preprocess import NoDigitError, to_mnist
+from reading.preprocess import NoDigitError, find_digit, frame
 from training.digit_shapes import DIGITS, Strokes
 from training.other_marks import MARKS, parse_mark
 from training.pen_curves import smooth
+from training.scans import to_bytes
 
 # Sampling probabilities of 0 to 9. Digits with the most varied styles come most often.
 DIGIT_PROBABILITIES = (0.05, 0.16, 0.08, 0.07, 0.14, 0.05, 0.05, 0.15, 0.1, 0.15)
@@ -36,7 +37,7 @@ def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = rng.choice(10, count, p=DIGIT_PROBABILITIES)
     images = [_render(partial(_digit, label), DIGIT_JITTER, rng) for label in labels]
-    return np.stack(images)[:, None], labels
+    return to_bytes(frame(images)), labels
 
 
 def draw_non_digits(count: int, seed: int) -> np.ndarray:
@@ -49,7 +50,7 @@ def draw_non_digits(count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     kinds, probabilities = zip(*_NON_DIGITS, strict=True)
     chosen = rng.choice(list(kinds), count, p=list(probabilities))
-    return np.stack([_render(kind, NON_DIGIT_JITTER, rng) for kind in chosen])[:, None]
+    return to_bytes(frame([_render(kind, NON_DIGIT_JITTER, rng) for kind in chosen]))
 
 
 def distort(strokes: Strokes, jitter: float, rng: Rng) -> Strokes:
@@ -84,11 +85,10 @@ def draw_strokes(strokes: Strokes, rng: Rng) -> np.ndarray:
 
 
 def _render(strokes_of: Callable[[Rng], Strokes], jitter: float, rng: Rng) -> np.ndarray:
-    """Draw random strokes as uint8 (28, 28); try again if `to_mnist` finds no digit in them."""
+    """Draw random strokes until `find_digit` finds a digit in them; return that."""
     while True:
         try:
-            image = to_mnist(draw_strokes(distort(strokes_of(rng), jitter, rng), rng))
-            return (image * 255).round().astype(np.uint8)
+            return find_digit(draw_strokes(distort(strokes_of(rng), jitter, rng), rng))
         except NoDigitError:  # for example, if strokes are too far apart
             continue
 

@@ -9,11 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_session, get_token
-from huggingface_hub.errors import (
-    HFValidationError,
-    LocalTokenNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils import httpx, validate_repo_id  # huggingface_hub's HTTP library
 
 from training.card import model_card

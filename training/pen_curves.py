@@ -24,27 +24,26 @@ def path(*pieces) -> np.ndarray:
     return np.concatenate([np.reshape(piece, (-1, 2)) for piece in pieces]).astype(float)
 
 
-def smooth(stroke: np.ndarray, steps: int = 10) -> np.ndarray:
+_T = np.linspace(0, 1, 10, endpoint=False)[:, None]
+HERMITE = 2 * _T**3 - 3 * _T**2 + 1, _T**3 - 2 * _T**2 + _T, 3 * _T**2 - 2 * _T**3, _T**3 - _T**2
+
+
+def smooth(stroke: np.ndarray) -> np.ndarray:
     """Return a Catmull-Rom spline through a stroke's points, broken at its corners.
 
-    Catmull and Rom 1974, "A class of local interpolating splines". The formula is in the cubic
-    Hermite basis; a point's tangent is half the distance between its neighbors.
+    It has ten samples from one point to the next. The formula is in the cubic Hermite basis; a
+    point's tangent is half the distance between its neighbors. Source: Catmull and Rom 1974, "A
+    class of local interpolating splines".
 
     Parameters
     ----------
     stroke : float array of shape (points, 2); a repeated point is a corner
-    steps : int, samples from one point to the next
     """
     path = np.concatenate([stroke[:1], stroke, stroke[-1:]])[:, None]
     before, start, end, after = path[:-3], path[1:-2], path[2:-1], path[3:]
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     leaving = (end - before) / 2 * (start != before).any(-1, keepdims=True)
     arriving = (after - start) / 2 * (after != end).any(-1, keepdims=True)
-    pieces = (
-        (2 * t**3 - 3 * t**2 + 1) * start
-        + (t**3 - 2 * t**2 + t) * leaving
-        + (3 * t**2 - 2 * t**3) * end
-        + (t**3 - t**2) * arriving
-    )  # (segments, steps, 2)
+    h = HERMITE
+    pieces = h[0] * start + h[1] * leaving + h[2] * end + h[3] * arriving  # (segments, 10, 2)
     is_segment = (start != end).any((1, 2))
     return np.concatenate([pieces[is_segment].reshape(-1, 2), stroke[-1:]])

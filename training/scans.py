@@ -15,6 +15,11 @@ BILEVEL_SHARE = 0.6
 STRETCHED_SHARE = 0.5  # share stretched to a square; the rest keep some of their aspect
 
 
+def to_bytes(digits: np.ndarray) -> np.ndarray:
+    """Return digits, float32 (N, 28, 28) in [0, 1], as uint8 (N, 1, 28, 28)."""
+    return (digits * 255).round().astype(np.uint8)[:, None]
+
+
 def scan(images: np.ndarray, seed: int) -> np.ndarray:
     """Return digits as a coarse scanner would store them, normalized like MNIST.
 
@@ -24,7 +29,7 @@ def scan(images: np.ndarray, seed: int) -> np.ndarray:
     seed : int or sequence of int
     """
     rng = np.random.default_rng(seed)
-    return np.stack([_scan(image[0], rng) for image in images])[:, None]
+    return to_bytes(frame([_scan(image[0], rng) for image in images]))
 
 
 def _scan(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -36,4 +41,4 @@ def _scan(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < BILEVEL_SHARE:
         level = min(rng.uniform(80, 175), 0.9 * coarse.max())
         coarse = 255 * (coarse > level).astype(np.uint8)
-    return (frame([restore(coarse / np.float32(255))])[0] * 255).round().astype(np.uint8)
+    return restore(coarse / np.float32(255))

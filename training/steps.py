@@ -120,9 +120,7 @@ def train_epoch(
 
 
 def train_epochs(
-    state: TrainState,
-    training_set: TrainingSet,
-    validation: tuple[Tensor, Tensor],
+    state: TrainState, training_set: TrainingSet, validation: tuple[Tensor, Tensor]
 ) -> Iterator[dict]:
     """Train the remaining epochs; yield the metrics of each.
 
@@ -155,8 +153,7 @@ def train_epochs(
                 )
             network = state.network()
             val_loss, val_accuracy = evaluate(network, *validation)
-            values = loss, accuracy, val_loss, val_accuracy
-            metrics = dict(zip(METRICS, values, strict=True))
+            metrics = dict(zip(METRICS, (loss, accuracy, val_loss, val_accuracy), strict=True))
             metrics["seconds"] = time.perf_counter() - started
             state.history.append(metrics)
             state.keep_best(network, val_loss)
