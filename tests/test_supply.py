@@ -38,8 +38,8 @@ def test_every_dependency_may_be_used_freely():
     assert "starlette" in found  # which only Gradio needs
     for name in found:
         about = metadata(name)
-        classifiers = [c for c in about.get_all("Classifier", []) if c.startswith("License")]
-        license = about.get("License-Expression") or " ".join(classifiers) or about.get("License", "")
+        told = [c for c in about.get_all("Classifier", []) if c.startswith("License")]
+        license = about.get("License-Expression") or " ".join(told) or about.get("License", "")
         if name != "cuda-toolkit":  # which says nothing, and only names NVIDIA's others
             assert re.search(free, license), (name, license[:200])
         assert not re.search(r"\bA?GPL|Affero|GNU General", license), name
