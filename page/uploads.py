@@ -25,7 +25,7 @@ class NotUploadedError(ValueError):
 
 
 class DeletedUploadError(NotUploadedError):
-    """The file may have been uploaded once, but isn't here any more."""
+    """The file may have been uploaded once, but isn't here anymore."""
 
 
 def resolve_upload(file: dict | str, folder: str | Path) -> Path:

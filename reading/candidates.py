@@ -19,7 +19,7 @@ HEIGHT = 2 * BOX_SIZE  # pixels: the height that a line is scaled to before it i
 MAX_WIDTH = 1.4  # line heights; only the line, parts and ink between neighboring cuts are wider
 LINE_STROKE_WIDTH = (2.5, 2.8)  # pixels in the 20-pixel box, for the whole line
 MARGIN = 8  # pixels around a line, in which its strokes may grow
-MIN_SHAPE_SCORE = -6.5  # set by hand; `_is_plausible` drops candidates with less
+MIN_SHAPE_SCORE = -6.5  # set by hand; `_is_plausible` drops most candidates with less
 # Factors of a candidate's shape in its score, fitted by benchmarks/fit_numbers.py.
 SHAPE_FACTORS = {
     "gaps": -0.18,  # clear cuts within the candidate

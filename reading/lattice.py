@@ -27,7 +27,7 @@ ANSWER_FACTORS = {
     "energy squared": 3.50,
 }
 MIN_ENERGY = 4.9  # fitted, too: 99% of digits have more; a plus sign and many letters have less
-MAX_CROWDED_WIDTH = 1.1  # heights; connected digits in less width are doubted
+MAX_CROWDED_WIDTH = 1.1  # heights; narrower connected digits are doubted, unless sure
 
 
 def score(

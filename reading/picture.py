@@ -20,7 +20,8 @@ def load_pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
     """Return a picture's first frame, upright, as uint8 (H, W), (H, W, 3) or (H, W, 4).
 
     `image` is as in `reading.preprocess.to_mnist`. Raises NoDigitError if it is damaged, too large
-    or an array of another shape. Raises TypeError for another type, OSError without such a file.
+    or an array of another shape, TypeError for another type, OSError for a file that isn't there or
+    isn't a picture. From 179 million pixels on, Pillow raises its DecompressionBombError.
     """
     if isinstance(image, np.ndarray):
         return _to_bytes(image)
@@ -133,11 +134,7 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise NoDigitError(
-            f"A picture has shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}."
-        )
-    if array.dtype == np.uint8:
-        return array
+        raise NoDigitError(f"Arrays have shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}.")
     if array.dtype.kind in "fb":
         array = np.nan_to_num(shrink(array.astype(np.float32))).clip(0, 1) * 255
-    return array.clip(0, 255).round().astype(np.uint8)
+    return array if array.dtype == np.uint8 else array.clip(0, 255).round().astype(np.uint8)

@@ -45,9 +45,9 @@ class DigitReading:
 
     digit: np.ndarray  # float32 (28, 28), the network's input: 0 = paper, 1 = ink
     layers: list[np.ndarray]  # `LeNet.layers` without the batch's dimension
-    # Calibrated, for "0" to "9". Their sum is 1; if `read` finds one digit, less: it may be two.
+    # Calibrated, for "0" to "9". Their sum is 1, or less if `read` finds one digit that may be two.
     probabilities: dict[str, float]
-    # Left, top, right and bottom of the ink, in [0, 1]; a picture of one digit has the default.
+    # Left, top, right and bottom of the ink, in [0, 1]; with `recognize`, the whole picture.
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     is_digit: bool = True  # False for a mark that doesn't look like a digit
 

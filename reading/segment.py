@@ -34,7 +34,7 @@ MAX_TURNS = (0.0, 0.8)  # radians; a pen that turns less draws one stroke; both 
 
 @dataclass(frozen=True)
 class Cuts:
-    """Cuts through a line, the leftmost first. The first and last are the line's ends."""
+    """Cuts through a line. `find_gaps` and `find_cuts` return its two ends, too, in order."""
 
     left: np.ndarray  # (count, h, w) bool: pixels to the left of each cut
     right: np.ndarray  # (count, h, w) bool: to the right; ink where strokes meet may be in both
@@ -146,7 +146,7 @@ def _cheapest_paths(ink: np.ndarray, most: float, distance: int) -> np.ndarray:
 
 
 def _costs(inks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least cost of a path from the first row to each pixel, and its last step."""
+    """Return the least cost of a path from the first row to each pixel, and the step back."""
     # A path continues at one of the three pixels below (seams, Avidan and Shamir 2007).
     count, height, width = inks.shape
     costs = np.full((height, count, width + 2), 1e9, np.float32)

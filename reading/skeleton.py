@@ -47,8 +47,8 @@ class Strokes:
 def find_strokes(ink: np.ndarray, width: float) -> Strokes:
     """Return the strokes of ink, uint8 (h, w) of 0 and 1, with strokes `width` pixels wide."""
     lines = thin(ink)
-    disk = np.ones((2 * round(MEETING_RADIUS * width) + 1,) * 2, np.uint8)
-    meeting = cv2.dilate(lines & (cv2.LUT(_neighbors(lines), BRANCHES) > 2).view(np.uint8), disk)
+    near = np.ones((2 * round(MEETING_RADIUS * width) + 1,) * 2, np.uint8)
+    meeting = cv2.dilate(lines & (cv2.LUT(_neighbors(lines), BRANCHES) > 2).view(np.uint8), near)
     segments, places, contacts = _split(lines, meeting)
     length = np.bincount(segments.ravel())
     places_at = np.zeros(len(length), int)

@@ -8,7 +8,7 @@ from reading.picture import crop, pad, shrink
 BOX_SIZE = 20  # pixels, the longer side of a digit in MNIST's pictures
 STROKE_WIDTH = (2.0, 3.4)  # pixels in the box, the usual range in MNIST
 GAP_SLOPE = 0.7  # the distance to the ink rises by 1 per pixel beside a stroke, by 0 between two
-MIN_GAP = 3  # pixels at four times the box's size; narrower gaps are noise
+MIN_GAP = 3  # pixels, at up to four times the box's size; narrower gaps are noise
 
 
 def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
@@ -26,8 +26,8 @@ def set_stroke_width(
 ) -> tuple[np.ndarray, float]:
     """Return ink with strokes of another width, and this width in pixels.
 
-    `width` is the present width and `side` the longer side, in pixels. `wanted` is a range of
-    widths for a longer side of 20 pixels.
+    `width` is the present width, and `side` what will be 20 pixels long, both in pixels. `wanted`
+    is a range of widths at that size.
     """
     change = _change(width, side, wanted)
     if change > 0:

@@ -25,7 +25,9 @@ from reading.weight_checks import LimitedProgress, check_file_size, check_model,
 
 EMBEDDED_WEIGHTS = Path(__file__).parent.parent / "weights"
 HUB_TIMEOUT = 4.0  # seconds
-REFRESH_INTERVAL = 600.0  # seconds, at least, between looks for a newer commit
+REFRESH_INTERVAL = (
+    600.0  # seconds between looks for a newer commit, or less: `WeightsLoader.refresh`
+)
 
 log = logging.getLogger(__name__)
 

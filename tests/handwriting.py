@@ -44,7 +44,7 @@ def along(stroke, moves: int) -> np.ndarray:
 
 
 def place(strokes: Sequence[np.ndarray], side: float, center) -> list[np.ndarray]:
-    """Return strokes with a longer side of `side` around a center; a box of 1 is taken as full."""
+    """Return strokes with a longer side `side` around a center; an extent below 1 counts as 1."""
     points = np.concatenate(strokes)
     low, high = points.min(0), points.max(0)
     scale = side / max(*(high - low), 1)

@@ -103,7 +103,7 @@ def draw_number(number: Number, random: np.random.Generator, canvas=(320, 640)):
 
 
 def photograph_number(number: Number, random: np.random.Generator):
-    """Photograph a number, its digits as large as in `photograph`, and all of it in view."""
+    """Photograph a number, all of it in view, with digits as in `photograph` where they fit."""
     share = number.height / max(number.size)  # `photograph` scales the longer side
     pen, pitch = np.multiply([(0.03, 0.09), (0.5, 1.2)], share)
     digit = min(0.15 / share, 0.4), min(0.6 / share, 0.57)

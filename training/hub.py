@@ -43,7 +43,7 @@ def prepare_repo(repo_id: str | None, private: bool = False, tag: str | None = N
     if repo_id and repo_id.count("/") != 1:
         raise ValueError(f"--repo-id must be OWNER/NAME, not {repo_id!r}")
     if tag and not re.fullmatch(r"\w[\w.-]*", tag):
-        raise ValueError(f"--tag {tag!r}: use letters, digits, dots and dashes; a letter first")
+        raise ValueError(f"--tag {tag!r}: use letters, digits, '.' and '-'; no '.' or '-' first")
     if not re.fullmatch("[!-~]*", get_token() or ""):  # the client's error would show the token
         raise ValueError("the Hub token has characters that no token has. Check HF_TOKEN.")
     api = _client()

@@ -3,7 +3,7 @@
 import numpy as np
 
 # A name, then strokes parted by "/". A point has two digits, its x and y in ninths of the box; "."
-# makes it a corner. Small letters, the most common marks, have several forms.
+# makes it a corner. Most small letters, the most common marks, have several forms.
 _NAMED_MARKS = """
 A 09 40. 89 / 26 66; B 19 10. 60 72 44. 76 69 19; C 81 40 04 49 88; D 10 19 / 10 72 77 19
 E 80 10. 19. 89 / 15 65; F 10 19 / 10 80 / 14 64; G 81 40 04 49 87. 85. 55
