@@ -11,7 +11,7 @@ from reading.picture import NoDigitError, border
 TWO_LINES_MESSAGE = "I see two lines. Please write one number on one line."
 MAX_PARTS = 32  # parts of a line: eight digits of up to four strokes
 # A part that encloses writing is a frame:
-MIN_ENCLOSED = 0.25  # share of a frame's shorter side that it encloses; a dot in a 0 is smaller
+MIN_ENCLOSED = 0.25  # least size of what it encloses, in its shorter sides; a dot in a 0 is smaller
 DIRECTIONS = 36  # number of directions from the enclosed part in which to look for the frame
 MIN_AROUND = 0.8  # share of these directions in which a frame lies
 
