@@ -101,7 +101,7 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     exclusive = parser.add_mutually_exclusive_group().add_argument
     exclusive("--resume", action="store_true", help="continue the interrupted run in --output-dir")
     exclusive("--overwrite", action="store_true", help="discard the interrupted run and start over")
-    add("--min-accuracy", type=float, metavar="SHARE", help="push nothing with less, exit with 1")
+    add("--min-accuracy", type=float, metavar="SHARE", help="with less, exit with 1 before --push")
     add("--push", action="store_true", help="after training, push the run to the Hugging Face Hub")
     add("--repo-id", metavar="OWNER/NAME", help="Hub repository (default: <you>/lenet-mnist)")
     add("--push-only", **folder, help="push a finished run, without training")

@@ -8,7 +8,7 @@ from reading.picture import crop, pad, shrink
 BOX_SIZE = 20  # pixels, the longer side of a digit in MNIST's pictures
 STROKE_WIDTH = (2.0, 3.4)  # pixels in the box, the usual range in MNIST
 GAP_SLOPE = 0.7  # the distance to the ink rises by 1 per pixel beside a stroke, by 0 between two
-MIN_GAP = 3  # pixels, at up to four times the box's size; narrower gaps are noise
+MIN_GAP = 3  # pixels, in ink that is at most 80 pixels tall; narrower gaps are noise
 
 
 def normalize_stroke_width(digit: np.ndarray) -> np.ndarray:
