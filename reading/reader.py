@@ -152,7 +152,7 @@ def _guess(image, model: LeNet, cut: bool) -> tuple:
             probabilities = model.probabilities(logits).numpy()
         energies, logs = lattice.energy(logits.numpy()), np.log(probabilities)
         scores = lattice.score(candidates, energies, logs)
-        # The digits share the whole line's sum of exp(score) as in `recognize`.
+        # Of the whole line's exp(score), 0 to 9 get shares as in `recognize`.
         scores[0] = np.logaddexp.reduce(scores[0]) + logs[0]
         guesses = lattice.find_best(candidates.edges, scores, GUESS_COUNT)
         if not cut or _is_sure(candidates, energies, guesses[0]):

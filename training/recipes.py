@@ -41,7 +41,7 @@ class Recipe:
     orthogonal_linear: bool = False
     conv1_scale: float = 1.0  # factor of the first convolution's initial weights and of its lr
     tanh_forward: bool = False  # train with tanh in place of sigmoid (training.state.tanh_forward)
-    ema_decay: float | None = None  # decay per step of the weights' running mean, the result
+    ema_decay: float | None = None  # decay per step of the weights' running mean, which is saved
     augmentation: Augmentation | None = None
     # Shares of each batch, less than 1 in all: drawn digits, scans of MNIST's digits, non-digits.
     added_shares: tuple[float, float, float] = (0.0, 0.0, 0.0)
