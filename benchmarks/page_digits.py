@@ -81,7 +81,7 @@ async () => {
 def open_page(browser, url: str):
     """Open the page with a clock in it, and wait until its pad is ready."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.add_init_script(CLOCK + PAINT_LITTLE)
+    page.add_init_script(CLOCK + PAINT_LITTLE % 100)
     page.goto(url)
     page.locator("#pad .toolbar-wrap").wait_for(state="attached", timeout=60_000)
     page.wait_for_timeout(3000)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from playwright.sync_api import expect
 
-# Without a GPU, painting leaves little for anything else: four frames a second, rough edges.
+# Without a GPU, painting leaves little for anything else: rough edges, %d ms between frames.
 PAINT_LITTLE = """
   const paint = requestAnimationFrame;
-  window.requestAnimationFrame = (change) => setTimeout(() => paint(change), 250);
+  window.requestAnimationFrame = (change) => setTimeout(() => paint(change), %d);
   const { getContext } = HTMLCanvasElement.prototype;
   HTMLCanvasElement.prototype.getContext = function (kind, how) {
     return getContext.call(this, kind, kind === "webgl2" ? { ...how, antialias: false } : how);

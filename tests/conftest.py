@@ -146,7 +146,7 @@ def watched_pages(browser):
                 page.asked.append(json.loads(request.post_data)["data"])
 
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, **how))
-        contexts[-1].add_init_script(PAINT_LITTLE)
+        contexts[-1].add_init_script(PAINT_LITTLE % 250)
         page = contexts[-1].new_page()
         page.asked = []  # the questions of page/pen.js
         page.on("console", lambda told: told.type == "error" and wrong.append(str(told)))
