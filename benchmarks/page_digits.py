@@ -154,7 +154,7 @@ def main() -> int:
     found, kept = {name: [] for name in commands}, 0
     with ExitStack() as stack:
         urls = {name: stack.enter_context(serve(command)).url for name, command in commands.items()}
-        browser = launch_browser(stack.enter_context(sync_playwright()))
+        browser = launch_browser(stack.enter_context(sync_playwright()), "--use-angle=swiftshader")
         parts = [digits[k::ROUNDS] for k in range(ROUNDS)]
         for part in parts:
             for name, url in urls.items():
