@@ -25,9 +25,7 @@ from reading.weight_checks import LimitedProgress, check_file_size, check_model,
 
 EMBEDDED_WEIGHTS = Path(__file__).parent.parent / "weights"
 HUB_TIMEOUT = 4.0  # seconds
-REFRESH_INTERVAL = (
-    600.0  # seconds between looks for a newer commit, or less: `WeightsLoader.refresh`
-)
+REFRESH_INTERVAL = 600.0  # seconds between looks for a newer commit; `refresh` may look earlier
 
 log = logging.getLogger(__name__)
 

@@ -89,12 +89,12 @@ def test_all_is_in_one_view_and_nothing_moves(page, width, height, seen):
     lefts = page.locator(".guesses .bar").evaluate_all("all => all.map(bar => bar.offsetLeft)")
     assert len(lefts) == 3 and len(set(lefts)) == 1, "bars begin at one left edge"
     expect(page.locator(".boxes i")).to_have_count(2)
-    at_once = page.add_style_tag(content="* {transition: none !important}")  # change colors
+    style = page.add_style_tag(content="* {transition: none !important}")  # colors change at once
     for theme in ("light", "dark"):
         page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
         page.screenshot(path=SHOTS / f"number-{width}-{theme}.png")
     page.evaluate("document.body.classList.remove('light', 'dark')")
-    at_once.evaluate("style => style.remove()")
+    style.evaluate("style => style.remove()")
     page.locator(".digits label", has_text="2").click()
     expect(page.locator("#why h2")).to_have_text("Why a 2?", timeout=TIMEOUT)
     page.locator(".maps").nth(2).locator("canvas").nth(5).hover()
